@@ -1,0 +1,221 @@
+//! Bytes and descriptors over a unix stream socket, blocking or not as the socket is.
+
+use crate::inbox::{Frame, FrameError, Inbox, MAX_DESCRIPTORS};
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg,
+    sendmsg, socket_with,
+};
+
+/// How much one read takes at most.
+const READ_SIZE: usize = 64 * 1024;
+
+/// What one read of a stream brought: the one place that tells data, end and error apart.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// This many bytes, more than 0.
+    Data(usize),
+    /// The peer closed the stream, or is gone.
+    End,
+    /// Nothing is there yet (only on a descriptor that does not block).
+    NotYet,
+}
+
+/// Why a message could not be received.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The bytes do not make messages.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The system refused the read.
+    #[error("reading from the peer failed: {0}")]
+    System(#[from] Errno),
+    /// The peer closed the connection where a message was due.
+    #[error("the peer closed the connection without an answer")]
+    Closed,
+    /// The deadline passed first.
+    #[error("the peer did not answer in time")]
+    Timeout,
+}
+
+/// Connects to the unix socket at `path`.
+///
+/// # Errors
+/// The system's: `ENOENT`, `ECONNREFUSED` (nobody listens any more), `EACCES`, `ENAMETOOLONG`
+/// (more than 107 bytes) and so on.
+pub fn connect_path(path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket =
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    retry(|| connect(&socket, &address))?;
+    Ok(socket)
+}
+
+/// Calls `operation` again as long as a signal interrupts it.
+fn retry<T>(mut operation: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match operation() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Sends what it can of `bytes`, with `descriptors` attached to the first of them.
+///
+/// Returns how many bytes went out. Never raises SIGPIPE.
+///
+/// # Errors
+/// The system's; `EINVAL` for more descriptors than a message carries.
+pub fn send_some(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> rustix::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(Errno::INVAL);
+    }
+    let flags = SendFlags::NOSIGNAL;
+    retry(|| sendmsg(&socket, &[IoSlice::new(bytes)], &mut ancillary, flags))
+}
+
+/// Sends all of `bytes` on a blocking socket, with `descriptors` attached to the first of them.
+///
+/// # Errors
+/// The system's; part of the message may have gone out then and the stream is of no further use.
+pub fn send(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> rustix::io::Result<()> {
+    let mut sent = send_some(&socket, bytes, descriptors)?;
+    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+        sent += send_some(&socket, rest, &[])?;
+    }
+    Ok(())
+}
+
+/// Reads once into `inbox`, descriptors included.
+///
+/// Received descriptors are close-on-exec. A peer that reset the connection counts as its end.
+///
+/// # Errors
+/// [`ReceiveError::System`], and [`FrameError::TooManyDescriptors`] with all of them closed.
+pub fn read_into(socket: impl AsFd, inbox: &mut Inbox) -> Result<Read, ReceiveError> {
+    let mut bytes = Vec::new();
+    bytes.resize(inbox.read_size().min(READ_SIZE), 0);
+    // One more than is allowed, so that too many are noticed; the kernel closes what does not fit.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS + 1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = retry(|| {
+        let mut slices = [IoSliceMut::new(&mut bytes)];
+        recvmsg(&socket, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+    });
+    let count = match received {
+        Ok(message) => message.bytes,
+        Err(Errno::AGAIN) => return Ok(Read::NotYet),
+        Err(Errno::CONNRESET) => return Ok(Read::End),
+        Err(error) => return Err(error.into()),
+    };
+    let descriptors = ancillary.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect::<Vec<OwnedFd>>(),
+        _ => Vec::new(),
+    });
+    inbox.push(bytes.get(..count).unwrap_or_default(), descriptors)?;
+    Ok(if count == 0 { Read::End } else { Read::Data(count) })
+}
+
+/// Receives one message, waiting for it at most `patience` between two reads (`None`: for ever, for
+/// callers whose wait has a reason).
+///
+/// # Errors
+/// [`ReceiveError`]: closed, timed out, not a message, or the system's.
+pub fn receive(
+    socket: impl AsFd,
+    inbox: &mut Inbox,
+    patience: Option<Timespec>,
+) -> Result<Frame, ReceiveError> {
+    loop {
+        if let Some(frame) = inbox.next_frame()? {
+            return Ok(frame);
+        }
+        wait_readable(&socket, patience)?;
+        if read_into(&socket, inbox)? == Read::End {
+            inbox.end()?;
+            return Err(ReceiveError::Closed);
+        }
+    }
+}
+
+/// Waits until `socket` can be read or has ended, at most `patience`.
+fn wait_readable(socket: impl AsFd, patience: Option<Timespec>) -> Result<(), ReceiveError> {
+    let Some(patience) = patience else { return Ok(()) };
+    let mut interest = [PollFd::new(&socket, PollFlags::IN)];
+    match retry(|| poll(&mut interest, Some(&patience)))? {
+        0 => Err(ReceiveError::Timeout),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::socketpair;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    fn exit_status(code: u32) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&9_u32.to_le_bytes());
+        bytes[4..8].copy_from_slice(&20_u32.to_le_bytes());
+        bytes[16..].copy_from_slice(&code.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn descriptors_stay_with_their_message() {
+        let (ours, theirs) = pair();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        send(&ours, &exit_status(1), &[reader.as_fd()]).unwrap();
+        send(&ours, &exit_status(2), &[]).unwrap();
+        send(&ours, &exit_status(3), &[reader.as_fd(), writer.as_fd()]).unwrap();
+        let mut inbox = Inbox::default();
+        for count in [1, 0, 2] {
+            let frame = receive(&theirs, &mut inbox, None).unwrap();
+            assert_eq!(frame.descriptors.len(), count);
+        }
+    }
+
+    #[test]
+    fn a_reset_peer_is_an_end_and_silence_is_a_timeout() {
+        let (ours, theirs) = pair();
+        let mut inbox = Inbox::default();
+        let patience = Some(Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
+        assert!(matches!(receive(&theirs, &mut inbox, patience), Err(ReceiveError::Timeout)));
+        drop(ours);
+        assert!(matches!(receive(&theirs, &mut inbox, patience), Err(ReceiveError::Closed)));
+    }
+
+    #[test]
+    fn a_large_message_arrives_whole() {
+        let (ours, theirs) = pair();
+        let size = 3 << 20;
+        let mut message = alloc::vec![7_u8; size];
+        message[..4].copy_from_slice(&8_u32.to_le_bytes());
+        message[4..8].copy_from_slice(&(size as u32).to_le_bytes());
+        std::thread::scope(|scope| {
+            scope.spawn(|| send(&ours, &message, &[]).unwrap());
+            let frame = receive(&theirs, &mut Inbox::default(), None).unwrap();
+            assert!(frame.bytes == message);
+        });
+    }
+}

@@ -1,0 +1,307 @@
+//! Finds the interop server: which sockets to try, in which order, and whom to believe.
+//!
+//! `$WSL_INTEROP` is a hint. Whatever goes wrong with one candidate, the next is tried; only when
+//! none is left does the user hear of it, with the list of what was tried.
+
+use crate::start::{Environment, base_name};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{getpid, getuid};
+use winterop_channel::unix::connect_path;
+use winterop_sys::peer_credentials;
+
+/// Where the servers of inits and session leaders listen.
+pub const SOCKET_DIRECTORY: &str = "/run/WSL";
+
+/// The uid that the kernel shows for one that has no mapping in this user namespace.
+const UNMAPPED: u32 = 65534;
+
+/// Sockets whose server is believed although its uid has no mapping here, one path a line.
+const TRUSTED_SOCKETS: &str = "/etc/winterop/trusted-sockets";
+
+/// The most parents that are asked for; a chain can only be longer by design.
+const MAX_PARENTS: usize = 256;
+
+/// Why a candidate was passed over.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The system could not connect.
+    #[error("{}", crate::words::system_error(*.0))]
+    System(Errno),
+    /// The server runs as somebody who may not serve this user.
+    #[error("its server runs as uid {0}, which is neither you nor root")]
+    ForeignServer(u32),
+    /// The name says another process than the one that serves.
+    #[error("its server is process {actual}, but the name says {named}")]
+    Impostor {
+        /// The pid in the socket's name.
+        named: i32,
+        /// The pid that the kernel reports.
+        actual: i32,
+    },
+}
+
+/// One candidate that was passed over.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The socket's path.
+    pub path: Vec<u8>,
+    /// Why it was not used.
+    pub rejection: Rejection,
+}
+
+/// A server that was found and is believed.
+#[derive(Debug)]
+pub struct Found {
+    /// The connection to it.
+    pub connection: OwnedFd,
+    /// The path under which it was found.
+    pub path: Vec<u8>,
+}
+
+/// The sockets to try, in their order, computed one at a time: the first one is nearly always right,
+/// and the chain of parents costs a read a step.
+struct Candidates<'a> {
+    environment: &'a Environment<'a>,
+    /// Whether the environment may steer us (not with AT_SECURE).
+    trusts_environment: bool,
+    step: Step,
+}
+
+enum Step {
+    Variable,
+    Process { pid: i32, left: usize },
+    User,
+    Instance,
+    Done,
+}
+
+fn socket_of(pid: i32) -> Vec<u8> {
+    format!("{SOCKET_DIRECTORY}/{pid}_interop").into_bytes()
+}
+
+impl Candidates<'_> {
+    fn user_socket(&self) -> Vec<u8> {
+        let runtime = self.environment.non_empty(b"XDG_RUNTIME_DIR");
+        let mut path = match runtime.filter(|_| self.trusts_environment) {
+            Some(directory) => directory.to_vec(),
+            None => format!("/run/user/{}", getuid().as_raw()).into_bytes(),
+        };
+        path.extend_from_slice(b"/winterop/interop");
+        path
+    }
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.step {
+                Step::Variable => {
+                    let own = getpid().as_raw_nonzero().get();
+                    self.step = Step::Process { pid: own, left: MAX_PARENTS };
+                    let variable = self.environment.non_empty(b"WSL_INTEROP");
+                    if let Some(path) = variable.filter(|_| self.trusts_environment) {
+                        return Some(path.to_vec());
+                    }
+                }
+                Step::Process { pid, left } => {
+                    self.step = match parent_of(pid).filter(|_| left > 0) {
+                        // The instance's own socket is tried last, whoever is process 1.
+                        Some(parent) if parent > 1 => Step::Process { pid: parent, left: left - 1 },
+                        _ => Step::User,
+                    };
+                    return Some(socket_of(pid));
+                }
+                Step::User => {
+                    self.step = Step::Instance;
+                    return Some(self.user_socket());
+                }
+                Step::Instance => {
+                    self.step = Step::Done;
+                    return Some(socket_of(1));
+                }
+                Step::Done => return None,
+            }
+        }
+    }
+}
+
+/// Finds a server that answers and may be believed.
+///
+/// # Errors
+/// Everything that was tried, where nothing was right.
+pub fn find(environment: &Environment<'_>, secure: bool) -> Result<Found, Vec<Attempt>> {
+    let candidates =
+        Candidates { environment, trusts_environment: !secure, step: Step::Variable };
+    let mut attempts: Vec<Attempt> = Vec::new();
+    for path in candidates {
+        if attempts.iter().any(|attempt| attempt.path == path) {
+            continue;
+        }
+        match try_socket(&path) {
+            Ok(connection) => return Ok(Found { connection, path }),
+            Err(rejection) => attempts.push(Attempt { path, rejection }),
+        }
+    }
+    Err(attempts)
+}
+
+fn try_socket(path: &[u8]) -> Result<OwnedFd, Rejection> {
+    let connection = connect_path(path).map_err(Rejection::System)?;
+    check_server(&connection, path)?;
+    Ok(connection)
+}
+
+/// Checks that the server behind `connection` may serve this user: it runs as the user or as root,
+/// and where the socket's name says a pid, it is that process.
+fn check_server(connection: impl AsFd, path: &[u8]) -> Result<(), Rejection> {
+    let peer = peer_credentials(connection.as_fd()).map_err(Rejection::System)?;
+    let uid = peer.uid;
+    let own = getuid().as_raw();
+    if uid == UNMAPPED && own != UNMAPPED {
+        if !is_named_as_trusted(path) {
+            return Err(Rejection::ForeignServer(uid));
+        }
+    } else if uid != 0 && uid != own {
+        return Err(Rejection::ForeignServer(uid));
+    }
+    // 0 stands for a process in a pid namespace that this one cannot see.
+    let actual = peer.pid;
+    match pid_in_name(path) {
+        Some(named) if actual != 0 && named != actual => Err(Rejection::Impostor { named, actual }),
+        _ => Ok(()),
+    }
+}
+
+/// The pid that the name of an interop socket says, links followed: `/run/WSL/1_interop` may be a
+/// link to the socket of an init that is not process 1.
+fn pid_in_name(path: &[u8]) -> Option<i32> {
+    if !path.starts_with(SOCKET_DIRECTORY.as_bytes()) {
+        return None;
+    }
+    match rustix::fs::readlink(path, Vec::new()) {
+        Ok(target) => parse_socket_name(base_name(target.as_bytes())),
+        Err(_) => parse_socket_name(base_name(path)),
+    }
+}
+
+fn parse_socket_name(name: &[u8]) -> Option<i32> {
+    parse_number(name.strip_suffix(b"_interop")?)
+}
+
+fn parse_number(digits: &[u8]) -> Option<i32> {
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Whether the machine's administrator has named `path` as one whose server is believed although
+/// its uid has no mapping in this user namespace.
+///
+/// Root shows as unmapped there as well, so the file must belong to root or to nobody known, and
+/// nobody but its owner may write it.
+fn is_named_as_trusted(path: &[u8]) -> bool {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let Ok(file) = rustix::fs::open(TRUSTED_SOCKETS, flags, Mode::empty()) else { return false };
+    let Ok(status) = rustix::fs::fstat(&file) else { return false };
+    if !matches!(status.st_uid, 0 | UNMAPPED) || status.st_mode & 0o022 != 0 {
+        return false;
+    }
+    let text = read_limited(&file, 64 * 1024);
+    text.split(|byte| *byte == b'\n').any(|line| line.trim_ascii() == path)
+}
+
+/// The parent of process `pid`; `None` where it is gone or hidden.
+fn parent_of(pid: i32) -> Option<i32> {
+    let path = format!("/proc/{pid}/stat");
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    parse_parent(&read_limited(&file, 1024))
+}
+
+/// The parent's pid in the text of `/proc/P/stat`: the second field after the last `)`, because a
+/// process may have any name, `a) S 1 (b` too.
+fn parse_parent(stat: &[u8]) -> Option<i32> {
+    let behind = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    let mut fields = stat.get(behind..)?.split(u8::is_ascii_whitespace).filter(|f| !f.is_empty());
+    parse_number(fields.nth(1)?)
+}
+
+fn read_limited(file: impl AsFd, limit: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    text.resize(limit, 0);
+    let mut length = 0;
+    while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(&file, rest) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    text.truncate(length);
+    text
+}
+
+/// Says what was tried, one line each.
+#[must_use]
+pub fn describe(attempts: &[Attempt]) -> String {
+    attempts.iter().fold(String::new(), |mut text, attempt| {
+        let path = String::from_utf8_lossy(&attempt.path);
+        text.push_str(&format!("\n  {path}: {}", attempt.rejection));
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f2_names_with_parentheses_and_spaces() {
+        for name in ["bash", "bash )", "(bash(", "bash with spaces", "a) S 1 (b", ") R 9 9"] {
+            let stat = format!("77 ({name}) S 42 77 77 0 -1 4194304\n");
+            assert_eq!(parse_parent(stat.as_bytes()), Some(42), "{name}");
+        }
+        for bad in ["", "77", "77 (x", "77 (x)", "77 (x) S", "77 (x) S z"] {
+            assert_eq!(parse_parent(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn f3_the_order_is_variable_own_pid_parents_user_instance() {
+        let environment = Environment::new([&b"WSL_INTEROP=/x"[..], b"XDG_RUNTIME_DIR=/r"]);
+        let candidates =
+            Candidates { environment: &environment, trusts_environment: true, step: Step::Variable };
+        let paths: Vec<Vec<u8>> = candidates.collect();
+        let own = getpid().as_raw_nonzero().get();
+        assert_eq!(paths[0], b"/x");
+        assert_eq!(paths[1], socket_of(own));
+        assert_eq!(paths[2], socket_of(parent_of(own).unwrap()));
+        assert_eq!(paths[paths.len() - 2], b"/r/winterop/interop");
+        assert_eq!(paths[paths.len() - 1], b"/run/WSL/1_interop");
+    }
+
+    #[test]
+    fn with_at_secure_the_environment_does_not_steer() {
+        let environment = Environment::new([&b"WSL_INTEROP=/x"[..], b"XDG_RUNTIME_DIR=/r"]);
+        let candidates = Candidates {
+            environment: &environment,
+            trusts_environment: false,
+            step: Step::Variable,
+        };
+        for path in candidates {
+            assert!(!path.starts_with(b"/x") && !path.starts_with(b"/r/"));
+        }
+    }
+
+    #[test]
+    fn the_pid_of_a_socket_is_in_its_name() {
+        assert_eq!(parse_socket_name(b"12_interop"), Some(12));
+        assert_eq!(parse_socket_name(b"x_interop"), None);
+        assert_eq!(parse_socket_name(b"12"), None);
+    }
+}
