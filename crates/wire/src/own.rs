@@ -1,0 +1,226 @@
+//! Winterop's own messages, which only a peer that has shown that it understands them receives.
+//!
+//! They exist with the 16-byte header alone: no peer that knows them speaks the older one.
+
+use alloc::vec::Vec;
+
+use zerocopy::little_endian::{I32, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::extension::{Extensions, Features};
+use crate::header::frame_length;
+use crate::read;
+use crate::write;
+use crate::{DecodeError, EncodeError, Header, HeaderForm, Message, MessageType};
+
+/// Where the layout begins.
+const BODY: usize = HeaderForm::Current.size();
+
+/// A signal for the running program (client to host).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal {
+    /// The Linux signal number.
+    pub number: i32,
+}
+
+impl Signal {
+    /// Decodes the message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is of another type or too short.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        message.expect(MessageType::SIGNAL)?;
+        Ok(Self { number: read::layout::<I32>(message, BODY)?.get() })
+    }
+
+    /// Appends the message to `out`; type and size are filled in.
+    ///
+    /// # Errors
+    /// None in practice: the size is fixed.
+    pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        write::message(out, HeaderForm::Current, MessageType::SIGNAL, header, |writer| {
+            writer.put(&I32::new(self.number))
+        })
+    }
+}
+
+/// An error in words (either way), where no response can carry it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ErrorNotice<'a> {
+    /// The error: [`crate::Tag::ERROR_TEXT`] and what belongs to it.
+    pub extensions: Extensions<'a>,
+}
+
+impl<'a> ErrorNotice<'a> {
+    /// Decodes the message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is of another type or an extension item is cut off.
+    pub fn decode(message: &Message<'a>) -> Result<Self, DecodeError> {
+        message.expect(MessageType::ERROR_NOTICE)?;
+        Ok(Self { extensions: read::extensions(message, BODY)? })
+    }
+
+    /// Appends the message to `out`; type and size are filled in.
+    ///
+    /// # Errors
+    /// [`EncodeError`] if the extensions are too long; `out` is then as it was.
+    pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        write::message(out, HeaderForm::Current, MessageType::ERROR_NOTICE, header, |writer| {
+            writer.extensions(&self.extensions)
+        })
+    }
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawHandOff {
+    pid: U32,
+    uid: U32,
+    gid: U32,
+    reserved: U32,
+}
+
+/// A client's request, passed from an interop server to a host.
+///
+/// With it travel the client's connection, and behind it the client's descriptors in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandOff<'a> {
+    /// The client's process id as the server sees it.
+    pub pid: u32,
+    /// The client's user id as the server sees it.
+    pub uid: u32,
+    /// The client's group id as the server sees it.
+    pub gid: u32,
+    /// The client's whole create-process message, header included.
+    pub request: &'a [u8],
+}
+
+impl<'a> HandOff<'a> {
+    /// Decodes the message; that the request is a right create-process message is not checked here.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is of another type or does not hold a whole request.
+    pub fn decode(message: &Message<'a>) -> Result<Self, DecodeError> {
+        message.expect(MessageType::HAND_OFF)?;
+        let raw: &RawHandOff = read::layout(message, BODY)?;
+        let rest = message.bytes.get(BODY + size_of::<RawHandOff>()..).unwrap_or_default();
+        Ok(Self {
+            pid: raw.pid.get(),
+            uid: raw.uid.get(),
+            gid: raw.gid.get(),
+            request: Message::parse(rest)?.bytes,
+        })
+    }
+
+    /// The request with its header read.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if [`Self::request`] is not one whole message.
+    pub fn message(&self) -> Result<Message<'a>, DecodeError> {
+        Message::parse(self.request)
+    }
+
+    /// Appends the message to `out`; type and size are filled in.
+    ///
+    /// # Errors
+    /// [`EncodeError::Request`] if the request is not exactly one message, [`EncodeError::TooLong`]
+    /// if it is within 32 bytes of the limit; `out` is then as it was.
+    pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let size = self.request.len();
+        if frame_length(self.request) != Ok(Some(size)) {
+            return Err(EncodeError::Request { size });
+        }
+        write::message(out, HeaderForm::Current, MessageType::HAND_OFF, header, |writer| {
+            writer.put(&RawHandOff {
+                pid: U32::new(self.pid),
+                uid: U32::new(self.uid),
+                gid: U32::new(self.gid),
+                reserved: U32::ZERO,
+            })?;
+            writer.bytes(self.request)
+        })
+    }
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawCredit {
+    stream: U32,
+    reserved: U32,
+    bytes: U64,
+}
+
+/// How many more bytes of a stream the receiver takes (sent by the stream's receiver).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credit {
+    /// The stream: 0, 1, 2 for stdin, stdout, stderr.
+    pub stream: u32,
+    /// Bytes that may be sent on top of what was allowed before.
+    pub bytes: u64,
+}
+
+impl Credit {
+    /// Decodes the message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is of another type or too short.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        message.expect(MessageType::CREDIT)?;
+        let raw: &RawCredit = read::layout(message, BODY)?;
+        Ok(Self { stream: raw.stream.get(), bytes: raw.bytes.get() })
+    }
+
+    /// Appends the message to `out`; type and size are filled in.
+    ///
+    /// # Errors
+    /// None in practice: the size is fixed.
+    pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        write::message(out, HeaderForm::Current, MessageType::CREDIT, header, |writer| {
+            writer.put(&RawCredit {
+                stream: U32::new(self.stream),
+                reserved: U32::ZERO,
+                bytes: U64::new(self.bytes),
+            })
+        })
+    }
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawHostHello {
+    features: U32,
+    pid: U32,
+}
+
+/// What a server or host understands; opens a connection between the two, answered with the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostHello {
+    /// What the sender understands.
+    pub features: Features,
+    /// The sender's process id as it sees itself.
+    pub pid: u32,
+}
+
+impl HostHello {
+    /// Decodes the message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is of another type or too short.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        message.expect(MessageType::HOST_HELLO)?;
+        let raw: &RawHostHello = read::layout(message, BODY)?;
+        Ok(Self { features: Features(raw.features.get()), pid: raw.pid.get() })
+    }
+
+    /// Appends the message to `out`; type and size are filled in.
+    ///
+    /// # Errors
+    /// None in practice: the size is fixed.
+    pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        write::message(out, HeaderForm::Current, MessageType::HOST_HELLO, header, |writer| {
+            writer
+                .put(&RawHostHello { features: U32::new(self.features.0), pid: U32::new(self.pid) })
+        })
+    }
+}
