@@ -1,2 +1,51 @@
-//! Being written.
-fn main() {}
+//! `/init`: takes its part from the base name of `argv[0]`; anything unknown is the interpreter.
+//!
+//! In the static build the kernel enters at `entry.rs` instead of libc's start-up code: the
+//! interpreter runs at once, every other part goes on to libc and arrives here in `main`. Any other
+//! build comes here for all of them.
+
+// `entry.rs` defines string functions: their loops must not become calls to themselves.
+#![cfg_attr(own_entry, no_builtins)]
+
+#[cfg(own_entry)]
+mod entry;
+mod part;
+
+use part::Part;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::process::ExitCode;
+use winterop_interpreter::{Auxiliary, Environment, Start};
+
+fn main() -> ExitCode {
+    let arguments: Vec<Vec<u8>> = std::env::args_os().map(OsString::into_vec).collect();
+    let auxiliary = auxiliary_vector();
+    let views: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+    match Part::of(&views, auxiliary.flags) {
+        Part::Interpreter => interpret(views, auxiliary),
+        Part::Init => winterop_instance::role::run(&arguments),
+        Part::WslPath => wslpath(&arguments),
+    }
+}
+
+fn interpret(arguments: Vec<&[u8]>, auxiliary: Auxiliary) -> ExitCode {
+    let variables: Vec<Vec<u8>> = std::env::vars_os()
+        .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
+        .collect();
+    let environment = Environment::new(variables.iter().map(Vec::as_slice));
+    let ending = winterop_interpreter::interpret(&Start { arguments, environment, auxiliary });
+    winterop_interpreter::end(ending)
+}
+
+/// Reads what the interpreter wants of the auxiliary vector: AT_FLAGS (8), AT_EXECFD (2) and
+/// AT_SECURE (23), pairs of words.
+fn auxiliary_vector() -> Auxiliary {
+    let bytes = std::fs::read("/proc/self/auxv").unwrap_or_default();
+    let words = bytes.chunks_exact(size_of::<usize>()).filter_map(|word| word.try_into().ok());
+    let words: Vec<usize> = words.map(usize::from_ne_bytes).collect();
+    part::auxiliary(words.chunks_exact(2).map(|pair| (pair[0], pair[1])))
+}
+
+fn wslpath(_arguments: &[Vec<u8>]) -> ExitCode {
+    ExitCode::FAILURE
+}

@@ -33,14 +33,20 @@ pub enum ReceiveError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The system refused the read.
-    #[error("reading from the peer failed: {0}")]
-    System(#[from] Errno),
+    #[error("reading from the peer failed: {}", winterop_sys::system_error(*.0))]
+    System(Errno),
     /// The peer closed the connection where a message was due.
     #[error("the peer closed the connection without an answer")]
     Closed,
     /// The deadline passed first.
     #[error("the peer did not answer in time")]
     Timeout,
+}
+
+impl From<Errno> for ReceiveError {
+    fn from(error: Errno) -> Self {
+        Self::System(error)
+    }
 }
 
 /// Connects to the unix socket at `path`.

@@ -1,1 +1,3 @@
-//! Being written.
+//! Instances: the top process of a running distribution, its interop server, and its namespaces.
+
+pub mod role;

@@ -7,8 +7,10 @@
 
 extern crate alloc;
 
+mod errors;
 mod text;
 
+pub use errors::system_error;
 pub use text::{CStrings, c_string};
 
 use core::ffi::CStr;
@@ -157,7 +159,16 @@ const SIG_IGN: usize = 1;
 
 /// Gives `signal` its default action again.
 pub fn reset_action(signal: Signal) {
-    let action = KernelAction { handler: SIG_DFL, ..KernelAction::default() };
+    set_action(signal, SIG_DFL);
+}
+
+/// Makes this process ignore `signal`.
+pub fn ignore(signal: Signal) {
+    set_action(signal, SIG_IGN);
+}
+
+fn set_action(signal: Signal, handler: usize) {
+    let action = KernelAction { handler, ..KernelAction::default() };
     let arguments =
         [signal.as_raw() as usize, (&raw const action) as usize, 0, size_of::<u64>(), 0];
     // SAFETY: the action is live and installs no handler.
@@ -254,11 +265,12 @@ pub fn inherited(descriptor: RawFd) -> Option<BorrowedFd<'static>> {
     rustix::io::fcntl_getfd(descriptor).is_ok().then_some(descriptor)
 }
 
-/// Takes over a descriptor that the kernel passed, so that it can be closed.
+/// Takes over a descriptor that was open when the program began, so that it can be closed.
 #[must_use]
 pub fn take_inherited(descriptor: RawFd) -> Option<OwnedFd> {
     let descriptor = inherited(descriptor)?.as_raw_fd();
-    // SAFETY: the kernel opened it for this program (AT_EXECFD), and nobody else here knows it.
+    // SAFETY: it was handed to this process at its start and nothing here owns it; what borrows it
+    // by number finds it closed afterwards, which every call reports.
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 

@@ -1,0 +1,4 @@
+//! r
+use std::process::ExitCode;
+/// x
+pub fn run(_a: &[Vec<u8>]) -> ExitCode { ExitCode::FAILURE }

@@ -1,0 +1,177 @@
+//! Waits for a program that the host runs: passes signals and sizes on, and takes its exit status.
+
+use crate::ending::ExitCode;
+use crate::response::Running;
+use crate::signals::Watch;
+use crate::terminal::Terminal;
+use crate::words::{Failure, system_error};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Signal, getpid, kill_process};
+use winterop_channel::unix::{Read, ReceiveError, read_into, send};
+use winterop_channel::{Frame, Inbox};
+use winterop_wire::{
+    ErrorNotice, ExitStatus, Features, Header, Message, MessageType, Signal as SignalMessage, Tag,
+    WindowSize,
+};
+
+/// The interpreter's side of a hosted program.
+#[derive(Debug)]
+pub struct Hosted<'a> {
+    /// The connection on which the host sends the exit status.
+    pub connection: &'a OwnedFd,
+    /// What has arrived on it already.
+    pub inbox: Inbox,
+    /// What the host said of the program.
+    pub running: Running,
+    /// The terminal, where the program is interactive.
+    pub terminal: Option<&'a Terminal>,
+    counter: u32,
+}
+
+impl<'a> Hosted<'a> {
+    /// Begins to wait, with what has arrived so far.
+    #[must_use]
+    pub fn new(
+        connection: &'a OwnedFd,
+        inbox: Inbox,
+        running: Running,
+        terminal: Option<&'a Terminal>,
+    ) -> Self {
+        Self { connection, inbox, running, terminal, counter: 0 }
+    }
+
+    /// Waits for the exit status.
+    ///
+    /// The wait is for the program's end and has no deadline; the host's end is noticed at once.
+    ///
+    /// # Errors
+    /// The connection ended first, or what came on it is no message.
+    pub fn wait(&mut self, watch: &Watch) -> Result<ExitCode, Failure> {
+        loop {
+            while let Some(frame) = self.inbox.next_frame().map_err(|e| broken(&e.into()))? {
+                if let Some(code) = self.understand(&frame)? {
+                    return Ok(code);
+                }
+            }
+            let mut interest = [
+                PollFd::new(self.connection, PollFlags::IN),
+                PollFd::new(watch, PollFlags::IN),
+            ];
+            // EINTR and every other result lead to a look at both.
+            let _ = poll(&mut interest, None);
+            let [connection, signals] = interest.map(|fd| !fd.revents().is_empty());
+            if signals {
+                self.pass_signals_on(watch);
+            }
+            if connection {
+                self.read()?;
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<(), Failure> {
+        match read_into(self.connection, &mut self.inbox).map_err(|error| broken(&error))? {
+            Read::Data(_) | Read::NotYet => Ok(()),
+            Read::End => {
+                self.inbox.end().map_err(|error| broken(&error.into()))?;
+                Err(Failure::broken(
+                    "the host ended before it told the program's exit status; \
+                     `winterop doctor` shows whether it runs again",
+                ))
+            }
+        }
+    }
+
+    /// Takes one message; the exit code where it is the exit status.
+    fn understand(&mut self, frame: &Frame) -> Result<Option<ExitCode>, Failure> {
+        let bad = |error: winterop_wire::DecodeError| {
+            Failure::broken(format!("the host sent what is no message: {error}"))
+        };
+        let message = Message::parse(&frame.bytes).map_err(bad)?;
+        match message.header.message_type {
+            MessageType::EXIT_STATUS => {
+                let status = ExitStatus::decode(&message).map_err(bad)?;
+                // As in WSL, the status goes back as it came, as acknowledgement. Whoever does not
+                // wait for it may be gone already.
+                let _ = send(self.connection, &frame.bytes, &[]);
+                Ok(Some(ExitCode(status.code.cast_unsigned())))
+            }
+            MessageType::ERROR_NOTICE => {
+                let notice = ErrorNotice::decode(&message).map_err(bad)?;
+                if let Some(text) = notice.extensions.get(Tag::ERROR_TEXT) {
+                    crate::say(text);
+                }
+                Ok(None)
+            }
+            other => {
+                Err(Failure::broken(format!("the host sent {other} where an exit status was due")))
+            }
+        }
+    }
+
+    fn pass_signals_on(&mut self, watch: &Watch) {
+        while let Some(arrival) = watch.next() {
+            match arrival.signal {
+                Signal::CHILD => {}
+                Signal::WINCH => self.send_size(),
+                Signal::TSTP => self.stop(),
+                signal => self.send_signal(signal),
+            }
+        }
+    }
+
+    fn send_size(&mut self) {
+        let Some(size) = self.terminal.and_then(Terminal::current_size) else { return };
+        let message = WindowSize { rows: size.rows, columns: size.columns };
+        let header = self.header(MessageType::WINDOW_SIZE_CHANGED);
+        self.send_message(|bytes| message.encode(&header, bytes).is_ok());
+    }
+
+    fn send_signal(&mut self, signal: Signal) {
+        if !self.running.features.contains(Features::SIGNALS) {
+            // WSL's way: whoever closes the connection ends the program.
+            if matches!(signal, Signal::INT | Signal::TERM | Signal::HUP | Signal::QUIT) {
+                let _ = rustix::net::shutdown(self.connection, rustix::net::Shutdown::Write);
+            }
+            return;
+        }
+        let message = SignalMessage { number: signal.as_raw() };
+        let header = self.header(MessageType::SIGNAL);
+        self.send_message(|bytes| message.encode(&header, bytes).is_ok());
+    }
+
+    /// Stops the program and this process with it; both go on together.
+    fn stop(&mut self) {
+        self.send_signal(Signal::TSTP);
+        if let Some(terminal) = self.terminal {
+            terminal.restore();
+        }
+        let _ = kill_process(getpid(), Signal::STOP);
+        self.send_signal(Signal::CONT);
+    }
+
+    fn header(&mut self, kind: MessageType) -> Header {
+        self.counter = self.counter.wrapping_add(1);
+        Header::plain(kind, self.counter)
+    }
+
+    fn send_message(&self, encode: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let mut bytes = Vec::new();
+        if encode(&mut bytes) {
+            // A host that is gone is noticed where its answer is read.
+            let _ = send(self.connection, &bytes, &[]);
+        }
+    }
+}
+
+fn broken(error: &ReceiveError) -> Failure {
+    let text = match error {
+        ReceiveError::System(error) => system_error(*error).to_string(),
+        other => other.to_string(),
+    };
+    Failure::broken(format!("the connection to the host broke: {text}"))
+}

@@ -1,0 +1,230 @@
+//! Runs the program in the caller's place: as a child of the interpreter, with its descriptors.
+//!
+//! The kernel gives it the caller's process group, terminal, limits and namespaces. The interpreter
+//! stays as its parent, to pass on what only it was sent, to follow a stop, and to turn the full exit
+//! code into a status.
+
+use crate::ending::{Ending, ExitCode};
+use crate::response::Plan;
+use crate::signals::{Arrival, Watch};
+use crate::terminal::Terminal;
+use crate::words::{Failure, shown, system_error};
+use alloc::format;
+use alloc::vec::Vec;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid,
+};
+use winterop_sys::{CStrings, Fork, c_string, exec, exit, fork};
+
+/// What the program's end looks like from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It ended with a code.
+    Code(ExitCode),
+    /// A signal ended its process.
+    Signal(Signal),
+}
+
+impl Ended {
+    /// How the interpreter ends for it.
+    #[must_use]
+    pub fn ending(self) -> Ending {
+        match self {
+            Self::Code(code) => code.ending(),
+            Self::Signal(signal) => Ending::Signal(signal),
+        }
+    }
+}
+
+/// Runs what the host has planned and waits for its end.
+///
+/// # Errors
+/// A [`Failure`] where the program could not be started.
+pub fn run(
+    plan: &Plan,
+    watch: &Watch,
+    terminal: Option<&Terminal>,
+    errors: impl AsFd,
+) -> Result<Ended, Failure> {
+    let report = match &plan.report {
+        Some(_) => Some(pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot_start(plan, error))?),
+        None => None,
+    };
+    let prepared = Prepared::new(plan, report.as_ref().map(|(_, writer)| writer));
+    let child = match fork().map_err(|error| cannot_start(plan, error))? {
+        Fork::Child => prepared.become_program(watch, report.as_ref().map(|(_, writer)| writer)),
+        Fork::Parent(child) => child,
+    };
+    let reader = report.map(|(reader, _)| reader);
+    let status = attend(child, watch, terminal, &errors)?;
+    if let Some(terminal) = terminal {
+        terminal.restore();
+    }
+    ended(status, reader.as_ref(), plan)
+}
+
+/// Everything that exec needs, made before the fork.
+struct Prepared {
+    program: alloc::ffi::CString,
+    arguments: CStrings,
+    environment: CStrings,
+    directory: Option<alloc::ffi::CString>,
+}
+
+/// The status with which a child ends that could not become the program, and how it says why.
+const EXEC_FAILED: u8 = 126;
+
+impl Prepared {
+    fn new(plan: &Plan, writer: Option<&OwnedFd>) -> Self {
+        let report = plan.report.as_ref().zip(writer).map(|(name, writer)| {
+            [&**name, b"=", format!("{}", writer.as_raw_fd()).as_bytes()].concat()
+        });
+        let environment = plan.environment.iter().chain(report.as_ref()).map(Vec::as_slice);
+        Self {
+            program: c_string(&plan.program),
+            arguments: CStrings::new(plan.arguments.iter().map(Vec::as_slice)),
+            environment: CStrings::new(environment),
+            directory: plan.directory.as_deref().map(c_string),
+        }
+    }
+
+    fn become_program(&self, watch: &Watch, writer: Option<&OwnedFd>) -> ! {
+        if let Some(directory) = &self.directory {
+            // The host looked at it through the caller's descriptor; where it vanished since then
+            // the program starts where the caller is.
+            let _ = rustix::process::chdir(&**directory);
+        }
+        if let Some(writer) = writer {
+            let _ = rustix::io::fcntl_setfd(writer, rustix::io::FdFlags::empty());
+        }
+        watch.release();
+        let error = exec(&self.program, &self.arguments, &self.environment);
+        if let Some(writer) = writer {
+            let mut record = [0_u8; 8];
+            for (slot, byte) in record.iter_mut().skip(4).zip(error.raw_os_error().to_le_bytes()) {
+                *slot = byte;
+            }
+            let _ = rustix::io::write(writer, &record);
+        }
+        exit(EXEC_FAILED)
+    }
+}
+
+fn cannot_start(plan: &Plan, error: Errno) -> Failure {
+    Failure::cannot_run(format!(
+        "{} could not be started: {}; is Wine still installed? `winterop doctor` looks",
+        shown(&plan.program),
+        system_error(error)
+    ))
+}
+
+/// Waits for the child's end; passes signals on and follows it into a stop.
+fn attend(
+    child: Pid,
+    watch: &Watch,
+    terminal: Option<&Terminal>,
+    errors: impl AsFd,
+) -> Result<WaitStatus, Failure> {
+    loop {
+        wait_for_signal(watch, &errors);
+        while let Some(arrival) = watch.next() {
+            if arrival.signal != Signal::CHILD {
+                pass_on(child, arrival);
+                continue;
+            }
+            if let Some(status) = reap(child, terminal)? {
+                return Ok(status);
+            }
+        }
+    }
+}
+
+/// Blocks until a signal is there. The wait is for the program's end: it has no deadline.
+fn wait_for_signal(watch: &Watch, _errors: &impl AsFd) {
+    let mut interest = [PollFd::new(watch, PollFlags::IN)];
+    // EINTR and every other result lead to a look at what has arrived.
+    let _ = poll(&mut interest, None);
+}
+
+/// Sends the child what only the interpreter was sent. A key on the terminal reached both.
+fn pass_on(child: Pid, arrival: Arrival) {
+    if !arrival.from_terminal && arrival.signal != Signal::WINCH {
+        let _ = kill_process(child, arrival.signal);
+    }
+}
+
+/// Looks whether the child has ended; where it was stopped instead, stops with it.
+fn reap(child: Pid, terminal: Option<&Terminal>) -> Result<Option<WaitStatus>, Failure> {
+    loop {
+        match waitpid(Some(child), WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            Ok(None) => return Ok(None),
+            Ok(Some((_, status))) if status.stopped() => stop_with(child, terminal),
+            Ok(Some((_, status))) => return Ok(Some(status)),
+            Err(Errno::INTR) => {}
+            Err(error) => {
+                let text = format!("the program's end was lost: {}", system_error(error));
+                return Err(Failure::broken(text));
+            }
+        }
+    }
+}
+
+/// Stops like the child has, so that the shell sees a stopped job with a sane terminal, and goes on
+/// with it when continued.
+fn stop_with(child: Pid, terminal: Option<&Terminal>) {
+    let modes = terminal.and_then(Terminal::modes);
+    if let Some(terminal) = terminal {
+        terminal.restore();
+    }
+    let _ = kill_process(getpid(), Signal::STOP);
+    if let Some((terminal, modes)) = terminal.zip(modes.as_ref()) {
+        terminal.resume(modes);
+    }
+    let _ = kill_process(child, Signal::CONT);
+}
+
+/// The program's end: the full code from the report, else what the kernel kept of it.
+fn ended(status: WaitStatus, report: Option<&OwnedFd>, plan: &Plan) -> Result<Ended, Failure> {
+    let record = report.map(read_report).unwrap_or_default();
+    match record {
+        Report::Code(code) => return Ok(Ended::Code(ExitCode(code))),
+        Report::ExecFailed(error) => return Err(cannot_start(plan, error)),
+        Report::Nothing => {}
+    }
+    if let Some(signal) = status.terminating_signal().and_then(Signal::from_named_raw) {
+        return Ok(Ended::Signal(signal));
+    }
+    let code = status.exit_status().and_then(|code| u32::try_from(code).ok()).unwrap_or(1);
+    Ok(Ended::Code(ExitCode(code)))
+}
+
+/// What stands in the report pipe when the child is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Report {
+    /// The child did not get to report.
+    #[default]
+    Nothing,
+    /// Four bytes: the exit code.
+    Code(u32),
+    /// Eight bytes: zeros, then the error with which exec failed.
+    ExecFailed(Errno),
+}
+
+fn read_report(reader: &OwnedFd) -> Report {
+    // A grandchild may hold the pipe open; what the child wrote is there by now.
+    if rustix::io::ioctl_fionbio(reader, true).is_err() {
+        return Report::Nothing;
+    }
+    let mut record = [0_u8; 8];
+    match (rustix::io::read(reader, &mut record), record) {
+        (Ok(4), [a, b, c, d, ..]) => Report::Code(u32::from_le_bytes([a, b, c, d])),
+        (Ok(8), [_, _, _, _, a, b, c, d]) => {
+            Report::ExecFailed(Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d])))
+        }
+        _ => Report::Nothing,
+    }
+}

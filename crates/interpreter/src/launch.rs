@@ -1,0 +1,218 @@
+//! One launch, from the named program to the way in which the interpreter ends.
+
+use crate::discovery::{self, Found};
+use crate::ending::{Ending, ExitCode};
+use crate::hosted::Hosted;
+use crate::in_place::{self, Ended};
+use crate::request::{self, Caller, Request, Wishes};
+use crate::response::{Answer, Plan, Running, understand};
+use crate::signals::Watch;
+use crate::start::{Environment, Invocation, Start};
+use crate::terminal::Terminal;
+use crate::words::{Failure, shown, system_error};
+use crate::{complain, say};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use rustix::event::Timespec;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use winterop_channel::unix::{ReceiveError, receive, send};
+use winterop_channel::{Frame, Inbox};
+use winterop_wire::{
+    CreateProcessResponse, ErrorNotice, ExitStatus, Header, Message, MessageType, Tag,
+};
+
+/// How long a server may be silent before it counts as broken. A host that has longer work to do,
+/// such as preparing Wine for the first time, says so in between.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Runs `invocation` and says how the interpreter ends for it.
+#[must_use]
+pub fn launch(start: &Start<'_>, invocation: &Invocation<'_>, wishes: &Wishes<'_>) -> Ending {
+    match try_launch(start, invocation, wishes) {
+        Ok(ended) => conclude(ended, invocation, &start.environment),
+        Err(failure) => complain(&failure),
+    }
+}
+
+fn try_launch(
+    start: &Start<'_>,
+    invocation: &Invocation<'_>,
+    wishes: &Wishes<'_>,
+) -> Result<Ended, Failure> {
+    refuse_privileges(start, invocation)?;
+    let caller = Caller::inspect(start, invocation.program)?;
+    let Found { connection, path } = discovery::find(&start.environment, start.auxiliary.secure)
+        .map_err(|attempts| no_server(invocation, &attempts))?;
+    let (request, terminal) = request::build(caller, &start.environment, invocation, wishes)?;
+    send_request(&connection, &request, &path)?;
+    let mut inbox = Inbox::default();
+    let answer = receive_answer(&connection, &mut inbox, invocation)?;
+    // The descriptors have gone over; hosted, the program's ends must be the only ones left.
+    drop(request);
+    let watch = Watch::start().map_err(|error| {
+        Failure::broken(format!("signals cannot be watched: {}", system_error(error)))
+    })?;
+    match answer {
+        Answer::InPlace(plan) => run_in_place(&plan, &watch, terminal.as_ref(), &connection),
+        Answer::Hosted(running) => {
+            wait_for_host(&connection, inbox, running, &watch, terminal.as_ref())
+        }
+    }
+}
+
+/// Refuses to start a program with rights that the caller does not have: which environment, which
+/// server and which host would be whose is not defined then.
+fn refuse_privileges(start: &Start<'_>, invocation: &Invocation<'_>) -> Result<(), Failure> {
+    let (real, effective) = (rustix::process::getuid(), rustix::process::geteuid());
+    if !start.auxiliary.secure && real == effective {
+        return Ok(());
+    }
+    Err(Failure::cannot_run(format!(
+        "{}: a Windows program is not started with changed rights (uid {}, effective uid {}); \
+         let the set-uid program take one of the two for good before it runs this",
+        shown(invocation.program),
+        real.as_raw(),
+        effective.as_raw(),
+    )))
+}
+
+fn no_server(invocation: &Invocation<'_>, attempts: &[discovery::Attempt]) -> Failure {
+    Failure::cannot_run(format!(
+        "{}: no interop server was found; `winterop shell` starts an instance with one, \
+         `winterop run` needs none. Tried:{}",
+        shown(invocation.program),
+        discovery::describe(attempts)
+    ))
+}
+
+fn send_request(connection: &OwnedFd, request: &Request, path: &[u8]) -> Result<(), Failure> {
+    send(connection, &request.bytes, &request.attached()).map_err(|error| {
+        Failure::broken(format!(
+            "the request could not be sent to {}: {}",
+            shown(path),
+            system_error(error)
+        ))
+    })
+}
+
+/// Waits for the response; shows what the host has to say before it.
+fn receive_answer(
+    connection: &OwnedFd,
+    inbox: &mut Inbox,
+    invocation: &Invocation<'_>,
+) -> Result<Answer, Failure> {
+    loop {
+        let frame = receive(connection, inbox, Some(PATIENCE)).map_err(|e| no_answer(&e))?;
+        let message = Message::parse(&frame.bytes).map_err(|error| bad_message(&error))?;
+        match message.header.message_type {
+            MessageType::CREATE_PROCESS_RESPONSE => {
+                let response = CreateProcessResponse::decode(&message).map_err(|e| bad_message(&e))?;
+                return understand(&response, invocation.program);
+            }
+            MessageType::ERROR_NOTICE => show_notice(&frame)?,
+            other => {
+                return Err(Failure::broken(format!(
+                    "the server sent {other} where the answer to a launch was due"
+                )));
+            }
+        }
+    }
+}
+
+fn show_notice(frame: &Frame) -> Result<(), Failure> {
+    let message = Message::parse(&frame.bytes).map_err(|error| bad_message(&error))?;
+    let notice = ErrorNotice::decode(&message).map_err(|error| bad_message(&error))?;
+    if let Some(text) = notice.extensions.get(Tag::ERROR_TEXT) {
+        say(text);
+    }
+    Ok(())
+}
+
+fn bad_message(error: &winterop_wire::DecodeError) -> Failure {
+    Failure::broken(format!("the server sent what is no message: {error}"))
+}
+
+fn no_answer(error: &ReceiveError) -> Failure {
+    let text = match error {
+        ReceiveError::System(error) => system_error(*error).to_string(),
+        ReceiveError::Timeout => format!("it was silent for {} s", PATIENCE.tv_sec),
+        other => other.to_string(),
+    };
+    Failure::broken(format!("the launch was not answered: {text}; `winterop doctor` looks why"))
+}
+
+fn run_in_place(
+    plan: &Plan,
+    watch: &Watch,
+    terminal: Option<&Terminal>,
+    connection: &OwnedFd,
+) -> Result<Ended, Failure> {
+    let terminal = terminal.filter(|_| !plan.graphical);
+    let ended = in_place::run(plan, watch, terminal, connection.as_fd())?;
+    report_end(connection, ended);
+    Ok(ended)
+}
+
+/// Tells the host how the program ended. That the message arrives says that the interpreter was not
+/// killed: what the program has left behind may live on.
+fn report_end(connection: &OwnedFd, ended: Ended) {
+    let code = match ended {
+        Ended::Code(ExitCode(code)) => code,
+        Ended::Signal(signal) => 128 + signal.as_raw().unsigned_abs(),
+    };
+    let mut bytes = Vec::with_capacity(32);
+    let header = Header::plain(MessageType::EXIT_STATUS, 1);
+    if ExitStatus::new(code.cast_signed()).encode(&header, &mut bytes).is_ok() {
+        // A host that has gone since then does not need to know.
+        let _ = send(connection, &bytes, &[]);
+    }
+}
+
+fn wait_for_host(
+    connection: &OwnedFd,
+    inbox: Inbox,
+    running: Running,
+    watch: &Watch,
+    terminal: Option<&Terminal>,
+) -> Result<Ended, Failure> {
+    let terminal = terminal.filter(|_| !running.graphical);
+    // The program's input and output are the program's: whoever reads or writes the other end must
+    // see when it closes them. 2 stays for our own words.
+    drop((winterop_sys::take_inherited(0), winterop_sys::take_inherited(1)));
+    let result = Hosted::new(connection, inbox, running, terminal).wait(watch);
+    if let Some(terminal) = terminal {
+        terminal.restore();
+    }
+    result.map(Ended::Code)
+}
+
+/// Names a crash, hands the full code to whoever asked for it, and chooses the ending.
+fn conclude(ended: Ended, invocation: &Invocation<'_>, environment: &Environment<'_>) -> Ending {
+    if let Ended::Code(code) = ended {
+        write_full_code(code, environment);
+        // Ctrl-C is no crash: the shell says nothing of it either.
+        if let Some(crash) = code.crash().filter(|c| c.signal != rustix::process::Signal::INT) {
+            let text = format!("{}: {} (0x{:08X})", shown(invocation.name), crash.name, code.0);
+            say(text.as_bytes());
+        }
+    }
+    ended.ending()
+}
+
+/// Writes the 32-bit code as text to the descriptor that `WINTEROP_EXIT_FD` names.
+fn write_full_code(code: ExitCode, environment: &Environment<'_>) {
+    let number = environment
+        .get(b"WINTEROP_EXIT_FD")
+        .and_then(|text| core::str::from_utf8(text).ok()?.parse().ok());
+    let Some(descriptor) = number.and_then(winterop_sys::inherited) else { return };
+    if let Err(error) = write_line(descriptor, code) {
+        let text = format!("WINTEROP_EXIT_FD: {}", system_error(error));
+        say(text.as_bytes());
+    }
+}
+
+fn write_line(descriptor: impl AsFd, code: ExitCode) -> Result<(), Errno> {
+    rustix::io::write(descriptor, format!("{}\n", code.0).as_bytes()).map(|_| ())
+}

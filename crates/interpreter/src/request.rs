@@ -1,0 +1,247 @@
+//! Builds the create-process message: what the caller has, with the descriptors that prove it.
+
+use crate::names::WindowsNames;
+use crate::start::{Environment, Invocation, Start, base_name};
+use crate::terminal::{Size, Terminal};
+use crate::words::{Failure, shown, system_error};
+use alloc::format;
+use alloc::vec::Vec;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use winterop_sys::{inherited, take_inherited};
+use winterop_wire::{
+    CommonBlock, CreateProcess, Extensions, Features, Header, MessageType, Placement, Role, Tag,
+};
+
+/// What the caller may ask beyond WSL's protocol; `winterop run` has options for it.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes<'a> {
+    /// Have the host run the program, even where it could run in the caller's place.
+    pub hosted: bool,
+    /// `NAME=value`: variables to set on the Windows side, the value may be empty.
+    pub set: Vec<&'a [u8]>,
+    /// Variables to remove on the Windows side.
+    pub unset: Vec<&'a [u8]>,
+    /// The Windows command line as it shall arrive, instead of one built from the arguments.
+    pub verbatim: Option<&'a [u8]>,
+    /// The program shall outlive the caller.
+    pub detach: bool,
+}
+
+/// The caller's variables that a graphical or a terminal program under Wine needs.
+const PASSED_VARIABLES: [&[u8]; 6] =
+    [b"DISPLAY", b"WAYLAND_DISPLAY", b"XAUTHORITY", b"XDG_RUNTIME_DIR", b"TERM", b"WINEDEBUG"];
+
+/// What the interpreter understands beyond WSL's protocol.
+const FEATURES: Features = Features::IN_PLACE.with(Features::SIGNALS);
+
+/// A create-process message that is ready to be sent.
+#[derive(Debug)]
+pub struct Request {
+    /// The whole message.
+    pub bytes: Vec<u8>,
+    /// What travels with it, in the order of the message's roles.
+    pub descriptors: Vec<OwnedFd>,
+    standard: Vec<BorrowedFd<'static>>,
+}
+
+impl Request {
+    /// Everything to attach to the message: the standard descriptors, then the opened ones.
+    #[must_use]
+    pub fn attached(&self) -> Vec<BorrowedFd<'_>> {
+        self.standard.iter().copied().chain(self.descriptors.iter().map(AsFd::as_fd)).collect()
+    }
+}
+
+/// What belongs to the calling process, looked at once.
+#[derive(Debug)]
+pub struct Caller {
+    /// Descriptors 0, 1 and 2, where they are open.
+    pub standard: [Option<BorrowedFd<'static>>; 3],
+    executable: OwnedFd,
+    root: OwnedFd,
+    directory: Option<OwnedFd>,
+    directory_path: Vec<u8>,
+    /// The terminal, where the program is to be interactive on it.
+    pub terminal: Option<Terminal>,
+}
+
+impl Caller {
+    /// Looks at the process and opens the executable, the root and the working directory.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says why the program cannot be opened.
+    pub fn inspect(start: &Start<'_>, program: &[u8]) -> Result<Self, Failure> {
+        let executable = start.auxiliary.executable;
+        // Before anything is opened, or a closed descriptor would seem to be open. The executable
+        // that the kernel opened may sit on such a number itself.
+        let standard = [0, 1, 2].map(|fd| inherited(fd).filter(|_| executable != Some(fd)));
+        let executable = match executable.and_then(take_inherited) {
+            Some(opened) => above_standard(opened),
+            None => open_program(program),
+        };
+        let executable = executable.map_err(|error| cannot_open(program, error))?;
+        if fstat(&executable).is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_dir()) {
+            return Err(cannot_open(program, Errno::ISDIR));
+        }
+        let root = open_directory(b"/").map_err(|error| cannot_open(b"/", error))?;
+        let directory = open_directory(b".").ok();
+        let directory_path =
+            rustix::process::getcwd(Vec::new()).map(|path| path.into_bytes()).unwrap_or_default();
+        let terminal = Terminal::of(standard);
+        Ok(Self { standard, executable, root, directory, directory_path, terminal })
+    }
+
+    /// The program's path from the root, not normalised.
+    fn absolute(&self, program: &[u8]) -> Vec<u8> {
+        if program.starts_with(b"/") {
+            return program.to_vec();
+        }
+        let mut path = self.directory_path.clone();
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        path.extend_from_slice(program.strip_prefix(b"./").unwrap_or(program));
+        path
+    }
+}
+
+fn open_program(program: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    above_standard(open(program, flags, Mode::empty())?)
+}
+
+fn open_directory(path: &[u8]) -> Result<OwnedFd, Errno> {
+    above_standard(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Moves a descriptor off the numbers 0, 1 and 2, where the program would take it for its own, and
+/// makes it close-on-exec.
+fn above_standard(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
+    if descriptor.as_raw_fd() > 2 {
+        rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+        return Ok(descriptor);
+    }
+    fcntl_dupfd_cloexec(&descriptor, 3)
+}
+
+fn cannot_open(program: &[u8], error: Errno) -> Failure {
+    let text = format!("{}: {}", shown(program), system_error(error));
+    match error {
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Failure::not_found(text),
+        _ => Failure::cannot_run(text),
+    }
+}
+
+/// Builds the message for `invocation`.
+///
+/// # Errors
+/// A [`Failure`] where the request is over the protocol's limits.
+pub fn build(
+    caller: Caller,
+    environment: &Environment<'_>,
+    invocation: &Invocation<'_>,
+    wishes: &Wishes<'_>,
+) -> Result<(Request, Option<Terminal>), Failure> {
+    let path = caller.absolute(invocation.program);
+    let mut names = WindowsNames::new(environment);
+    let filename = names.executable(&path, caller.executable.as_fd());
+    let working_directory = names.directory(&caller.directory_path, caller.directory.as_ref());
+    let variables = names.variables(environment);
+    let entries = variables.iter().map(|entry| &**entry).collect();
+
+    let argv0 = if invocation.name == path || invocation.name == invocation.program {
+        base_name(invocation.name)
+    } else {
+        invocation.name
+    };
+    let size = caller.terminal.as_ref().map(Terminal::size);
+    let message = CreateProcess {
+        standard_ids: [0; 3],
+        common: CommonBlock {
+            standard_ids: [0; 3],
+            filename: &filename,
+            working_directory: &working_directory,
+            arguments: [argv0].into_iter().chain(invocation.arguments.iter().copied()).collect(),
+            environment: Some(entries),
+            rows: size.map_or(0, |size: Size| size.rows),
+            columns: size.map_or(0, |size: Size| size.columns),
+            pseudoconsole: size.is_some(),
+            extensions: extensions(&caller, environment, invocation, wishes, &path),
+        },
+    };
+    let mut bytes = Vec::with_capacity(4096);
+    let header = Header::request(MessageType::CREATE_PROCESS);
+    message.encode(&header, &mut bytes).map_err(|error| {
+        Failure::cannot_run(format!(
+            "{}: the launch cannot be put into a request: {error}",
+            shown(invocation.program)
+        ))
+    })?;
+    let descriptors = [Some(caller.executable), Some(caller.root), caller.directory];
+    let request = Request {
+        bytes,
+        standard: caller.standard.into_iter().flatten().collect(),
+        descriptors: descriptors.into_iter().flatten().collect(),
+    };
+    Ok((request, caller.terminal))
+}
+
+fn extensions<'a>(
+    caller: &'a Caller,
+    environment: &Environment<'a>,
+    invocation: &Invocation<'a>,
+    wishes: &Wishes<'a>,
+    path: &'a [u8],
+) -> Extensions<'a> {
+    let mut extensions = Extensions::new();
+    extensions.push(Tag::LINUX_EXECUTABLE, path);
+    if !caller.directory_path.is_empty() {
+        extensions.push(Tag::LINUX_DIRECTORY, &*caller.directory_path);
+    }
+    extensions.push_roles(roles(caller));
+    if wishes.hosted {
+        extensions.push_u8(Tag::PLACEMENT, Placement::Hosted.into());
+    }
+    push_list(&mut extensions, Tag::LINUX_VARIABLES, passed_variables(environment));
+    push_list(&mut extensions, Tag::RAW_WSLENV, crate::names::raw_paths(environment));
+    push_list(&mut extensions, Tag::SET_VARIABLES, wishes.set.iter().copied());
+    push_list(&mut extensions, Tag::UNSET_VARIABLES, wishes.unset.iter().copied());
+    if let Some(line) = wishes.verbatim {
+        extensions.push(Tag::VERBATIM_COMMAND_LINE, line);
+    }
+    if wishes.detach {
+        extensions.push_u8(Tag::DETACH, 1);
+    }
+    extensions.push_u32(Tag::CLIENT_FEATURES, FEATURES.0);
+    extensions.push(Tag::EXECUTABLE_NAME, invocation.name);
+    extensions
+}
+
+fn push_list<'a>(extensions: &mut Extensions<'a>, tag: Tag, list: impl Iterator<Item = &'a [u8]>) {
+    // What was read from an environment or a command line holds no NUL.
+    let mut value = Vec::new();
+    for entry in list {
+        value.extend_from_slice(entry);
+        value.push(0);
+    }
+    if !value.is_empty() {
+        extensions.push(tag, value);
+    }
+}
+
+fn passed_variables<'a>(environment: &Environment<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let passed = |entry: &&[u8]| {
+        let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
+        PASSED_VARIABLES.contains(&name)
+    };
+    environment.entries().filter(passed).collect::<Vec<_>>().into_iter()
+}
+
+fn roles(caller: &Caller) -> impl Iterator<Item = Role> {
+    let standard = [Role::Stdin, Role::Stdout, Role::Stderr];
+    let open = standard.into_iter().zip(caller.standard).filter_map(|(role, fd)| fd.map(|_| role));
+    let directory = caller.directory.as_ref().map(|_| Role::WorkingDirectory);
+    open.chain([Role::Executable, Role::RootDirectory]).chain(directory)
+}

@@ -1,0 +1,96 @@
+//! Reads the host's answer to a create-process message.
+
+use crate::words::{Failure, shown, status, system_error};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use rustix::io::Errno;
+use winterop_wire::{CreateProcessResponse, Extensions, Features, ResponseFlags, Strings, Tag};
+
+/// What to do now that the host has agreed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Run this in the caller's place.
+    InPlace(Plan),
+    /// The host runs the program.
+    Hosted(Running),
+}
+
+/// What to run in the caller's place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The path to execute.
+    pub program: Vec<u8>,
+    /// Its argv.
+    pub arguments: Vec<Vec<u8>>,
+    /// Its whole environment.
+    pub environment: Vec<Vec<u8>>,
+    /// The directory to start it in, if not the caller's.
+    pub directory: Option<Vec<u8>>,
+    /// The variable that tells it the descriptor on which to report its full exit code.
+    pub report: Option<Vec<u8>>,
+    /// It is a graphical program.
+    pub graphical: bool,
+}
+
+/// A program that runs below the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// It is a graphical program: the terminal is the shell's again at once.
+    pub graphical: bool,
+    /// What the host understands beyond WSL's protocol.
+    pub features: Features,
+}
+
+/// Turns a response into what to do.
+///
+/// # Errors
+/// The host's refusal, in its own words where it has sent any.
+pub fn understand(response: &CreateProcessResponse<'_>, program: &[u8]) -> Result<Answer, Failure> {
+    let extensions = &response.extensions;
+    if response.result != 0 {
+        return Err(refusal(response.result, extensions, program));
+    }
+    let graphical = response.flags.contains(ResponseFlags::GRAPHICAL);
+    match extensions.get(Tag::IN_PLACE_PROGRAM) {
+        Some(path) => plan(path, extensions, graphical).map(Answer::InPlace),
+        None => {
+            let features = extensions.features(Tag::HOST_FEATURES).unwrap_or(Features::NONE);
+            Ok(Answer::Hosted(Running { graphical, features }))
+        }
+    }
+}
+
+fn plan(program: &[u8], extensions: &Extensions<'_>, graphical: bool) -> Result<Plan, Failure> {
+    let list = |tag| -> Result<Vec<Vec<u8>>, Failure> {
+        let strings = extensions.strings(tag).map_err(|error| {
+            Failure::broken(format!("the host's answer cannot be read: {error}"))
+        })?;
+        Ok(strings.into_iter().flat_map(Strings::into_iter).map(<[u8]>::to_vec).collect())
+    };
+    Ok(Plan {
+        program: program.to_vec(),
+        arguments: list(Tag::IN_PLACE_ARGUMENTS)?,
+        environment: list(Tag::IN_PLACE_ENVIRONMENT)?,
+        directory: extensions.get(Tag::IN_PLACE_DIRECTORY).map(<[u8]>::to_vec),
+        report: extensions.get(Tag::IN_PLACE_REPORT).map(<[u8]>::to_vec),
+        graphical,
+    })
+}
+
+/// What to say and how to exit where the host sent the error number `result`.
+fn refusal(result: i32, extensions: &Extensions<'_>, program: &[u8]) -> Failure {
+    let error = Errno::from_raw_os_error(result);
+    let text = match extensions.get(Tag::ERROR_TEXT) {
+        Some(text) => String::from_utf8_lossy(text).into_owned(),
+        None => format!("{}: the Windows side: {}", shown(program), system_error(error)),
+    };
+    let by_number = match error {
+        Errno::NOENT => status::NOT_FOUND,
+        Errno::ACCESS | Errno::NOEXEC | Errno::PERM | Errno::TOOBIG => status::CANNOT_RUN,
+        _ => status::FAILED,
+    };
+    let status = extensions.get_u8(Tag::ERROR_STATUS).ok().flatten().unwrap_or(by_number);
+    // A failure must never look like success.
+    Failure { text, status: if status == 0 { status::FAILED } else { status } }
+}
