@@ -439,29 +439,27 @@ impl<'a> LinuxProcess<'a> {
         let windows_path = strings.optional(WINDOWS_PATH, raw.windows_path.get())?;
         let user_name = strings.optional(USER_NAME, raw.user_name.get())?;
 
-        let lists = [
-            (ARGUMENTS, &arguments),
-            (ENVIRONMENT, &environment),
-            (WINDOWS_ENVIRONMENT, &windows_environment),
+        let starts = [
+            filename.start,
+            directory.start,
+            arguments.start,
+            environment.start,
+            windows_environment.start,
+            windows_path.as_ref().map_or(0, |span| span.start),
+            user_name.as_ref().map_or(0, |span| span.start),
         ];
-        let mut starts = [filename.start, directory.start, 0, 0, 0, 0, 0];
-        let found = lists.iter().filter(|(_, list)| !list.value.is_empty());
-        let found = found.map(|(_, list)| list.start);
-        let found = found.chain(windows_path.as_ref().map(|span| span.start));
-        let found = found.chain(user_name.as_ref().map(|span| span.start));
-        for (slot, start) in starts.iter_mut().skip(2).zip(found) {
-            *slot = start;
-        }
-        for (field, list) in lists {
-            strings.apart(field, list, &starts)?;
-        }
+        strings.apart(ARGUMENTS, &arguments, &starts)?;
+        strings.apart(ENVIRONMENT, &environment, &starts)?;
+        strings.apart(WINDOWS_ENVIRONMENT, &windows_environment, &starts)?;
 
-        let single_end = |span: &Option<Span<_>>| span.as_ref().map_or(0, |span| span.end);
-        let end = lists
-            .iter()
-            .map(|(_, list)| list.end)
-            .chain([filename.end, directory.end, single_end(&windows_path), single_end(&user_name)])
-            .fold(0, usize::max);
+        let end = filename
+            .end
+            .max(directory.end)
+            .max(arguments.end)
+            .max(environment.end)
+            .max(windows_environment.end)
+            .max(windows_path.as_ref().map_or(0, |span| span.end))
+            .max(user_name.as_ref().map_or(0, |span| span.end));
         Ok(Self {
             filename: filename.value,
             working_directory: directory.value,
