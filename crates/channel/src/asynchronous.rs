@@ -23,7 +23,7 @@ impl Channel {
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(Self {
-            socket: AsyncFd::with_interest(socket, Interest::READABLE | Interest::WRITABLE)?,
+            socket: AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::WRITABLE)?,
             inbox: Inbox::default(),
         })
     }

@@ -1,3 +1,14 @@
-//! Instances: the top process of a running distribution, its interop server, and its namespaces.
+//! Instances: a running distribution's namespaces, its registration of Windows executables, its
+//! init, and the interop server that every init and session leader has.
+//!
+//! [`namespace`] builds what `winterop shell` runs in, [`registration`] speaks with binfmt_misc,
+//! [`server`] takes requests from interpreters and hands them to the user's host, and [`role`] is
+//! what the `init` binary runs as an instance's init.
+#![forbid(unsafe_code)]
 
+pub mod handoff;
+pub mod namespace;
+pub mod registration;
 pub mod role;
+pub mod server;
+pub mod socket;

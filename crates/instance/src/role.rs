@@ -1,4 +1,195 @@
-//! r
+//! What the `init` binary does as an instance's init: it serves interop requests as long as the
+//! instance is used, then it ends and takes its sockets with it.
+
+use crate::handoff::{HostAddress, HostLink};
+use crate::namespace::is_shared_with_others;
+use crate::server::serve;
+use crate::socket::ListeningSocket;
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-/// x
-pub fn run(_a: &[Vec<u8>]) -> ExitCode { ExitCode::FAILURE }
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often an init whose first process has ended looks whether others still live in the instance.
+/// The kernel has no event for it.
+const LEFTOVER_CHECK: Duration = Duration::from_secs(1);
+
+/// How an instance's init is told what to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Where its socket goes, under its own pid.
+    pub socket_directory: PathBuf,
+    /// The host's socket.
+    pub host_socket: PathBuf,
+    /// The process for which the instance was made.
+    pub first_process: Option<u32>,
+    /// How to start the host.
+    pub host_command: Vec<OsString>,
+}
+
+impl Options {
+    /// The command line that [`Options::parse`] reads.
+    #[must_use]
+    pub fn to_arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec![
+            "--socket-directory".into(),
+            self.socket_directory.clone().into(),
+            "--host-socket".into(),
+            self.host_socket.clone().into(),
+        ];
+        if let Some(pid) = self.first_process {
+            arguments.extend(["--first-process".into(), pid.to_string().into()]);
+        }
+        if !self.host_command.is_empty() {
+            arguments.push("--host".into());
+            arguments.extend(self.host_command.iter().cloned());
+        }
+        arguments
+    }
+
+    /// Reads what [`Options::to_arguments`] wrote: this is no interface for people.
+    ///
+    /// # Errors
+    /// The option that is not known, or has no value.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(option) = arguments.next() {
+            let name = option.to_string_lossy().into_owned();
+            if name == "--host" {
+                options.host_command = arguments.by_ref().collect();
+                continue;
+            }
+            let value = arguments.next().ok_or_else(|| format!("{name} has no value"))?;
+            match &*name {
+                "--socket-directory" => options.socket_directory = value.into(),
+                "--host-socket" => options.host_socket = value.into(),
+                "--first-process" => {
+                    let pid = value.to_str().and_then(|text| text.parse().ok());
+                    options.first_process = Some(pid.ok_or_else(|| format!("{name}: no pid"))?);
+                }
+                _ => return Err(format!("{name} is not an option of init")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs an instance's init with the process's arguments; tells on standard output when it serves.
+#[must_use]
+pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
+    let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
+    match Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("init: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options) -> io::Result<()> {
+    // One that is ended with its terminal could not serve what lives on.
+    let _ = rustix::process::setsid();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve_instance(options))
+}
+
+async fn serve_instance(options: &Options) -> io::Result<()> {
+    let own = std::process::id();
+    let path = options.socket_directory.join(format!("{own}_interop"));
+    let mut socket = ListeningSocket::bind(&path).map_err(io::Error::other)?;
+    if own != 1 {
+        socket.also_known_as(&options.socket_directory.join("1_interop"))?;
+    }
+    let Some(listener) = socket.take_descriptor() else { return Ok(()) };
+    let address = HostAddress {
+        socket: options.host_socket.clone(),
+        command: options.host_command.clone(),
+    };
+    let done = end_of_use(own, options.first_process);
+    announce(&path)?;
+    serve(listener, Arc::new(HostLink::new(address)), done).await
+}
+
+/// Tells whoever started this init that it serves, and where.
+fn announce(path: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut output = io::stdout().lock();
+    output.write_all(path.as_os_str().as_bytes())?;
+    output.write_all(b"\n")?;
+    output.flush()?;
+    // Whoever reads it waits for the end of it too.
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(null)?;
+    Ok(())
+}
+
+/// Is done when the instance is not used any more: a signal, or the first process and all others
+/// that live in the instance have ended.
+async fn end_of_use(own: u32, first_process: Option<u32>) {
+    let ended = async {
+        match first_process.and_then(process_descriptor) {
+            Some(process) => wait_for_end(process).await,
+            None => std::future::pending().await,
+        }
+        while is_shared_with_others(own) {
+            tokio::time::sleep(LEFTOVER_CHECK).await;
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = terminated() => {}
+    }
+}
+
+fn process_descriptor(pid: u32) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    pidfd_open(pid, PidfdFlags::NONBLOCK).ok()
+}
+
+async fn wait_for_end(process: OwnedFd) {
+    if let Ok(process) = AsyncFd::register(process) {
+        // A pidfd can be read when its process has ended; an error ends the wait as well.
+        let _ = process.readable().await;
+    }
+}
+
+async fn terminated() {
+    let stream = |kind| signal(kind).ok();
+    let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) =
+        (stream(SignalKind::terminate()), stream(SignalKind::interrupt()), stream(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_survive_a_command_line() {
+        let options = Options {
+            socket_directory: "/run/WSL".into(),
+            host_socket: "/run/user/1000/winterop/interop".into(),
+            first_process: Some(42),
+            host_command: vec!["/usr/bin/winterop".into(), "--odd".into()],
+        };
+        assert_eq!(Options::parse(options.to_arguments()), Ok(options));
+        assert!(Options::parse(["--what".into(), "x".into()]).is_err());
+        assert!(Options::parse(["--host-socket".into()]).is_err());
+    }
+}

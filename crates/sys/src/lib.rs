@@ -17,6 +17,7 @@ use core::ffi::CStr;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
+use rustix::thread::UnshareFlags;
 
 #[cfg(target_arch = "x86_64")]
 mod number {
@@ -205,6 +206,34 @@ pub fn signal_descriptor(set: SignalSet) -> Result<OwnedFd, Errno> {
     let descriptor = RawFd::try_from(descriptor).map_err(|_| Errno::BADF)?;
     // SAFETY: the kernel has just opened it for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Kinds of namespaces that [`unshare`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namespaces(UnshareFlags);
+
+impl Namespaces {
+    /// A new user namespace.
+    pub const USER: Self = Self(UnshareFlags::NEWUSER);
+    /// A new mount namespace.
+    pub const MOUNT: Self = Self(UnshareFlags::NEWNS);
+}
+
+impl core::ops::BitOr for Namespaces {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Moves this process into new namespaces.
+///
+/// # Errors
+/// `EPERM`, `ENOSPC` or `EUSERS` where the system denies them; `EINVAL` for a user namespace where
+/// the process has more than one thread.
+pub fn unshare(namespaces: Namespaces) -> Result<(), Errno> {
+    // SAFETY: only the flag for descriptor tables is dangerous, and this type cannot hold it.
+    unsafe { rustix::thread::unshare_unsafe(namespaces.0) }
 }
 
 /// Which of the two processes this is, after [`fork`].

@@ -1,0 +1,154 @@
+//! The way from an interop server to the user's host: one connection, made again when it is lost,
+//! to a host that is started when there is none.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use winterop_channel::asynchronous::Channel;
+use winterop_channel::unix::connect_path;
+use winterop_sys::PeerCredentials;
+use winterop_wire::{EncodeError, HandOff, Header, MessageType};
+
+/// How long a host may take from its start until it listens. It prepares nothing before that.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where the host listens and how to start it.
+#[derive(Clone, Debug, Default)]
+pub struct HostAddress {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The program and its arguments; the first is the program.
+    pub command: Vec<std::ffi::OsString>,
+}
+
+/// Why a request did not reach the host.
+#[derive(Debug, thiserror::Error)]
+pub enum HandOffError {
+    /// Nobody listens and no way to start it is known.
+    #[error("the host is not running (nobody listens on {0})")]
+    NotRunning(PathBuf),
+    /// Its program could not be started.
+    #[error("the host could not be started: {program}: {source}")]
+    Start {
+        /// What was to be started.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It was started and does not listen.
+    #[error("the host was started and does not listen on {0}; its log says why")]
+    Silent(PathBuf),
+    /// The connection broke.
+    #[error("the connection to the host broke: {0}")]
+    Broken(#[from] io::Error),
+    /// The request is too large to be wrapped.
+    #[error("the request cannot be handed to the host: {0}")]
+    Encode(#[from] EncodeError),
+}
+
+/// The server's side of the connection to the host.
+#[derive(Debug)]
+pub struct HostLink {
+    address: HostAddress,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    channel: Option<Channel>,
+    counter: u32,
+}
+
+impl HostLink {
+    /// A link that connects when it is first used.
+    #[must_use]
+    pub fn new(address: HostAddress) -> Self {
+        Self { address, state: Mutex::default() }
+    }
+
+    /// Hands over a client: who it is, its whole request, its connection and its descriptors.
+    ///
+    /// A host that ended since the last request is replaced by a new one, once.
+    ///
+    /// # Errors
+    /// A [`HandOffError`]; the host has not seen the request then.
+    pub async fn hand_off(
+        &self,
+        peer: PeerCredentials,
+        request: &[u8],
+        client: BorrowedFd<'_>,
+        descriptors: &[OwnedFd],
+    ) -> Result<(), HandOffError> {
+        let mut state = self.state.lock().await;
+        state.counter = state.counter.wrapping_add(1);
+        let mut bytes = Vec::with_capacity(request.len() + 32);
+        HandOff { pid: peer.pid.cast_unsigned(), uid: peer.uid, gid: peer.gid, request }
+            .encode(&Header::plain(MessageType::HAND_OFF, state.counter), &mut bytes)?;
+        let attached: Vec<BorrowedFd<'_>> =
+            [client].into_iter().chain(descriptors.iter().map(AsFd::as_fd)).collect();
+        if let Some(channel) = &state.channel {
+            if channel.send(&bytes, &attached).await.is_ok() {
+                return Ok(());
+            }
+            state.channel = None;
+        }
+        let channel = self.connect().await?;
+        channel.send(&bytes, &attached).await?;
+        state.channel = Some(channel);
+        Ok(())
+    }
+
+    /// Connects to the host; starts it where nobody listens.
+    async fn connect(&self) -> Result<Channel, HandOffError> {
+        if let Ok(socket) = connect_path(self.address.socket.as_os_str().as_bytes()) {
+            return Ok(Channel::new(socket)?);
+        }
+        let address = self.address.clone();
+        let started = tokio::task::spawn_blocking(move || start(&address));
+        started.await.map_err(io::Error::other)??;
+        let socket = connect_path(self.address.socket.as_os_str().as_bytes())
+            .map_err(|_| HandOffError::Silent(self.address.socket.clone()))?;
+        Ok(Channel::new(socket)?)
+    }
+}
+
+/// Starts the host in a session of its own and waits until it listens.
+///
+/// Two that are started at once sort it out among themselves: the second finds the socket taken,
+/// reports itself ready all the same, and ends.
+///
+/// # Errors
+/// A [`HandOffError`].
+pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
+    let Some((program, arguments)) = address.command.split_first() else {
+        return Err(HandOffError::NotRunning(address.socket.clone()));
+    };
+    let failed = |source| HandOffError::Start { program: program.into(), source };
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .arg0("wslhost")
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    // The host writes a byte when it listens, and closes the pipe if it ends before.
+    let heard = wait_for_byte(reader);
+    // It puts itself into the background: what was spawned here ends at once.
+    let _ = child.wait();
+    if heard { Ok(()) } else { Err(HandOffError::Silent(address.socket.clone())) }
+}
+
+fn wait_for_byte(reader: io::PipeReader) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut interest = [PollFd::new(&reader, PollFlags::IN)];
+    let patience = Timespec { tv_sec: START_PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    matches!(poll(&mut interest, Some(&patience)), Ok(1))
+        && matches!(io::Read::read(&mut &reader, &mut [0]), Ok(1))
+}

@@ -1,0 +1,298 @@
+//! An instance's namespaces: a private table of binfmt_misc entries in which the user stays who they
+//! were.
+//!
+//! The steps, in this order (each was tried on Linux 6.7 to 6.18):
+//! 1. a user namespace in which the user is root, and a mount namespace;
+//! 2. a small root of its own, with every entry of `/` bound into it, plus `/init` and `/run/WSL`,
+//!    which a plain user could not create;
+//! 3. binfmt_misc mounted there, which is private to the user namespace, and the registration;
+//! 4. a second user namespace that maps the user back to themselves. It inherits the registration,
+//!    and nothing in it can unmount what the first one mounted.
+//!
+//! The machine's root keeps every uid in step 1 and needs no step 4. Anybody else has a map of one
+//! uid then: `sudo`, other users' files and supplementary groups show as `nobody` inside.
+
+use crate::registration::{self, BINFMT_MISC, RegistrationError};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
+    mount_remount, unmount,
+};
+use rustix::process::{getegid, geteuid};
+use std::ffi::{CStr, OsStr};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use winterop_sys::{Namespaces, unshare};
+
+/// Where the interpreter is inside an instance.
+pub const INIT: &str = "/init";
+
+/// Where the sockets of interop servers are.
+pub const SOCKET_DIRECTORY: &str = "/run/WSL";
+
+/// What to make an instance from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The static `init` binary.
+    pub init: PathBuf,
+    /// An empty directory to mount the new root on; it can be removed afterwards.
+    pub scratch: PathBuf,
+}
+
+/// Why an instance could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// The kernel denies user namespaces.
+    #[error(
+        "this system denies user namespaces ({0}); \
+         see `sysctl user.max_user_namespaces kernel.unprivileged_userns_clone`"
+    )]
+    Denied(io::Error),
+    /// binfmt_misc cannot be mounted in a user namespace.
+    #[error(
+        "binfmt_misc cannot be mounted in a namespace of its own ({0}); \
+         Linux 6.7 and later can do that"
+    )]
+    NoPrivateTable(io::Error),
+    /// The registration failed.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// A step failed that works everywhere else.
+    #[error("making the instance failed: {step} {on}: {source}")]
+    Step {
+        /// What was tried.
+        step: &'static str,
+        /// On what.
+        on: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl NamespaceError {
+    /// Whether the machine, not this attempt, cannot have private instances.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::NoPrivateTable(_))
+    }
+}
+
+fn failed<E: Into<io::Error>>(
+    step: &'static str,
+    on: impl AsRef<OsStr>,
+) -> impl FnOnce(E) -> NamespaceError {
+    let on = on.as_ref().to_string_lossy().into_owned();
+    move |source| NamespaceError::Step { step, on, source: source.into() }
+}
+
+/// Moves this process into a new instance. It must have one thread.
+///
+/// The working directory stays the same directory.
+///
+/// # Errors
+/// A [`NamespaceError`]. The process may be in half a namespace then and should end.
+pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
+    let user = geteuid();
+    let group = getegid();
+    let directory = std::env::current_dir().ok();
+    if user.is_root() {
+        enter_as_root()?;
+    } else {
+        unshare(Namespaces::USER | Namespaces::MOUNT).map_err(|e| NamespaceError::Denied(e.into()))?;
+        write_maps(&format!("0 {} 1", user.as_raw()), &format!("0 {} 1", group.as_raw()))?;
+    }
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(failed("making private", "/"))?;
+    build_root(plan)?;
+    mount_table()?;
+    registration::register(INIT)?;
+    if !user.is_root() {
+        unshare(Namespaces::USER | Namespaces::MOUNT).map_err(|e| NamespaceError::Denied(e.into()))?;
+        write_maps(&format!("{} 0 1", user.as_raw()), &format!("{} 0 1", group.as_raw()))?;
+    }
+    if let Some(directory) = directory {
+        // One that cannot be reached by its name any more is left: the user is told by the shell.
+        let _ = std::env::set_current_dir(directory);
+    }
+    Ok(())
+}
+
+/// Uses the machine's own table: for root, where private ones cannot be had. Only the mounts are
+/// private then; the registration is the machine's and is removed with [`leave_shared_table`].
+///
+/// # Errors
+/// A [`NamespaceError`].
+pub fn enter_shared_table(plan: &Plan) -> Result<(), NamespaceError> {
+    let directory = std::env::current_dir().ok();
+    unshare(Namespaces::MOUNT).map_err(failed("leaving the mount namespace", ""))?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(failed("making private", "/"))?;
+    build_root(plan)?;
+    if !Path::new(BINFMT_MISC).join("register").exists() {
+        mount_table()?;
+    }
+    registration::register(INIT)?;
+    if let Some(directory) = directory {
+        let _ = std::env::set_current_dir(directory);
+    }
+    Ok(())
+}
+
+/// Root's part of step 1: every uid and gid stays what it is. Only a process outside may write such
+/// a map, so one is left behind for it.
+fn enter_as_root() -> Result<(), NamespaceError> {
+    let uids = identity_map("/proc/self/uid_map")?;
+    let gids = identity_map("/proc/self/gid_map")?;
+    let own = std::process::id();
+    let (ready_reader, ready_writer) = io::pipe().map_err(failed("making a pipe", ""))?;
+    let (done_reader, done_writer) = io::pipe().map_err(failed("making a pipe", ""))?;
+    let helper = match winterop_sys::fork().map_err(failed("forking", ""))? {
+        winterop_sys::Fork::Child => {
+            drop((ready_writer, done_reader));
+            let result = wait_for_byte(ready_reader)
+                .and_then(|()| fs::write(format!("/proc/{own}/uid_map"), &uids))
+                .and_then(|()| fs::write(format!("/proc/{own}/gid_map"), &gids))
+                .and_then(|()| io::Write::write_all(&mut &done_writer, b"."));
+            winterop_sys::exit(u8::from(result.is_err()))
+        }
+        winterop_sys::Fork::Parent(helper) => helper,
+    };
+    drop((ready_reader, done_writer));
+    let entered = unshare(Namespaces::USER | Namespaces::MOUNT);
+    if entered.is_ok() {
+        let _ = io::Write::write_all(&mut &ready_writer, b".");
+    }
+    drop(ready_writer);
+    let mapped = wait_for_byte(done_reader);
+    let _ = rustix::process::waitpid(Some(helper), rustix::process::WaitOptions::empty());
+    entered.map_err(|error| NamespaceError::Denied(error.into()))?;
+    mapped.map_err(failed("writing", "/proc/self/uid_map"))
+}
+
+fn wait_for_byte(mut reader: io::PipeReader) -> io::Result<()> {
+    io::Read::read_exact(&mut reader, &mut [0])
+}
+
+/// A map that keeps every id which this namespace knows.
+fn identity_map(path: &str) -> Result<String, NamespaceError> {
+    let text = fs::read_to_string(path).map_err(failed("reading", path))?;
+    let lines = text.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let (inside, count) = (fields.next()?, fields.nth(1)?);
+        Some(format!("{inside} {inside} {count}\n"))
+    });
+    Ok(lines.collect())
+}
+
+/// Writes a map of one id each; only with `setgroups` denied may a plain user do so.
+fn write_maps(uids: &str, gids: &str) -> Result<(), NamespaceError> {
+    fs::write("/proc/self/setgroups", "deny").map_err(failed("writing", "/proc/self/setgroups"))?;
+    fs::write("/proc/self/gid_map", gids).map_err(failed("writing", "/proc/self/gid_map"))?;
+    fs::write("/proc/self/uid_map", uids).map_err(failed("writing", "/proc/self/uid_map"))
+}
+
+/// Step 2: a root with everything that the machine's has, plus our own entries.
+fn build_root(plan: &Plan) -> Result<(), NamespaceError> {
+    let root = &plan.scratch;
+    mount_tmpfs(root)?;
+    for entry in list(Path::new("/"))? {
+        if entry != "init" && entry != "run" {
+            mirror(Path::new("/"), root, &entry)?;
+        }
+    }
+    let init = root.join("init");
+    bind_file(&plan.init, &init)?;
+    build_run(&root.join("run"))?;
+    // What a program writes beside the mounted directories would be lost without a word.
+    mount_remount(root, MountFlags::BIND | MountFlags::RDONLY, c"")
+        .map_err(failed("making read-only", root))?;
+    change_root(root)
+}
+
+/// `/run` with `/run/WSL`: the machine's own where it has that directory, else a copy of its entries.
+fn build_run(run: &Path) -> Result<(), NamespaceError> {
+    fs::create_dir(run).map_err(failed("creating", run))?;
+    if Path::new(SOCKET_DIRECTORY).is_dir() {
+        bind_tree(Path::new("/run"), run)?;
+    } else {
+        mount_tmpfs(run)?;
+        for entry in list(Path::new("/run"))? {
+            mirror(Path::new("/run"), run, &entry)?;
+        }
+        let sockets = run.join("WSL");
+        fs::create_dir(&sockets).map_err(failed("creating", &sockets))?;
+    }
+    mount_tmpfs(&run.join("WSL"))
+}
+
+fn list(directory: &Path) -> Result<Vec<std::ffi::OsString>, NamespaceError> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed("listing", directory))?,
+    };
+    Ok(entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect())
+}
+
+/// Makes `to/name` show what `from/name` is: links are copied, everything else is bound.
+fn mirror(from: &Path, to: &Path, name: &OsStr) -> Result<(), NamespaceError> {
+    let (source, target) = (from.join(name), to.join(name));
+    // What vanishes between listing and looking, or may not be looked at, is left out.
+    let Ok(status) = fs::symlink_metadata(&source) else { return Ok(()) };
+    if status.is_symlink() {
+        let destination = fs::read_link(&source).map_err(failed("reading the link", &source))?;
+        return std::os::unix::fs::symlink(destination, &target)
+            .map_err(failed("linking", &target));
+    }
+    if status.is_dir() {
+        fs::create_dir(&target).map_err(failed("creating", &target))?;
+        return bind_tree(&source, &target);
+    }
+    bind_file(&source, &target)
+}
+
+fn bind_tree(source: &Path, target: &Path) -> Result<(), NamespaceError> {
+    mount_bind_recursive(source, target).map_err(failed("binding", source))
+}
+
+fn bind_file(source: &Path, target: &Path) -> Result<(), NamespaceError> {
+    fs::File::create(target).map_err(failed("creating", target))?;
+    bind_tree(source, target)
+}
+
+fn mount_tmpfs(target: &Path) -> Result<(), NamespaceError> {
+    let options: &CStr = c"mode=0755";
+    mount("winterop", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options)
+        .map_err(failed("mounting a tmpfs on", target))
+}
+
+/// Makes `root` the root of this mount namespace, with nothing left of the old one.
+fn change_root(root: &Path) -> Result<(), NamespaceError> {
+    rustix::process::chdir(root).map_err(failed("changing to", root))?;
+    // Mounting the old root on top of the new one and taking it off again needs no directory.
+    rustix::process::pivot_root(".", ".").map_err(failed("making the root of", root))?;
+    unmount(".", UnmountFlags::DETACH).map_err(failed("taking the old root off", root))?;
+    rustix::process::chdir("/").map_err(failed("changing to", "/"))
+}
+
+/// Step 3: the table of this user namespace.
+fn mount_table() -> Result<(), NamespaceError> {
+    mount("binfmt_misc", BINFMT_MISC, "binfmt_misc", MountFlags::empty(), c"")
+        .map_err(|error| NamespaceError::NoPrivateTable(error.into()))
+}
+
+/// Whether a process other than `own` lives in the mount namespace of this process.
+///
+/// Processes that may not be looked at count as living elsewhere: those of an instance are its
+/// user's own.
+#[must_use]
+pub fn is_shared_with_others(own: u32) -> bool {
+    let namespace = |pid: &OsStr| fs::read_link(Path::new("/proc").join(pid).join("ns/mnt")).ok();
+    let Some(ours) = namespace(OsStr::new("self")) else { return false };
+    let Ok(processes) = fs::read_dir("/proc") else { return false };
+    processes.filter_map(Result::ok).map(|entry| entry.file_name()).any(|pid| {
+        pid.as_bytes().iter().all(u8::is_ascii_digit)
+            && pid.to_str().and_then(|pid| pid.parse().ok()) != Some(own)
+            && namespace(&pid).is_some_and(|theirs| theirs == ours)
+    })
+}

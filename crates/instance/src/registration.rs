@@ -1,0 +1,130 @@
+//! The registration of Windows executables with binfmt_misc.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Where binfmt_misc is mounted.
+pub const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
+
+/// The entry's name. Other programs look for it.
+pub const ENTRY: &str = "WSLInterop";
+
+/// Flags of the entry: the original argv[0] is passed (`P`), the executable is passed open (`O`), so
+/// that one that was unlinked, is a memfd or lies in another root still launches, and the interpreter
+/// is opened at registration (`F`), so that roots without it can launch too.
+pub const FLAGS: &str = "POF";
+
+/// Why a registration failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// binfmt_misc is not mounted where the kernel has it.
+    #[error("binfmt_misc is not mounted at {BINFMT_MISC}: {0}; `mount -t binfmt_misc none {BINFMT_MISC}` mounts it")]
+    NotMounted(io::Error),
+    /// An entry of this name points somewhere else.
+    #[error("another program holds the binfmt_misc entry {ENTRY} (its interpreter is {interpreter}); `echo -1 > {BINFMT_MISC}/{ENTRY}` removes it")]
+    Taken {
+        /// What it starts.
+        interpreter: String,
+    },
+    /// The kernel refused it.
+    #[error("registering {interpreter} with binfmt_misc as {ENTRY} failed: {source}")]
+    Refused {
+        /// What was to be started.
+        interpreter: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// An entry as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whether it is switched on.
+    pub enabled: bool,
+    /// The interpreter's path, as given at registration.
+    pub interpreter: String,
+    /// The flags, in the kernel's order.
+    pub flags: String,
+    /// The magic bytes, as hexadecimal digits.
+    pub magic: String,
+}
+
+impl Entry {
+    /// Reads the text of an entry's file; lines of other kernels are skipped.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        Self {
+            enabled: text.lines().next() == Some("enabled"),
+            interpreter: field("interpreter "),
+            flags: field("flags: "),
+            magic: field("magic "),
+        }
+    }
+}
+
+/// Reads the entry that Winterop registers, if it is there.
+#[must_use]
+pub fn current() -> Option<Entry> {
+    fs::read_to_string(entry_file()).ok().map(|text| Entry::parse(&text))
+}
+
+fn entry_file() -> PathBuf {
+    Path::new(BINFMT_MISC).join(ENTRY)
+}
+
+/// Registers `interpreter` for every file that begins with `MZ`.
+///
+/// # Errors
+/// binfmt_misc is not mounted, the name is taken by something else, or the kernel refuses: the
+/// interpreter is not there, or this process may not.
+pub fn register(interpreter: &str) -> Result<(), RegistrationError> {
+    if let Some(entry) = current() {
+        if entry.interpreter == interpreter {
+            return Ok(());
+        }
+        return Err(RegistrationError::Taken { interpreter: entry.interpreter });
+    }
+    let register = Path::new(BINFMT_MISC).join("register");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(register)
+        .map_err(RegistrationError::NotMounted)?;
+    // One write: the kernel takes the whole line or nothing.
+    let line = format!(":{ENTRY}:M::MZ::{interpreter}:{FLAGS}");
+    file.write_all(line.as_bytes()).map_err(|source| RegistrationError::Refused {
+        interpreter: interpreter.to_owned(),
+        source,
+    })
+}
+
+/// Removes the entry.
+///
+/// # Errors
+/// The system's; none where it is not there.
+pub fn unregister() -> io::Result<()> {
+    match fs::write(entry_file(), "-1") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b1_an_entry_as_the_kernel_shows_it() {
+        let text = "enabled\ninterpreter /init\nflags: POF\noffset 0\nmagic 4d5a\n";
+        let entry = Entry::parse(text);
+        assert!(entry.enabled);
+        assert_eq!(entry.interpreter, "/init");
+        assert_eq!(entry.flags, "POF");
+        assert_eq!(entry.magic, "4d5a");
+        assert!(!Entry::parse("disabled\n").enabled);
+    }
+}

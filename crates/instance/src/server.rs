@@ -1,0 +1,182 @@
+//! The interop server: takes one request from each interpreter that connects and hands it, with its
+//! descriptors and the connection itself, to the user's host.
+//!
+//! A task serves each connection. A peer that sends rubbish, nothing, or half a request harms nobody
+//! else, and the server is out of a launch's way as soon as it has handed it over.
+
+use crate::handoff::HostLink;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::getuid;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Semaphore;
+use winterop_channel::Frame;
+use winterop_channel::asynchronous::Channel;
+use winterop_channel::unix::ReceiveError;
+use winterop_sys::{PeerCredentials, peer_credentials};
+use winterop_wire::{
+    CreateProcessResponse, Extensions, Header, Message, MessageType, ResponseFlags, Tag,
+};
+
+/// How long a peer may take to send its request.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How many connections are served at the same time; more wait in the socket's queue.
+const MAX_CONNECTIONS: usize = 512;
+
+/// The status with which the interpreter exits for a refusal.
+const REFUSED: u8 = 126;
+
+/// Serves connections on `listener` until `until` is done.
+///
+/// # Errors
+/// The system's, where the listener itself is broken; never for what a peer did.
+pub async fn serve(
+    listener: OwnedFd,
+    link: Arc<HostLink>,
+    until: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let listener = AsyncFd::register(listener)?;
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    tokio::pin!(until);
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
+        let connection = tokio::select! {
+            connection = accept(&listener) => connection?,
+            () = &mut until => return Ok(()),
+        };
+        let link = Arc::clone(&link);
+        tokio::spawn(async move {
+            if let Err(error) = attend(connection, &link).await {
+                tracing::info!(%error, "a connection ended without a launch");
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// Accepts the next connection. What only one peer or a full table is to blame for is waited out.
+pub async fn accept(listener: &AsyncFd<OwnedFd>) -> io::Result<OwnedFd> {
+    loop {
+        let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+        match rustix::net::accept_with(listener.get_ref(), flags) {
+            Ok(connection) => return Ok(connection),
+            Err(Errno::AGAIN) => listener.readable().await?.clear_ready(),
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => {
+                tracing::warn!(%error, "no descriptors are left; waiting for some to be closed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Why a connection did not become a launch.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The peer may not use this server.
+    #[error("this server serves uid {own}; you are uid {peer}")]
+    ForeignPeer {
+        /// Whom it serves.
+        own: u32,
+        /// Who asked.
+        peer: u32,
+    },
+    /// No request came in time.
+    #[error("no whole request came within {} s", REQUEST_DEADLINE.as_secs())]
+    Late,
+    /// What came is no message.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// The message is not understood.
+    #[error("the request is no message: {0}")]
+    Decode(#[from] winterop_wire::DecodeError),
+    /// It is a message that this server does not serve.
+    #[error("{0} is not served here; interop servers take {create}", create = MessageType::CREATE_PROCESS)]
+    Unserved(MessageType),
+    /// The host did not take it.
+    #[error(transparent)]
+    Host(#[from] crate::handoff::HandOffError),
+    /// The system refused something.
+    #[error("the connection cannot be served: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Serves one connection: a request, or a refusal with words.
+async fn attend(connection: OwnedFd, link: &HostLink) -> Result<(), Refusal> {
+    let peer = peer_credentials(connection.as_fd()).map_err(io::Error::from)?;
+    let mut channel = Channel::new(connection)?;
+    let result = match take_request(&mut channel, peer).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(frame)) => {
+            let descriptors = &frame.descriptors;
+            let result = link.hand_off(peer, &frame.bytes, channel.as_fd(), descriptors).await;
+            let Frame { descriptors, .. } = frame;
+            let result = result.map_err(Refusal::from);
+            if result.is_err() {
+                refuse(&channel, &result).await;
+            }
+            close_aside(descriptors, channel);
+            return result;
+        }
+        Err(refusal) => Err(refusal),
+    };
+    refuse(&channel, &result).await;
+    result
+}
+
+/// Receives the one request; `None` for a peer that connected and went away again, as whoever probes
+/// a socket does.
+async fn take_request(
+    channel: &mut Channel,
+    peer: PeerCredentials,
+) -> Result<Option<Frame>, Refusal> {
+    let own = getuid().as_raw();
+    if peer.uid != own {
+        return Err(Refusal::ForeignPeer { own, peer: peer.uid });
+    }
+    let received = tokio::time::timeout(REQUEST_DEADLINE, channel.receive()).await;
+    let Some(frame) = received.map_err(|_| Refusal::Late)?? else { return Ok(None) };
+    let kind = Message::parse(&frame.bytes)?.header.message_type;
+    if kind != MessageType::CREATE_PROCESS {
+        return Err(Refusal::Unserved(kind));
+    }
+    Ok(Some(frame))
+}
+
+/// Closes what a client has passed, off the accept loop: closing a file on a FUSE file system asks a
+/// server that may never answer.
+fn close_aside(descriptors: Vec<OwnedFd>, channel: Channel) {
+    drop(channel);
+    if !descriptors.is_empty() {
+        tokio::task::spawn_blocking(move || drop(descriptors));
+    }
+}
+
+/// Answers with words instead of silence.
+async fn refuse(channel: &Channel, result: &Result<(), Refusal>) {
+    let Err(refusal) = result else { return };
+    let text = format!("the interop server refused the launch: {refusal}");
+    let mut extensions = Extensions::new();
+    extensions.push(Tag::ERROR_TEXT, text.as_bytes());
+    extensions.push_u8(Tag::ERROR_STATUS, REFUSED);
+    let response = CreateProcessResponse {
+        result: Errno::ACCESS.raw_os_error(),
+        signal_pipe_id: 0,
+        flags: ResponseFlags::NONE,
+        extensions,
+    };
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
+    if response.encode(&header, &mut bytes).is_ok() {
+        // A peer that does not read its refusal is not waited for.
+        let sent = tokio::time::timeout(Duration::from_secs(1), channel.send(&bytes, &[])).await;
+        if let Ok(Err(error)) = sent {
+            tracing::debug!(%error, "a refusal was not read");
+        }
+    }
+}
