@@ -1,5 +1,6 @@
 //! Recorded messages, both directions: `shared/vectors/create_process_vm.json` (from WSL) and
 //! `docs/vectors/extensions.json` (ours).
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::path::{Path, PathBuf};
 
