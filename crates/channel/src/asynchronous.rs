@@ -6,12 +6,12 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 
 /// A stream of messages with a peer; reading and writing wait without holding a thread.
 #[derive(Debug)]
 pub struct Channel {
-    socket: AsyncFd<OwnedFd>,
+    stream: UnixStream,
     inbox: Inbox,
 }
 
@@ -21,11 +21,9 @@ impl Channel {
     /// # Errors
     /// The system's, where the descriptor cannot be waited for.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self {
-            socket: AsyncFd::register_with_interest(socket, Interest::READABLE | Interest::WRITABLE)?,
-            inbox: Inbox::default(),
-        })
+        let stream = std::os::unix::net::UnixStream::from(socket);
+        stream.set_nonblocking(true)?;
+        Ok(UnixStream::from_std(stream)?.into())
     }
 
     /// Receives the next message; `None` where the peer closed the stream between two messages.
@@ -35,22 +33,32 @@ impl Channel {
     /// # Errors
     /// [`ReceiveError`]; after one the stream is of no further use.
     pub async fn receive(&mut self) -> Result<Option<Frame>, ReceiveError> {
+        // What a peer has written is mostly there already: read first, wait only if it is not.
+        let mut read = read_into(&self.stream, &mut self.inbox)?;
         loop {
             if let Some(frame) = self.inbox.next_frame()? {
                 return Ok(Some(frame));
             }
-            // What a peer has written is mostly there already: read first, wait only if it is not.
-            match read_into(self.socket.get_ref(), &mut self.inbox)? {
-                Read::Data(_) => {}
-                Read::End => return self.inbox.end().map(|()| None).map_err(Into::into),
-                Read::NotYet => {
-                    let mut ready = self.socket.readable().await.map_err(system)?;
-                    ready.clear_ready();
-                    // The next turn reads again before it waits again, so that nothing which came
-                    // before the clearing is waited for in vain.
-                }
+            if read == Read::End {
+                return self.inbox.end().map(|()| None).map_err(Into::into);
             }
+            self.stream.readable().await.map_err(system)?;
+            read = self.read_ready()?;
         }
+    }
+
+    /// Reads where the stream is said to be readable; says otherwise if it is not.
+    fn read_ready(&mut self) -> Result<Read, ReceiveError> {
+        let Self { stream, inbox } = self;
+        let mut outcome = Ok(Read::NotYet);
+        let _ = stream.try_io(Interest::READABLE, || {
+            outcome = read_into(&*stream, inbox);
+            match outcome {
+                Ok(Read::NotYet) => Err(io::ErrorKind::WouldBlock.into()),
+                _ => Ok(()),
+            }
+        });
+        outcome
     }
 
     /// Sends one message with its descriptors.
@@ -61,28 +69,53 @@ impl Channel {
         let mut descriptors = descriptors;
         let mut rest = bytes;
         while !rest.is_empty() {
-            match send_some(self.socket.get_ref(), rest, descriptors) {
+            match self.send_ready(rest, descriptors) {
                 Ok(sent) => {
                     descriptors = &[];
                     rest = rest.get(sent..).unwrap_or_default();
                 }
-                Err(Errno::AGAIN) => self.socket.writable().await?.clear_ready(),
+                Err(Errno::AGAIN) => {
+                    self.stream.writable().await?;
+                    // Takes the readiness back where it was said too early.
+                    let _ = self.stream.try_io(Interest::WRITABLE, || match self.has_room() {
+                        true => Ok(()),
+                        false => Err(io::ErrorKind::WouldBlock.into()),
+                    });
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
     }
 
+    fn send_ready(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
+        send_some(&self.stream, bytes, descriptors)
+    }
+
+    fn has_room(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut interest = [PollFd::new(&self.stream, PollFlags::OUT)];
+        poll(&mut interest, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
     /// Gives the socket back; it stays non-blocking, and what had arrived unread is lost.
-    #[must_use]
-    pub fn into_socket(self) -> OwnedFd {
-        self.socket.into_inner()
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn into_socket(self) -> io::Result<OwnedFd> {
+        self.stream.into_std().map(Into::into)
+    }
+}
+
+impl From<UnixStream> for Channel {
+    fn from(stream: UnixStream) -> Self {
+        Self { stream, inbox: Inbox::default() }
     }
 }
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.get_ref().as_fd()
+        self.stream.as_fd()
     }
 }
 

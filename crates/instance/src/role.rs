@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often an init whose first process has ended looks whether others still live in the instance.
@@ -155,11 +154,19 @@ fn process_descriptor(pid: u32) -> Option<OwnedFd> {
     pidfd_open(pid, PidfdFlags::NONBLOCK).ok()
 }
 
+/// Waits on a thread of its own: the runtime's own wait for such descriptors is on its way out.
 async fn wait_for_end(process: OwnedFd) {
-    if let Ok(process) = AsyncFd::register(process) {
-        // A pidfd can be read when its process has ended; an error ends the wait as well.
-        let _ = process.readable().await;
-    }
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        use rustix::event::{PollFd, PollFlags, poll};
+        // A pidfd can be read when its process has ended. No deadline: that may take days.
+        while let Err(rustix::io::Errno::INTR) =
+            poll(&mut [PollFd::new(&process, PollFlags::IN)], None)
+        {}
+        // Nobody waits any more where this init ends first.
+        let _ = sender.send(());
+    });
+    let _ = receiver.await;
 }
 
 async fn terminated() {

@@ -11,7 +11,7 @@ use rustix::process::getuid;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
@@ -39,7 +39,7 @@ pub async fn serve(
     link: Arc<HostLink>,
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let listener = AsyncFd::register(listener)?;
+    let listener = self::listener(listener)?;
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::pin!(until);
     loop {
@@ -58,19 +58,32 @@ pub async fn serve(
     }
 }
 
+/// Makes a listening socket wait for connections without holding a thread.
+///
+/// # Errors
+/// The system's.
+pub fn listener(socket: OwnedFd) -> io::Result<UnixListener> {
+    let listener = std::os::unix::net::UnixListener::from(socket);
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
 /// Accepts the next connection. What only one peer or a full table is to blame for is waited out.
-pub async fn accept(listener: &AsyncFd<OwnedFd>) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// The system's, where the listener itself is broken.
+pub async fn accept(listener: &UnixListener) -> io::Result<Channel> {
     loop {
-        let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-        match rustix::net::accept_with(listener.get_ref(), flags) {
-            Ok(connection) => return Ok(connection),
-            Err(Errno::AGAIN) => listener.readable().await?.clear_ready(),
-            Err(Errno::INTR | Errno::CONNABORTED) => {}
-            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)) => {
-                tracing::warn!(%error, "no descriptors are left; waiting for some to be closed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => return Err(error.into()),
+        match listener.accept().await {
+            Ok((connection, _)) => return Ok(connection.into()),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::INTR | Errno::CONNABORTED) => {}
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+                    tracing::warn!(%error, "no descriptors are left; waiting for some to be closed");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                _ => return Err(error),
+            },
         }
     }
 }
@@ -107,9 +120,8 @@ pub enum Refusal {
 }
 
 /// Serves one connection: a request, or a refusal with words.
-async fn attend(connection: OwnedFd, link: &HostLink) -> Result<(), Refusal> {
-    let peer = peer_credentials(connection.as_fd()).map_err(io::Error::from)?;
-    let mut channel = Channel::new(connection)?;
+async fn attend(mut channel: Channel, link: &HostLink) -> Result<(), Refusal> {
+    let peer = peer_credentials(channel.as_fd()).map_err(io::Error::from)?;
     let result = match take_request(&mut channel, peer).await {
         Ok(None) => return Ok(()),
         Ok(Some(frame)) => {
