@@ -1,1 +1,189 @@
-//! Being written.
+//! What people can set: the user's own file, and what each setting means.
+//!
+//! `$XDG_CONFIG_HOME/winterop/config.toml` (by default `~/.config/winterop/config.toml`) is read when
+//! the host starts. A file with an error is not half obeyed: the error is reported with its place,
+//! and nothing runs until it is mended.
+#![forbid(unsafe_code)]
+
+use serde::Deserialize;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Programs that refuse unix pipes as their standard handles: libuv asks Windows what they are.
+const NEED_PIPES: [&str; 3] = ["node.exe", "bun.exe", "deno.exe"];
+
+/// The user's settings, with their defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// How Windows programs are started: `wine` or `command`.
+    pub launcher: LauncherKind,
+    /// With the launcher `command`: the words that go before the program and its arguments.
+    pub command: Vec<String>,
+    /// Where programs run.
+    pub placement: PlacementSetting,
+    /// Base names of programs that need real Windows pipes, beside those that are built in.
+    pub pipes: Vec<String>,
+    /// Base names of programs that are taken for such and do well without.
+    pub no_pipes: Vec<String>,
+    /// How long a program that was told to end may take until it is ended, in seconds.
+    pub grace_seconds: u64,
+    /// How long the output of what a hosted program left behind is waited for, in seconds.
+    pub drain_seconds: u64,
+}
+
+/// The host's way to create a Windows process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LauncherKind {
+    /// Wine.
+    #[default]
+    Wine,
+    /// A prefix command.
+    Command,
+}
+
+/// Where programs run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlacementSetting {
+    /// In the caller's place where that is possible.
+    #[default]
+    Auto,
+    /// Always below the host.
+    Hosted,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            launcher: LauncherKind::default(),
+            command: Vec::new(),
+            placement: PlacementSetting::default(),
+            pipes: Vec::new(),
+            no_pipes: Vec::new(),
+            grace_seconds: 5,
+            drain_seconds: 2,
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file is there and cannot be read.
+    #[error("the settings in {path} cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file's content is wrong.
+    #[error("the settings in {path} are wrong: {problem}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+}
+
+/// A settings file is never larger; more is not a settings file.
+const LARGEST: u64 = 1 << 20;
+
+impl Settings {
+    /// Reads the file at `path`; where there is none, the defaults hold.
+    ///
+    /// # Errors
+    /// A [`SettingsError`]: unreadable, too large, or wrong.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let failed = |source| SettingsError::Read { path: path.to_owned(), source };
+        let text = match std::fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            file => {
+                let mut text = String::new();
+                let mut limited = io::Read::take(file.map_err(failed)?, LARGEST + 1);
+                io::Read::read_to_string(&mut limited, &mut text).map_err(failed)?;
+                text
+            }
+        };
+        let wrong = |problem: String| SettingsError::Content { path: path.to_owned(), problem };
+        if text.len() as u64 > LARGEST {
+            return Err(wrong(format!("it is larger than {LARGEST} bytes")));
+        }
+        let settings: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        settings.check().map_err(wrong)
+    }
+
+    fn check(self) -> Result<Self, String> {
+        if self.launcher == LauncherKind::Command && self.command.is_empty() {
+            return Err("launcher = \"command\" needs `command`, a list with at least the \
+                        program that starts Windows programs"
+                .to_owned());
+        }
+        Ok(self)
+    }
+
+    /// Whether the program with this base name needs real Windows pipes.
+    #[must_use]
+    pub fn needs_pipes(&self, base_name: &str) -> bool {
+        let is = |name: &str| name.eq_ignore_ascii_case(base_name);
+        !self.no_pipes.iter().any(|name| is(name))
+            && (NEED_PIPES.iter().any(|name| is(name)) || self.pipes.iter().any(|name| is(name)))
+    }
+
+    /// How long a program that was told to end may take until it is ended.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+
+    /// How long the output of what a hosted program left behind is waited for.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, SettingsError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        Settings::read(&path)
+    }
+
+    #[test]
+    fn no_file_means_defaults() {
+        assert_eq!(Settings::read(Path::new("/nowhere/config.toml")).unwrap(), Settings::default());
+        assert_eq!(read("").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn what_is_set_is_obeyed() {
+        let text = "launcher = \"command\"\ncommand = [\"ssh\", \"win\"]\nplacement = \"hosted\"\n\
+                    pipes = [\"Tool.exe\"]\nno-pipes = [\"bun.exe\"]\n";
+        let settings = read(text).unwrap();
+        assert_eq!(settings.command, ["ssh", "win"]);
+        assert_eq!(settings.placement, PlacementSetting::Hosted);
+        assert!(settings.needs_pipes("tool.EXE") && settings.needs_pipes("node.exe"));
+        assert!(!settings.needs_pipes("bun.exe") && !settings.needs_pipes("cmd.exe"));
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_place() {
+        for (text, part) in [
+            ("placement = \"cloud\"", "line 1"),
+            ("colour = 1", "unknown field `colour`"),
+            ("launcher = \"command\"", "needs `command`"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains("config.toml") && error.contains(part), "{error}");
+        }
+    }
+}
