@@ -1,0 +1,16 @@
+//! Everything that knows Wine: where it is, the prefix, the server, and how one program is started.
+//!
+//! [`installation`] finds Wine, [`prefix`] makes the folder that Wine calls a prefix, [`server`]
+//! keeps it warm, [`pe`] says whether a file can run at all, [`command`] builds what to execute for
+//! one launch, [`drives`] reads which folder each drive letter means. [`launches`] is the page
+//! through which starts on an idle machine are made faster.
+
+pub mod command;
+pub mod drives;
+mod forwarder;
+pub mod installation;
+pub mod launches;
+pub mod pe;
+pub mod prefix;
+mod registry;
+pub mod server;

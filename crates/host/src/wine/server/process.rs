@@ -1,0 +1,62 @@
+//! Waits for child processes with a deadline, and ends them.
+
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// How long a server may take to end everything in its prefix and to write the registry.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Waits until a child has ended, at most until `deadline`.
+pub(in crate::wine) fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    let Ok(pidfd) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) else {
+        // Without a descriptor (a limit was reached) there is no deadline.
+        return child.wait().ok();
+    };
+    if !wait_readable(&[pidfd.as_fd()], Some(deadline)).iter().any(|ended| *ended) {
+        return None;
+    }
+    child.wait().ok()
+}
+
+/// Ends a server with SIGINT, which makes it end all of its programs first, or by force.
+pub(in crate::wine) fn end(child: &mut Child) {
+    // It is an unreaped child, so its pid cannot be another process's.
+    let _ = kill_process(Pid::from_child(child), Signal::INT);
+    if wait(child, Instant::now() + ENDING).is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Ends a server that is not a child, in the same way.
+pub(super) fn end_other(pidfd: &OwnedFd) {
+    for signal in [Signal::INT, Signal::KILL] {
+        let _ = rustix::process::pidfd_send_signal(pidfd, signal);
+        if wait_readable(&[pidfd.as_fd()], Some(Instant::now() + ENDING)) == [true] {
+            return;
+        }
+    }
+}
+
+/// Waits until at least one of the descriptors is readable (for a pidfd: the process has ended) or
+/// the deadline has passed, and says which are.
+pub(super) fn wait_readable(
+    descriptors: &[rustix::fd::BorrowedFd<'_>],
+    deadline: Option<Instant>,
+) -> Vec<bool> {
+    let mut polled: Vec<PollFd<'_>> =
+        descriptors.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut polled, timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            _ => return polled.iter().map(|fd| !fd.revents().is_empty()).collect(),
+        }
+    }
+}
