@@ -1,3 +1,54 @@
-//! Being written.
+//! The user's host: launchers, placement, and the programs that run.
+//!
+//! [`service`] takes launches, a [`launcher::Launcher`] builds what to execute, [`placement`] decides
+//! where it runs, [`running`] follows what runs below the host, and [`tree`] ends what a launch has
+//! left. Only [`wine`] knows Wine.
+#![forbid(unsafe_code)]
 
+pub mod launcher;
+pub mod located;
+pub mod placement;
+pub mod request;
+pub mod running;
+pub mod service;
+pub mod tree;
 pub mod wine;
+mod wine_launcher;
+
+pub use launcher::{CommandLauncher, Launcher, Mark, Prepared, Refusal};
+pub use service::Host;
+pub use wine_launcher::{Places, WineLauncher};
+
+use request::LaunchRequest;
+use rustix::fd::AsFd;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+/// The name under which the host can open the program of `request`.
+///
+/// # Errors
+/// A [`Refusal`] where neither a descriptor nor a path came.
+pub fn program_path(request: &LaunchRequest) -> Result<PathBuf, Refusal> {
+    let claimed = request.linux_executable.as_deref();
+    match &request.descriptors.executable {
+        Some(file) => Ok(located::name_of(file.as_fd(), claimed, request.peer.pid)),
+        None => claimed.map(|path| OsString::from_vec(path.to_vec()).into()).ok_or_else(|| {
+            Refusal::cannot_run("the request came without an executable: neither open nor by name")
+        }),
+    }
+}
+
+/// The variables that WSLENV and the caller's own wishes give to the Windows side.
+pub(crate) fn windows_variables(request: &LaunchRequest) -> Vec<(OsString, OsString)> {
+    let split = |entry: &Vec<u8>| {
+        let at = entry.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = entry.split_at(at);
+        Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.get(1..)?.to_vec())))
+    };
+    let unset = |name: &OsString| request.unset.iter().any(|n| OsString::from_vec(n.clone()) == *name);
+    let from_wslenv = request.environment.iter().filter_map(split);
+    // As in WSL: what is empty is removed on the Windows side.
+    let kept = from_wslenv.filter(|(name, value)| !value.is_empty() && !unset(name));
+    kept.chain(request.set.iter().filter_map(split)).collect()
+}

@@ -230,11 +230,15 @@ fn parse_parent(stat: &[u8]) -> Option<i32> {
     parse_number(fields.nth(1)?)
 }
 
-fn read_limited(file: impl AsFd, limit: usize) -> Vec<u8> {
+/// Reads a file of `/proc`, at most `limit` bytes of it.
+pub(crate) fn read_limited(file: impl AsFd, limit: usize) -> Vec<u8> {
     let mut text = Vec::new();
-    text.resize(limit, 0);
     let mut length = 0;
-    while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
+    loop {
+        if length == text.len() {
+            text.resize((length * 2).clamp(1024, limit), 0);
+        }
+        let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) else { break };
         match rustix::io::read(&file, rest) {
             Ok(0) => break,
             Ok(count) => length += count,

@@ -2,39 +2,93 @@
 
 use crate::start::Environment;
 use alloc::vec::Vec;
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, fstatfs, open};
+use winterop_translate::wslenv::{self, Direction};
+use winterop_translate::{MountTable, Translator, WindowsPath};
+
+/// Types of file systems that can be Windows drives: 9p, drvfs and FUSE with virtiofs.
+const DRIVE_TYPES: [u64; 3] = [0x0102_1997, 0x5346_4846, 0x6573_5546];
+
+/// A mount table is never larger; the rest of one that is would be machine-made.
+const LARGEST_TABLE: usize = 4 << 20;
 
 /// Translates what the request needs.
 pub(crate) struct WindowsNames<'a> {
     distribution: &'a [u8],
+    /// Knows the mounts.
+    full: Option<Translator>,
+    /// Knows only the distribution's own files; the mount table was not read for it.
+    own: Translator,
 }
 
 impl<'a> WindowsNames<'a> {
     pub(crate) fn new(environment: &Environment<'a>) -> Self {
         let distribution = environment.non_empty(b"WSL_DISTRO_NAME").unwrap_or(b"Linux");
-        Self { distribution }
+        let own = Translator::new(MountTable::default()).with_distribution(distribution, b"/");
+        Self { distribution, full: None, own }
     }
 
-    pub(crate) fn executable(&mut self, path: &[u8], _file: BorrowedFd<'_>) -> Vec<u8> {
-        self.translate(path)
+    /// The executable's name. `file` says whether the mount table matters for it.
+    pub(crate) fn executable(&mut self, path: &[u8], file: BorrowedFd<'_>) -> Vec<u8> {
+        self.name(path, Some(file))
     }
 
-    pub(crate) fn directory(&mut self, path: &[u8], _directory: Option<&OwnedFd>) -> Vec<u8> {
-        self.translate(path)
+    /// The working directory's name; empty where it has none.
+    pub(crate) fn directory(&mut self, path: &[u8], directory: Option<&OwnedFd>) -> Vec<u8> {
+        self.name(path, directory.map(AsFd::as_fd))
     }
 
+    fn name(&mut self, path: &[u8], file: Option<BorrowedFd<'_>>) -> Vec<u8> {
+        let is_on_drive = file
+            .and_then(|file| fstatfs(file).ok())
+            .is_none_or(|status| DRIVE_TYPES.contains(&status.f_type.cast_unsigned()));
+        let translator = if is_on_drive { self.full() } else { &self.own };
+        translator.to_windows(path.into()).map(WindowsPath::into_bytes).unwrap_or_default()
+    }
+
+    /// What WSLENV sends.
     pub(crate) fn variables(&mut self, environment: &Environment<'_>) -> Vec<Vec<u8>> {
-        let value = environment.get(b"WSLENV").unwrap_or_default();
-        alloc::vec![[&b"WSLENV="[..], value].concat()]
+        let listed = environment.get(b"WSLENV");
+        let has_paths = wslenv::entries(listed.unwrap_or_default()).any(|entry| entry.is_path);
+        let translator = if has_paths { self.full() } else { &self.own };
+        wslenv::translate(listed, Direction::ToWindows, |name| environment.get(name), |path| {
+            translate_value(translator, path)
+        })
     }
 
-    fn translate(&self, path: &[u8]) -> Vec<u8> {
-        let mut name = [&b"\\\\wsl.localhost\\"[..], self.distribution].concat();
-        name.extend(path.iter().map(|byte| if *byte == b'/' { b'\\' } else { *byte }));
-        name
+    fn full(&mut self) -> &Translator {
+        let distribution = self.distribution;
+        self.full.get_or_insert_with(|| {
+            Translator::new(read_mounts()).with_distribution(distribution, b"/")
+        })
     }
 }
 
-pub(crate) fn raw_paths<'a>(_: &Environment<'a>) -> impl Iterator<Item = &'a [u8]> {
-    core::iter::empty()
+/// A variable may hold a relative path: its slashes are turned, as WSL does it.
+fn translate_value(translator: &Translator, path: &[u8]) -> Option<Vec<u8>> {
+    if path.starts_with(b"/") {
+        return translator.to_windows(path.into()).ok().map(WindowsPath::into_bytes);
+    }
+    Some(path.iter().map(|byte| if *byte == b'/' { b'\\' } else { *byte }).collect())
+}
+
+fn read_mounts() -> MountTable {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let Ok(file) = open("/proc/self/mountinfo", flags, Mode::empty()) else {
+        return MountTable::default();
+    };
+    MountTable::parse(&crate::discovery::read_limited(&file, LARGEST_TABLE))
+}
+
+/// The untranslated values of WSLENV's paths, for a host that knows drives of its own.
+pub(crate) fn raw_paths<'a>(environment: &Environment<'a>) -> Vec<Vec<u8>> {
+    let listed = environment.get(b"WSLENV").unwrap_or_default();
+    wslenv::entries(listed)
+        .filter(|entry| entry.is_path && entry.travels(Direction::ToWindows))
+        .filter_map(|entry| {
+            let value = environment.get(entry.name)?;
+            Some([entry.name, b"=", value].concat())
+        })
+        .collect()
 }

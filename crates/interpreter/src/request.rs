@@ -205,7 +205,7 @@ fn extensions<'a>(
         extensions.push_u8(Tag::PLACEMENT, Placement::Hosted.into());
     }
     push_list(&mut extensions, Tag::LINUX_VARIABLES, passed_variables(environment));
-    push_list(&mut extensions, Tag::RAW_WSLENV, crate::names::raw_paths(environment));
+    push_list(&mut extensions, Tag::RAW_WSLENV, crate::names::raw_paths(environment).iter().map(Vec::as_slice));
     push_list(&mut extensions, Tag::SET_VARIABLES, wishes.set.iter().copied());
     push_list(&mut extensions, Tag::UNSET_VARIABLES, wishes.unset.iter().copied());
     if let Some(line) = wishes.verbatim {
@@ -219,7 +219,11 @@ fn extensions<'a>(
     extensions
 }
 
-fn push_list<'a>(extensions: &mut Extensions<'a>, tag: Tag, list: impl Iterator<Item = &'a [u8]>) {
+fn push_list<'v>(
+    extensions: &mut Extensions<'_>,
+    tag: Tag,
+    list: impl Iterator<Item = &'v [u8]>,
+) {
     // What was read from an environment or a command line holds no NUL.
     let mut value = Vec::new();
     for entry in list {

@@ -1,1 +1,51 @@
-//! Being written.
+//! The library that Winterop preloads into Wine's loader and server.
+//!
+//! It does three things that Wine offers no other way for:
+//! - **Exit codes.** A Unix process ends with 8 bits. The loader calls `exit` or `_exit` with all
+//!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way.
+//! - **Exact command lines.** Wine builds the Windows command line from arguments, by rules that
+//!   not every command line fits. [`command_line`] puts the wanted one in its place, after Wine has
+//!   made the process's parameters and before the first Windows instruction.
+//! - **Faster starts.** A start asks the server several hundred times and sleeps each time. While
+//!   exactly one program starts, [`patience`] lets both sides look again before they sleep.
+//!
+//! # Variables
+//! The constructor reads these, and takes them and `LD_PRELOAD` out of the environment, so that
+//! neither the Windows program nor its children see them:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `WINTEROP_REPORT_FD` | number of the descriptor that gets the exit code, 4 bytes, little-endian |
+//! | `WINTEROP_COMMAND_LINE` | the command line in generalized UTF-8 |
+//! | `WINTEROP_LAUNCHES` | path of the page of launches in flight; this process is one |
+//! | `WINTEROP_SERVER_LAUNCHES` | the same, and this process is the server |
+//!
+//! # Rules for this code
+//! It runs inside somebody else's program, in every thread, between `fork` and `exec` and in signal
+//! handlers: no allocation, no locks, no panics, nothing of std's. What fails is left undone.
+
+mod command_line;
+mod environment;
+mod interpose;
+mod patience;
+mod report;
+mod system;
+
+use core::ffi::{c_char, c_int};
+
+/// The dynamic linker calls this when the library is loaded, before the program's own constructors.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) = construct;
+
+extern "C" fn construct(_: c_int, _: *mut *mut c_char, environment: *mut *mut c_char) {
+    // SAFETY: the dynamic linker passes the process's environment, which no other thread uses yet.
+    let settings = unsafe { environment::take(environment) };
+    report::prepare(settings.report);
+    command_line::prepare(settings.command_line);
+    if let Some(path) = settings.server_launches {
+        patience::prepare(path, patience::Side::Server);
+    } else if let Some(path) = settings.launches {
+        patience::prepare(path, patience::Side::Program);
+    }
+}

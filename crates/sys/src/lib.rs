@@ -8,9 +8,11 @@
 extern crate alloc;
 
 mod errors;
+mod spawn;
 mod text;
 
 pub use errors::system_error;
+pub use spawn::{Spawn, spawn};
 pub use text::{CStrings, c_string};
 
 use core::ffi::CStr;

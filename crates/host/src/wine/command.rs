@@ -39,6 +39,8 @@ pub const LONGEST_COMMAND_LINE: usize = 32_766;
 pub const REPORT_VARIABLE: &str = "WINTEROP_REPORT_FD";
 /// The variable that names the page with the launches in flight; see [`super::launches`].
 pub const LAUNCHES_VARIABLE: &str = "WINTEROP_LAUNCHES";
+/// The same for the server.
+pub const SERVER_LAUNCHES_VARIABLE: &str = "WINTEROP_SERVER_LAUNCHES";
 /// The variable that holds an exact command line as generalized UTF-8.
 pub const COMMAND_LINE_VARIABLE: &str = "WINTEROP_COMMAND_LINE";
 
@@ -164,7 +166,7 @@ impl Surroundings {
         let mut environment = self.environment();
         if let (Some(preload), Some(launches)) = (&self.preload, &self.launches) {
             environment.set("LD_PRELOAD", preload);
-            environment.set(LAUNCHES_VARIABLE, launches);
+            environment.set(SERVER_LAUNCHES_VARIABLE, launches);
         }
         environment
     }

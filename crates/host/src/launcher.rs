@@ -1,0 +1,167 @@
+//! The host's ways to create a Windows process.
+
+use crate::request::LaunchRequest;
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A launch that will not happen, in words for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// One or more lines: what was tried, on what, why it failed, what to do.
+    pub text: String,
+    /// The error number that WSL's protocol has for it.
+    pub errno: Errno,
+    /// The status the interpreter exits with.
+    pub status: u8,
+}
+
+impl Refusal {
+    /// The program is there and cannot run: status 126.
+    pub fn cannot_run(text: impl Into<String>) -> Self {
+        Self { text: text.into(), errno: Errno::ACCESS, status: 126 }
+    }
+
+    /// The program is not there: status 127.
+    pub fn not_found(text: impl Into<String>) -> Self {
+        Self { text: text.into(), errno: Errno::NOENT, status: 127 }
+    }
+
+    /// The arguments or the environment are over Windows' limits: status 126.
+    pub fn too_big(text: impl Into<String>) -> Self {
+        Self { text: text.into(), errno: Errno::TOOBIG, status: 126 }
+    }
+}
+
+/// What to execute for a launch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// The file to execute.
+    pub program: PathBuf,
+    /// argv.
+    pub arguments: Vec<OsString>,
+    /// The whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The variable that tells it the descriptor for its full exit code.
+    pub report: Option<&'static str>,
+    /// The program is graphical.
+    pub graphical: bool,
+    /// Files that must be the same for the caller, at the same names, if it is to run in its place.
+    pub needs: Vec<PathBuf>,
+    /// Why it can only run below the host.
+    pub hosted_because: Option<&'static str>,
+}
+
+impl Prepared {
+    /// Whether an argument names this process's own descriptor, which must stay open then.
+    #[must_use]
+    pub fn keeps_executable(&self) -> bool {
+        let own = format!("/proc/{}/fd/", std::process::id());
+        self.arguments.iter().any(|argument| argument.to_string_lossy().contains(&own))
+    }
+}
+
+/// A way to create Windows processes.
+pub trait Launcher: Send + Sync + std::fmt::Debug {
+    /// Builds what to execute. May block: it is called on a thread of its own.
+    ///
+    /// `mark` is a variable that everything which the program starts shall inherit.
+    ///
+    /// # Errors
+    /// A [`Refusal`].
+    fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal>;
+
+    /// Gets everything ready that the first launch would otherwise wait for. May block for seconds.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that every launch gets until it is mended.
+    fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), Refusal>;
+
+    /// Ends what the launcher keeps running between launches.
+    fn shut_down(&self);
+}
+
+/// The variable by which everything that belongs to one launch is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The launch's number.
+    pub launch: u64,
+    /// `value` of [`Mark::VARIABLE`].
+    pub value: String,
+}
+
+impl Mark {
+    /// The variable's name. Wine does not show variables of this beginning to Windows programs.
+    pub const VARIABLE: &'static str = "WINEWINTEROPLAUNCH";
+
+    /// The mark of launch number `launch` of this host.
+    #[must_use]
+    pub fn new(launch: u64) -> Self {
+        Self { launch, value: format!("{}-{launch}", std::process::id()) }
+    }
+
+    /// The variable as it stands in an environment.
+    #[must_use]
+    pub fn entry(&self) -> (OsString, OsString) {
+        (Self::VARIABLE.into(), self.value.clone().into())
+    }
+}
+
+/// Starts Windows programs with a prefix command: ssh, a cluster's run command, a test.
+#[derive(Clone, Debug)]
+pub struct CommandLauncher {
+    command: Vec<OsString>,
+}
+
+impl CommandLauncher {
+    /// A launcher that puts `command` before the program's path and its arguments.
+    #[must_use]
+    pub fn new(command: Vec<OsString>) -> Self {
+        Self { command }
+    }
+}
+
+impl Launcher for CommandLauncher {
+    fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal> {
+        use std::os::unix::ffi::OsStringExt as _;
+        let Some(program) = self.command.first() else {
+            return Err(Refusal::cannot_run("the settings name no command to start programs with"));
+        };
+        let path = crate::program_path(request)?;
+        let arguments = request.arguments.iter().skip(1).cloned().map(OsString::from_vec);
+        let arguments: Vec<OsString> =
+            self.command.iter().cloned().chain([path.into_os_string()]).chain(arguments).collect();
+        let mut environment: Vec<(OsString, OsString)> =
+            std::env::vars_os().filter(|(name, _)| name != Mark::VARIABLE).collect();
+        environment.extend(crate::windows_variables(request));
+        environment.push(mark.entry());
+        Ok(Prepared {
+            program: find_on_path(program),
+            arguments,
+            environment,
+            needs: vec![find_on_path(program)],
+            ..Prepared::default()
+        })
+    }
+
+    fn warm_up(&self, _progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn shut_down(&self) {}
+}
+
+/// Where a command without a slash is found.
+fn find_on_path(program: &OsString) -> PathBuf {
+    let given = Path::new(program);
+    if given.components().count() > 1 || given.is_absolute() {
+        return given.to_owned();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates = std::env::split_paths(&path).map(|directory| directory.join(program));
+    let executable = |file: &PathBuf| {
+        rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file()
+    };
+    candidates.into_iter().find(executable).unwrap_or_else(|| given.to_owned())
+}

@@ -1,0 +1,97 @@
+//! Decides where a program runs: in the caller's place, or below the host.
+//!
+//! In place, the interpreter becomes the program's parent and the kernel does the rest: job control,
+//! terminal, limits, namespaces. That needs a caller who is the host's own user, in its pid
+//! namespace, and who sees the launcher's files at the same names. Everybody else is hosted.
+
+use crate::launcher::Prepared;
+use crate::located::{is_at, is_same_in};
+use crate::request::LaunchRequest;
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, Stat, statat};
+use std::path::Path;
+use winterop_settings::PlacementSetting;
+use winterop_wire::{Features, Placement};
+
+/// Where a program is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// In the caller's place.
+    InPlace,
+    /// Below the host, for this reason.
+    Hosted(&'static str),
+}
+
+/// Decides for one launch.
+#[must_use]
+pub fn decide(
+    request: &LaunchRequest,
+    prepared: &Prepared,
+    setting: PlacementSetting,
+) -> Decision {
+    match reason_to_host(request, prepared, setting) {
+        Some(reason) => Decision::Hosted(reason),
+        None => Decision::InPlace,
+    }
+}
+
+fn reason_to_host(
+    request: &LaunchRequest,
+    prepared: &Prepared,
+    setting: PlacementSetting,
+) -> Option<&'static str> {
+    if request.placement == Placement::Hosted {
+        return Some("the caller asked for it");
+    }
+    if setting == PlacementSetting::Hosted {
+        return Some("the settings say so");
+    }
+    if let Some(reason) = prepared.hosted_because {
+        return Some(reason);
+    }
+    if !request.features.contains(Features::IN_PLACE) {
+        return Some("the caller cannot do otherwise");
+    }
+    if request.detach {
+        return Some("it shall outlive the caller");
+    }
+    if request.peer.uid != rustix::process::geteuid().as_raw() {
+        return Some("the caller is another user");
+    }
+    if !shares_pid_namespace(request.peer.pid) {
+        return Some("the caller lives in another pid namespace");
+    }
+    sees_other_files(request, prepared)
+}
+
+fn shares_pid_namespace(pid: i32) -> bool {
+    let namespace = |process: &str| -> Option<Stat> {
+        statat(CWD, format!("/proc/{process}/ns/pid"), AtFlags::empty()).ok()
+    };
+    match (namespace("self"), namespace(&pid.to_string())) {
+        (Some(ours), Some(theirs)) => {
+            pid > 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino
+        }
+        _ => false,
+    }
+}
+
+fn sees_other_files(request: &LaunchRequest, prepared: &Prepared) -> Option<&'static str> {
+    let Some(root) = &request.descriptors.root else {
+        return Some("the caller did not show its root directory");
+    };
+    if !prepared.needs.iter().all(|path| is_same_in(root.as_fd(), path)) {
+        return Some("the caller sees other files");
+    }
+    let directory = &request.descriptors.directory;
+    let claimed = request.linux_directory.as_deref().map(as_path);
+    match (directory, claimed) {
+        (Some(directory), Some(path)) if is_at(path, directory) => None,
+        _ => Some("the host cannot name the caller's working directory"),
+    }
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    use std::os::unix::ffi::OsStrExt as _;
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}

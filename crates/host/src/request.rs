@@ -1,0 +1,209 @@
+//! A launch as the host received it: who asks, for what, with which descriptors.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use winterop_channel::Frame;
+use winterop_sys::PeerCredentials;
+use winterop_wire::{
+    CreateProcess, DecodeError, Features, HandOff, Message, MessageType, Placement, Role, Tag,
+};
+
+/// Descriptors that came with a request, by what they are for.
+#[derive(Debug, Default)]
+pub struct Descriptors {
+    /// 0, 1 and 2; `None` where the caller has it closed.
+    pub standard: [Option<OwnedFd>; 3],
+    /// The executable.
+    pub executable: Option<OwnedFd>,
+    /// The caller's root directory.
+    pub root: Option<OwnedFd>,
+    /// The caller's working directory.
+    pub directory: Option<OwnedFd>,
+}
+
+impl Descriptors {
+    /// Assigns descriptors to roles; what has no role, or one that is taken, is closed.
+    fn assign(descriptors: Vec<OwnedFd>, roles: impl IntoIterator<Item = Role>) -> Self {
+        let mut assigned = Self::default();
+        for (descriptor, role) in descriptors.into_iter().zip(roles) {
+            let [stdin, stdout, stderr] = &mut assigned.standard;
+            let place = match role {
+                Role::Stdin => stdin,
+                Role::Stdout => stdout,
+                Role::Stderr => stderr,
+                Role::Executable => &mut assigned.executable,
+                Role::RootDirectory => &mut assigned.root,
+                Role::WorkingDirectory => &mut assigned.directory,
+                Role::Unknown(_) => continue,
+            };
+            place.get_or_insert(descriptor);
+        }
+        assigned
+    }
+
+    /// The standard descriptors, borrowed.
+    #[must_use]
+    pub fn borrowed_standard(&self) -> [Option<BorrowedFd<'_>>; 3] {
+        self.standard.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd))
+    }
+}
+
+/// A request to create a Windows process, free of the buffer it came in.
+#[derive(Debug, Default)]
+pub struct LaunchRequest {
+    /// Who asks, as the kernel says.
+    pub peer: PeerCredentials,
+    /// What came with it.
+    pub descriptors: Descriptors,
+    /// The executable's Windows path, as the interpreter's mount table has it.
+    pub filename: Vec<u8>,
+    /// The working directory's Windows path, likewise; may be empty.
+    pub working_directory: Vec<u8>,
+    /// argv.
+    pub arguments: Vec<Vec<u8>>,
+    /// `NAME=value`, `WSLENV` first.
+    pub environment: Vec<Vec<u8>>,
+    /// The executable's Linux path, as the caller sees it.
+    pub linux_executable: Option<Vec<u8>>,
+    /// The working directory's Linux path, as the caller sees it.
+    pub linux_directory: Option<Vec<u8>>,
+    /// argv[0] as it was typed.
+    pub name: Option<Vec<u8>>,
+    /// Where the caller wants the program.
+    pub placement: Placement,
+    /// Variables of the Linux side that the host may need.
+    pub linux_variables: Vec<Vec<u8>>,
+    /// Untranslated values of WSLENV's paths.
+    pub raw_wslenv: Vec<Vec<u8>>,
+    /// Variables to set on the Windows side.
+    pub set: Vec<Vec<u8>>,
+    /// Variables to remove on the Windows side.
+    pub unset: Vec<Vec<u8>>,
+    /// The whole command line, instead of the arguments.
+    pub verbatim: Option<Vec<u8>>,
+    /// The program outlives the caller.
+    pub detach: bool,
+    /// What the caller understands.
+    pub features: Features,
+    /// Rows and columns of the terminal, where the program is interactive.
+    pub terminal: Option<(u16, u16)>,
+}
+
+/// Why a message is no launch.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The message's layout is wrong.
+    #[error("the request cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    /// An extension's value is wrong.
+    #[error("the request's extension cannot be read: {0}")]
+    Value(#[from] winterop_wire::ValueError),
+    /// It is another kind of message.
+    #[error("{0} is not a launch")]
+    Unexpected(MessageType),
+    /// The hand-over came without the client's connection.
+    #[error("the interop server handed a request over without its client")]
+    NoClient,
+}
+
+/// A frame on the host's socket.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A server hands a client over: its connection, and the client's own message.
+    HandedOver {
+        /// The connection.
+        client: OwnedFd,
+        /// The client's message and descriptors.
+        frame: Frame,
+    },
+    /// An interpreter asks directly.
+    Direct(Frame),
+}
+
+/// Tells a hand-over from a direct request.
+///
+/// # Errors
+/// A [`RequestError`]; the descriptors are closed then.
+pub fn sort(frame: Frame) -> Result<Incoming, RequestError> {
+    let message = Message::parse(&frame.bytes)?;
+    match message.header.message_type {
+        MessageType::CREATE_PROCESS => Ok(Incoming::Direct(frame)),
+        MessageType::HAND_OFF => {
+            let request = HandOff::decode(&message)?.request.to_vec();
+            let mut descriptors = frame.descriptors.into_iter();
+            let client = descriptors.next().ok_or(RequestError::NoClient)?;
+            let frame = Frame { bytes: request, descriptors: descriptors.collect() };
+            Ok(Incoming::HandedOver { client, frame })
+        }
+        other => Err(RequestError::Unexpected(other)),
+    }
+}
+
+impl LaunchRequest {
+    /// Reads a client's create-process message.
+    ///
+    /// Without roles the descriptors are taken as the three standard ones, in order.
+    ///
+    /// # Errors
+    /// A [`RequestError`].
+    pub fn read(frame: Frame, peer: PeerCredentials) -> Result<Self, RequestError> {
+        let Frame { bytes, descriptors } = frame;
+        let message = Message::parse(&bytes)?;
+        let common = CreateProcess::decode(&message)?.common;
+        let extensions = &common.extensions;
+        let roles: Vec<Role> = match extensions.roles() {
+            Some(roles) => roles.collect(),
+            None => vec![Role::Stdin, Role::Stdout, Role::Stderr],
+        };
+        let bytes_of = |tag| extensions.get(tag).map(<[u8]>::to_vec);
+        let list = |tag| -> Result<Vec<Vec<u8>>, RequestError> {
+            let strings = extensions.strings(tag)?;
+            Ok(strings.into_iter().flatten().map(<[u8]>::to_vec).collect())
+        };
+        let owned = |list: &[&[u8]]| list.iter().map(|entry| entry.to_vec()).collect();
+        Ok(Self {
+            peer,
+            descriptors: Descriptors::assign(descriptors, roles),
+            filename: common.filename.to_vec(),
+            working_directory: common.working_directory.to_vec(),
+            arguments: owned(&common.arguments),
+            environment: common.environment.as_deref().map(owned).unwrap_or_default(),
+            linux_executable: bytes_of(Tag::LINUX_EXECUTABLE),
+            linux_directory: bytes_of(Tag::LINUX_DIRECTORY),
+            name: bytes_of(Tag::EXECUTABLE_NAME),
+            placement: extensions.placement()?,
+            linux_variables: list(Tag::LINUX_VARIABLES)?,
+            raw_wslenv: list(Tag::RAW_WSLENV)?,
+            set: list(Tag::SET_VARIABLES)?,
+            unset: list(Tag::UNSET_VARIABLES)?,
+            verbatim: bytes_of(Tag::VERBATIM_COMMAND_LINE),
+            detach: extensions.get_u8(Tag::DETACH)?.is_some_and(|value| value != 0),
+            features: extensions.features(Tag::CLIENT_FEATURES)?,
+            terminal: common.pseudoconsole.then_some((common.rows, common.columns)),
+        })
+    }
+
+    /// The program as messages name it: as it was typed, else by its path.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let path = self.linux_executable.as_deref().unwrap_or(&self.filename);
+        String::from_utf8_lossy(path).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipe_end() -> OwnedFd {
+        rustix::pipe::pipe().unwrap().0
+    }
+
+    #[test]
+    fn descriptors_go_to_their_roles_and_the_rest_is_closed() {
+        let roles = [Role::Stdout, Role::Executable, Role::Unknown(9), Role::Stdout];
+        let assigned = Descriptors::assign((0..5).map(|_| pipe_end()).collect(), roles);
+        assert!(assigned.standard[0].is_none() && assigned.standard[1].is_some());
+        assert!(assigned.standard[2].is_none() && assigned.executable.is_some());
+        assert!(assigned.root.is_none() && assigned.directory.is_none());
+    }
+}

@@ -1,0 +1,131 @@
+//! A hosted program: started on the caller's descriptors, waited for, signalled.
+
+use crate::launcher::{Mark, Prepared};
+use crate::request::LaunchRequest;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use tokio::sync::oneshot;
+use winterop_sys::{CStrings, Spawn, spawn};
+
+/// Stack of the thread that waits for a program; it makes two calls.
+const WAITER_STACK: usize = 64 * 1024;
+
+/// A program that runs below the host.
+#[derive(Debug)]
+pub struct RunningProgram {
+    pid: Pid,
+    mark: Mark,
+    end: oneshot::Receiver<u32>,
+}
+
+impl RunningProgram {
+    /// Starts what was prepared on the request's descriptors.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn start(
+        prepared: &Prepared,
+        request: &LaunchRequest,
+        mark: Mark,
+    ) -> Result<Self, Errno> {
+        let report = match prepared.report {
+            Some(_) => Some(pipe_with(PipeFlags::CLOEXEC)?),
+            None => None,
+        };
+        let pid = start_process(prepared, request, report.as_ref().map(|(_, writer)| writer))?;
+        let reader = report.map(|(reader, _)| reader);
+        let (sender, end) = oneshot::channel();
+        let waiter = move || {
+            let code = wait(pid, reader.as_ref());
+            // A launch that was given up does not need its code.
+            let _ = sender.send(code);
+        };
+        std::thread::Builder::new()
+            .name("waiter".to_owned())
+            .stack_size(WAITER_STACK)
+            .spawn(waiter)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
+        Ok(Self { pid, mark, end })
+    }
+
+    /// Waits for the program's full exit code. Cancel-safe.
+    pub async fn ended(&mut self) -> u32 {
+        // The waiter always sends; a thread that died anyway must not look like success.
+        (&mut self.end).await.unwrap_or(1)
+    }
+
+    /// Does to the program what `signal` does to a Linux one.
+    pub fn signal(&self, signal: Signal) {
+        match signal {
+            Signal::TSTP | Signal::STOP => {
+                crate::tree::signal(&self.mark, Signal::STOP);
+            }
+            Signal::CONT => {
+                crate::tree::signal(&self.mark, Signal::CONT);
+            }
+            Signal::HUP => self.send(Signal::TERM),
+            other => self.send(other),
+        }
+    }
+
+    fn send(&self, signal: Signal) {
+        // One that has ended needs no signal; its pid stays its own until it was waited for.
+        let _ = kill_process(self.pid, signal);
+    }
+
+    /// The launch's mark.
+    #[must_use]
+    pub fn mark(&self) -> &Mark {
+        &self.mark
+    }
+}
+
+fn start_process(
+    prepared: &Prepared,
+    request: &LaunchRequest,
+    report: Option<&OwnedFd>,
+) -> Result<Pid, Errno> {
+    let assignment = |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let mut environment: Vec<Vec<u8>> =
+        prepared.environment.iter().map(|(name, value)| assignment(name, value)).collect();
+    if let Some((name, report)) = prepared.report.zip(report) {
+        environment.push(format!("{name}={}", report.as_raw_fd()).into_bytes());
+    }
+    spawn(&Spawn {
+        program: prepared.program.as_os_str().as_bytes(),
+        arguments: &CStrings::new(prepared.arguments.iter().map(|argument| argument.as_bytes())),
+        environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
+        standard: request.descriptors.borrowed_standard(),
+        inherited: report.map(AsFd::as_fd),
+        directory: request.descriptors.directory.as_ref().map(AsFd::as_fd),
+    })
+}
+
+/// Waits for the process's end and reads its full code.
+fn wait(pid: Pid, report: Option<&OwnedFd>) -> u32 {
+    let status = loop {
+        match waitpid(Some(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => break Some(status),
+            Err(Errno::INTR) | Ok(None) => {}
+            Err(_) => break None,
+        }
+    };
+    report.and_then(reported).unwrap_or_else(|| status.map_or(1, code_of))
+}
+
+fn reported(report: &OwnedFd) -> Option<u32> {
+    rustix::io::ioctl_fionbio(report, true).ok()?;
+    let mut code = [0; 4];
+    (rustix::io::read(report, &mut code) == Ok(4)).then(|| u32::from_le_bytes(code))
+}
+
+/// The exit code of a process that did not report one: as a shell would show it.
+fn code_of(status: WaitStatus) -> u32 {
+    let exit = status.exit_status().map(i32::cast_unsigned);
+    let signal = status.terminating_signal().map(|signal| 128 + signal.cast_unsigned());
+    exit.or(signal).unwrap_or(1)
+}

@@ -1,0 +1,427 @@
+//! The host's service: takes launches from interop servers and from interpreters, answers each on
+//! its client's own connection, and follows the program to its end.
+
+use crate::launcher::{Launcher, Mark, Prepared, Refusal};
+use crate::placement::{Decision, decide};
+use crate::request::{Incoming, LaunchRequest, sort};
+use crate::running::RunningProgram;
+use crate::tree;
+use rustix::fd::AsFd;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::UnixListener;
+use winterop_channel::Frame;
+use winterop_channel::asynchronous::Channel;
+use winterop_settings::Settings;
+use winterop_sys::peer_credentials;
+use winterop_wire::{
+    CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, Header, Message,
+    MessageType, ResponseFlags, Signal as SignalMessage, Tag,
+};
+
+/// After how long a client is told that its launch is still being prepared, and how often then.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// How long an interpreter may take to acknowledge an exit status.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(5);
+
+/// A launch that is under way, for `winterop ps`.
+#[derive(Clone, Debug)]
+pub struct Underway {
+    /// The program as its caller sees it.
+    pub program: String,
+    /// The interpreter's process.
+    pub interpreter: i32,
+    /// Whether it runs below the host.
+    pub hosted: bool,
+    /// When it was asked for.
+    pub since: Instant,
+}
+
+/// A user's host.
+#[derive(Debug)]
+pub struct Host {
+    launcher: Arc<dyn Launcher>,
+    settings: Settings,
+    counter: AtomicU64,
+    underway: Mutex<BTreeMap<u64, Underway>>,
+}
+
+impl Host {
+    /// A host that starts programs with `launcher`.
+    #[must_use]
+    pub fn new(launcher: Arc<dyn Launcher>, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            launcher,
+            settings,
+            counter: AtomicU64::new(0),
+            underway: Mutex::default(),
+        })
+    }
+
+    /// The launches that are under way.
+    #[must_use]
+    pub fn underway(&self) -> BTreeMap<u64, Underway> {
+        self.underway.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves connections until `until` is done.
+    ///
+    /// # Errors
+    /// The system's, where the listener itself is broken; never for what a peer did.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: UnixListener,
+        until: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        tokio::pin!(until);
+        loop {
+            let connection = tokio::select! {
+                connection = listener.accept() => connection,
+                () = &mut until => return Ok(()),
+            };
+            match connection {
+                Ok((connection, _)) => {
+                    tokio::spawn(Arc::clone(&self).attend(connection.into()));
+                }
+                Err(error) if is_passing(&error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Serves one connection: any number of hand-overs, or one direct request.
+    async fn attend(self: Arc<Self>, mut channel: Channel) {
+        let own = rustix::process::geteuid().as_raw();
+        match peer_credentials(channel.as_fd()) {
+            Ok(peer) if peer.uid == own || peer.uid == 0 => {}
+            Ok(peer) => {
+                let text = format!("this host belongs to uid {own}; you are uid {}", peer.uid);
+                return answer_refusal(&channel, &Refusal::cannot_run(text)).await;
+            }
+            Err(_) => return,
+        }
+        loop {
+            let frame = match channel.receive().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(error) => {
+                    let text = format!("the request cannot be read: {error}");
+                    return answer_refusal(&channel, &Refusal::cannot_run(text)).await;
+                }
+            };
+            match sort(frame) {
+                Ok(Incoming::Direct(frame)) => return self.launch(channel, frame).await,
+                Ok(Incoming::HandedOver { client, frame }) => match Channel::new(client) {
+                    Ok(client) => {
+                        tokio::spawn(Arc::clone(&self).launch(client, frame));
+                    }
+                    Err(error) => tracing::warn!(%error, "a client cannot be served"),
+                },
+                Err(error) => {
+                    return answer_refusal(&channel, &Refusal::cannot_run(error.to_string())).await;
+                }
+            }
+        }
+    }
+
+    /// Carries one launch from its request to the program's end.
+    async fn launch(self: Arc<Self>, channel: Channel, frame: Frame) {
+        let peer = peer_credentials(channel.as_fd()).unwrap_or_default();
+        let request = match LaunchRequest::read(frame, peer) {
+            Ok(request) => request,
+            Err(error) => {
+                return answer_refusal(&channel, &Refusal::cannot_run(error.to_string())).await;
+            }
+        };
+        let mark = Mark::new(self.counter.fetch_add(1, Ordering::Relaxed) + 1);
+        let (detach, features) = (request.detach, request.features);
+        self.note(&mark, &request);
+        let host = Arc::clone(&self);
+        let own_mark = mark.clone();
+        let deciding =
+            tokio::task::spawn_blocking(move || host.prepare_and_start(request, own_mark));
+        let outcome = wait_with_notices(&channel, features, deciding).await;
+        match outcome {
+            Ok(Start::InPlace { response, graphical }) => {
+                if channel.send(&response, &[]).await.is_ok() {
+                    follow_in_place(channel, mark.clone(), graphical || detach).await;
+                }
+            }
+            Ok(Start::Hosted { program, response, graphical }) => {
+                self.note_hosted(&mark);
+                let sent = channel.send(&response, &[]).await;
+                if sent.is_err() {
+                    tracing::info!(launch = mark.launch, "the caller went away during its launch");
+                }
+                self.follow_hosted(channel, program, graphical || detach).await;
+            }
+            Err(refusal) => answer_refusal(&channel, &refusal).await,
+        }
+        self.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark.launch);
+    }
+
+    fn note(&self, mark: &Mark, request: &LaunchRequest) {
+        let underway = Underway {
+            program: request.shown(),
+            interpreter: request.peer.pid,
+            hosted: false,
+            since: Instant::now(),
+        };
+        self.underway
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(mark.launch, underway);
+    }
+
+    fn note_hosted(&self, mark: &Mark) {
+        let mut underway = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = underway.get_mut(&mark.launch) {
+            entry.hosted = true;
+        }
+    }
+
+    /// Everything about a launch that may block: looking at files, waiting for Wine. Ends with the
+    /// caller's descriptors closed here, on this launch's own thread.
+    fn prepare_and_start(&self, request: LaunchRequest, mark: Mark) -> Result<Start, Refusal> {
+        let prepared = self.launcher.prepare(&request, &mark)?;
+        let graphical = prepared.graphical;
+        match decide(&request, &prepared, self.settings.placement) {
+            Decision::InPlace => {
+                tracing::debug!(launch = mark.launch, program = request.shown(), "in place");
+                Ok(Start::InPlace { response: in_place_response(&prepared, &mark)?, graphical })
+            }
+            Decision::Hosted(reason) => {
+                tracing::debug!(launch = mark.launch, program = request.shown(), reason, "hosted");
+                let response = hosted_response(graphical, &mark)?;
+                let program = RunningProgram::start(&prepared, &request, mark)
+                    .map_err(|error| cannot_start(&prepared, error))?;
+                // A program whose only name is the descriptor needs it as long as it runs.
+                let keeps = prepared.keeps_executable().then_some(request.descriptors.executable);
+                Ok(Start::Hosted { program: (program, keeps.flatten()), response, graphical })
+            }
+        }
+    }
+
+    /// Follows a hosted program: its caller's signals, its caller's end, its own end.
+    async fn follow_hosted(
+        &self,
+        mut channel: Channel,
+        program: (RunningProgram, Option<rustix::fd::OwnedFd>),
+        survives: bool,
+    ) {
+        let (mut program, _executable) = program;
+        let code = loop {
+            tokio::select! {
+                code = program.ended() => break code,
+                message = channel.receive() => match message {
+                    Ok(Some(frame)) => obey(&program, &frame),
+                    Ok(None) | Err(_) if survives => break program.ended().await,
+                    // WSL's interpreter closes for writing to end a program, ours ends itself.
+                    Ok(None) | Err(_) => {
+                        end_aside(program.mark().clone()).await;
+                        break program.ended().await;
+                    }
+                },
+            }
+        };
+        tell_end(&mut channel, code).await;
+    }
+}
+
+/// What a launch has become.
+#[derive(Debug)]
+enum Start {
+    InPlace { response: Vec<u8>, graphical: bool },
+    Hosted {
+        program: (RunningProgram, Option<rustix::fd::OwnedFd>),
+        response: Vec<u8>,
+        graphical: bool,
+    },
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::MFILE
+                | Errno::NFILE
+                | Errno::NOMEM
+                | Errno::NOBUFS
+        )
+    )
+}
+
+/// Waits for a launch's preparation and tells the client now and then that it goes on.
+async fn wait_with_notices(
+    channel: &Channel,
+    features: Features,
+    deciding: tokio::task::JoinHandle<Result<Start, Refusal>>,
+) -> Result<Start, Refusal> {
+    tokio::pin!(deciding);
+    loop {
+        match tokio::time::timeout(NOTICE_INTERVAL, &mut deciding).await {
+            Ok(Ok(outcome)) => return outcome,
+            Ok(Err(error)) => {
+                return Err(Refusal::cannot_run(format!("the host failed at the launch: {error}")));
+            }
+            // Whoever does not know extensions is not sent any.
+            Err(_) if features != Features::NONE => notify(channel).await,
+            Err(_) => {}
+        }
+    }
+}
+
+async fn notify(channel: &Channel) {
+    let mut extensions = Extensions::new();
+    extensions.push(Tag::ERROR_TEXT, &b"Wine is still being prepared\xe2\x80\xa6"[..]);
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::ERROR_NOTICE, 1);
+    if (ErrorNotice { extensions }).encode(&header, &mut bytes).is_ok() {
+        // A client that went away is noticed with the answer.
+        let _ = channel.send(&bytes, &[]).await;
+    }
+}
+
+/// Waits for the interpreter to say that its program has ended. If it ends without a word it was
+/// killed, and everything it had started is ended.
+async fn follow_in_place(mut channel: Channel, mark: Mark, survives: bool) {
+    loop {
+        match channel.receive().await {
+            Ok(Some(frame)) if is_exit_status(&frame) => return,
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) if survives => return,
+            Ok(None) | Err(_) => {
+                tracing::info!(launch = mark.launch, "the interpreter was ended; so is its program");
+                return end_aside(mark).await;
+            }
+        }
+    }
+}
+
+fn is_exit_status(frame: &Frame) -> bool {
+    Message::parse(&frame.bytes)
+        .is_ok_and(|message| message.header.message_type == MessageType::EXIT_STATUS)
+}
+
+async fn end_aside(mark: Mark) {
+    if let Err(error) = tokio::task::spawn_blocking(move || tree::end(&mark)).await {
+        tracing::error!(%error, "a program's tree could not be ended");
+    }
+}
+
+/// Does what the interpreter asks while its program runs.
+fn obey(program: &RunningProgram, frame: &Frame) {
+    let Ok(message) = Message::parse(&frame.bytes) else { return };
+    if message.header.message_type == MessageType::SIGNAL
+        && let Ok(SignalMessage { number }) = SignalMessage::decode(&message)
+        && let Some(signal) = Signal::from_named_raw(number)
+    {
+        program.signal(signal);
+    }
+}
+
+/// Tells the interpreter the exit code and waits until it has it, as WSL does.
+async fn tell_end(channel: &mut Channel, code: u32) {
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::EXIT_STATUS, 2);
+    if ExitStatus::new(code.cast_signed()).encode(&header, &mut bytes).is_err() {
+        return;
+    }
+    if channel.send(&bytes, &[]).await.is_ok() {
+        let _ = tokio::time::timeout(ACKNOWLEDGEMENT, channel.receive()).await;
+    }
+}
+
+fn too_long(error: &winterop_wire::EncodeError) -> Refusal {
+    Refusal::too_big(format!("the answer to the launch is too long: {error}"))
+}
+
+fn in_place_response(prepared: &Prepared, mark: &Mark) -> Result<Vec<u8>, Refusal> {
+    let assignments: Vec<Vec<u8>> =
+        prepared.environment.iter().map(|(name, value)| assignment(name, value)).collect();
+    let mut extensions = answer_extensions(mark);
+    extensions.push(Tag::IN_PLACE_PROGRAM, prepared.program.as_os_str().as_bytes());
+    extensions.push(
+        Tag::IN_PLACE_ARGUMENTS,
+        list(prepared.arguments.iter().map(|argument| argument.as_bytes())),
+    );
+    extensions
+        .push(Tag::IN_PLACE_ENVIRONMENT, list(assignments.iter().map(Vec::as_slice)));
+    if let Some(report) = prepared.report {
+        extensions.push(Tag::IN_PLACE_REPORT, report.as_bytes());
+    }
+    response(prepared.graphical, extensions)
+}
+
+fn assignment(name: &OsString, value: &OsStr) -> Vec<u8> {
+    [name.as_bytes(), b"=", value.as_bytes()].concat()
+}
+
+fn list<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for string in strings {
+        bytes.extend_from_slice(string);
+        bytes.push(0);
+    }
+    bytes
+}
+
+fn hosted_response(graphical: bool, mark: &Mark) -> Result<Vec<u8>, Refusal> {
+    response(graphical, answer_extensions(mark))
+}
+
+fn answer_extensions(mark: &Mark) -> Extensions<'static> {
+    let mut extensions = Extensions::new();
+    extensions.push_u64(Tag::LAUNCH_ID, mark.launch);
+    extensions.push_u32(Tag::HOST_FEATURES, Features::IN_PLACE.with(Features::SIGNALS).0);
+    extensions
+}
+
+fn response(graphical: bool, extensions: Extensions<'_>) -> Result<Vec<u8>, Refusal> {
+    let flags = if graphical { ResponseFlags::GRAPHICAL } else { ResponseFlags::NONE };
+    let response = CreateProcessResponse { result: 0, signal_pipe_id: 0, flags, extensions };
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
+    response.encode(&header, &mut bytes).map_err(|error| too_long(&error))?;
+    Ok(bytes)
+}
+
+fn cannot_start(prepared: &Prepared, error: rustix::io::Errno) -> Refusal {
+    Refusal::cannot_run(format!(
+        "{} could not be started: {}",
+        prepared.program.display(),
+        winterop_sys::system_error(error)
+    ))
+}
+
+/// Tells a client why its launch does not happen.
+async fn answer_refusal(channel: &Channel, refusal: &Refusal) {
+    let mut extensions = Extensions::new();
+    extensions.push(Tag::ERROR_TEXT, refusal.text.as_bytes());
+    extensions.push_u8(Tag::ERROR_STATUS, refusal.status);
+    let response = CreateProcessResponse {
+        result: refusal.errno.raw_os_error(),
+        signal_pipe_id: 0,
+        flags: ResponseFlags::NONE,
+        extensions,
+    };
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
+    if response.encode(&header, &mut bytes).is_ok() {
+        // Whoever asked and went away does not need the answer.
+        let _ = channel.send(&bytes, &[]).await;
+    }
+}

@@ -1,0 +1,71 @@
+//! Reads this library's variables and takes them out of the environment.
+
+use core::ffi::{CStr, c_char};
+
+/// What the environment asks for.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) report: Option<&'static CStr>,
+    pub(crate) command_line: Option<&'static CStr>,
+    pub(crate) launches: Option<&'static CStr>,
+    pub(crate) server_launches: Option<&'static CStr>,
+}
+
+/// Takes `LD_PRELOAD` and every `WINTEROP_*` variable out of the environment.
+///
+/// # Safety
+/// `environment` is a NULL-terminated array of pointers to NUL-terminated strings that stay as long
+/// as the process, and nothing else reads or writes the array during the call.
+pub(crate) unsafe fn take(environment: *mut *mut c_char) -> Settings {
+    let mut settings = Settings::default();
+    if environment.is_null() {
+        return settings;
+    }
+    let (mut read, mut write) = (environment, environment);
+    loop {
+        // SAFETY: the loop stops at the NULL, so `read` is inside the array.
+        let entry = unsafe { read.read() };
+        let taken = !entry.is_null() && {
+            // SAFETY: every entry before the NULL is a string that stays.
+            let text = unsafe { CStr::from_ptr(entry) };
+            settings.note(text)
+        };
+        if !taken {
+            // SAFETY: `write` is never behind `read`, so it is inside the array.
+            unsafe { write.write(entry) };
+            write = write.wrapping_add(1);
+        }
+        if entry.is_null() {
+            return settings;
+        }
+        read = read.wrapping_add(1);
+    }
+}
+
+impl Settings {
+    /// Keeps the value if the entry is one of this library's, and says whether it is.
+    fn note(&mut self, entry: &'static CStr) -> bool {
+        if value(entry, b"LD_PRELOAD=").is_some() {
+            return true;
+        }
+        let fields = [
+            (b"WINTEROP_REPORT_FD=".as_slice(), &mut self.report),
+            (b"WINTEROP_COMMAND_LINE=", &mut self.command_line),
+            (b"WINTEROP_LAUNCHES=", &mut self.launches),
+            (b"WINTEROP_SERVER_LAUNCHES=", &mut self.server_launches),
+        ];
+        for (name, field) in fields {
+            if let Some(value) = value(entry, name) {
+                *field = Some(value);
+                return true;
+            }
+        }
+        entry.to_bytes().starts_with(b"WINTEROP_")
+    }
+}
+
+/// The value behind `name`, which ends in `=`.
+fn value(entry: &'static CStr, name: &[u8]) -> Option<&'static CStr> {
+    let value = entry.to_bytes_with_nul().strip_prefix(name)?;
+    CStr::from_bytes_with_nul(value).ok()
+}

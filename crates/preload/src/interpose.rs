@@ -1,0 +1,105 @@
+//! The functions of libc that this library puts itself in front of.
+//!
+//! Wine calls them through the dynamic linker, which finds this library's first.
+
+use core::ffi::{c_int, c_long, c_void};
+
+use crate::{command_line, patience, report, system};
+
+/// The size of a request to the server and of its answer, when they carry no data.
+const MESSAGE: usize = 64;
+/// The size of what the server writes when a wait is over.
+const WAKE_UP: usize = 16;
+
+/// libc's `exit`: reports the code on the way.
+#[unsafe(no_mangle)]
+pub extern "C" fn exit(code: c_int) -> ! {
+    report::end(code);
+    patience::end();
+    // SAFETY: looks a name up; the name is a string.
+    let next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"exit".as_ptr()) };
+    if !next.is_null() {
+        // SAFETY: libc's `exit` has this type.
+        let next = unsafe { core::mem::transmute::<*mut c_void, extern "C" fn(c_int) -> !>(next) };
+        next(code);
+    }
+    system::exit_group(code)
+}
+
+/// libc's `_exit`: reports the code on the way.
+#[unsafe(no_mangle)]
+pub extern "C" fn _exit(code: c_int) -> ! {
+    report::end(code);
+    patience::end();
+    system::exit_group(code)
+}
+
+/// libc's `read`: answers of the server are looked for again before the thread sleeps.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usize) -> isize {
+    let result = if length == MESSAGE || length == WAKE_UP {
+        // SAFETY: the caller's promise.
+        unsafe { patience::read_answer(fd, buffer, length) }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { system::read(fd, buffer, length) }
+    };
+    system::finish(result) as isize
+}
+
+/// libc's `write`: the request to end this process is looked at on the way.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) -> isize {
+    if length == MESSAGE && !buffer.is_null() {
+        // SAFETY: the caller promises that many bytes; they may be unaligned.
+        let request = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
+        report::note_request(&request);
+    }
+    let arguments = [fd.into(), buffer as c_long, length as c_long, 0, 0, 0];
+    // SAFETY: the caller's promise.
+    let result = unsafe { system::call(libc::SYS_write, arguments) };
+    system::finish(result) as isize
+}
+
+/// libc's `epoll_wait`: the server looks for requests again before it sleeps.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn epoll_wait(
+    fd: c_int,
+    events: *mut libc::epoll_event,
+    count: c_int,
+    timeout: c_int,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let result = unsafe { patience::wait_events(fd, events, count, timeout) };
+    system::finish(result) as c_int
+}
+
+/// libc's `syscall`: the command line is put in place before Windows code begins.
+///
+/// # Safety
+/// As for libc's. It takes as many arguments as the call has; what lies where the others would be
+/// is passed on and not looked at by the kernel.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syscall(
+    number: c_long,
+    a: c_long,
+    b: c_long,
+    c: c_long,
+    d: c_long,
+    e: c_long,
+    f: c_long,
+) -> c_long {
+    command_line::before_system_call(number, a, b);
+    // SAFETY: the caller's promise.
+    let result = unsafe { system::call(number, [a, b, c, d, e, f]) };
+    system::finish(result)
+}

@@ -1,0 +1,220 @@
+//! Looks again for a moment before sleeping, while exactly one program starts.
+//!
+//! # When
+//! Both sides share a page: 64 slots of 8 bytes, each the time at which one start is over (see
+//! `wine::launches` in the host). A program takes a slot when this library is loaded. Program and
+//! server look again only while exactly one such time lies ahead, so with several starts at once
+//! nothing changes, and a program that has started leaves everything as it was.
+//!
+//! # How long
+//! What is waited for comes within microseconds if the other side runs and is awake too. So:
+//! - one wait looks again for [`ONCE`] at most;
+//! - all waits of one start that were in vain together for [`IN_VAIN`] at most;
+//! - a look that itself took longer than [`PREEMPTED`] means that another program wanted this
+//!   processor: the machine is not idle, and this start goes on without.
+//!
+//! Affinities and priorities are never touched.
+
+use core::ffi::{CStr, c_int, c_long, c_void};
+use core::hint::spin_loop;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+
+use crate::system;
+
+/// The longest one wait looks again, in nanoseconds.
+const ONCE: u64 = 200_000;
+/// How long the waits of one start may look again in vain, together.
+const IN_VAIN: u64 = 3_000_000;
+/// A look takes less than a microsecond, unless it is interrupted.
+const PREEMPTED: u64 = 100_000;
+/// How long a start may take: after that it is like any other program.
+const WINDOW: u64 = 100_000_000;
+
+/// How many slots the page has.
+const SLOTS: usize = 64;
+
+type Page = [AtomicU64; SLOTS];
+
+/// Which side this process is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Program,
+    Server,
+}
+
+/// The page, once it is mapped.
+static PAGE: AtomicPtr<Page> = AtomicPtr::new(null_mut());
+/// In a program: its slot, and the thread that starts.
+static SLOT: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
+static PROCESS: AtomicI32 = AtomicI32::new(0);
+/// The time looked again in vain for the start that [`START`] names, and the start.
+static SPENT: AtomicU64 = AtomicU64::new(0);
+static START: AtomicU64 = AtomicU64::new(0);
+
+/// Maps the page, and in a program takes a slot.
+pub(crate) fn prepare(path: &CStr, side: Side) {
+    // SAFETY: the path is a string.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return;
+    }
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let size = size_of::<Page>();
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let memory = unsafe { libc::mmap(null_mut(), size, protection, libc::MAP_SHARED, fd, 0) };
+    // SAFETY: `stat` is plain data.
+    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: `stat` is valid for the write.
+    let known = unsafe { libc::fstat(fd, &raw mut stat) } == 0;
+    // SAFETY: this function opened it.
+    unsafe { libc::close(fd) };
+    // A shorter file would end the process with SIGBUS at the first look.
+    if memory == libc::MAP_FAILED || !known || stat.st_size < size as i64 {
+        return;
+    }
+    PROCESS.store(system::pid(), Ordering::Relaxed);
+    PAGE.store(memory.cast(), Ordering::Relaxed);
+    if side == Side::Program {
+        take_slot();
+    }
+}
+
+fn page() -> Option<&'static Page> {
+    // SAFETY: either null, or the mapping, which is never undone and is used atomically only.
+    unsafe { PAGE.load(Ordering::Relaxed).as_ref() }
+}
+
+fn take_slot() {
+    let Some(page) = page() else { return };
+    let now = system::now();
+    let end = now.wrapping_add(WINDOW);
+    for slot in page {
+        let seen = slot.load(Ordering::Relaxed);
+        if !is_ahead(seen, now)
+            && slot.compare_exchange(seen, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            START.store(end, Ordering::Relaxed);
+            SLOT.store((&raw const *slot).cast_mut(), Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+/// Whether a start that says it is over at `end` is still under way.
+fn is_ahead(end: u64, now: u64) -> bool {
+    end > now && end <= now.wrapping_add(WINDOW)
+}
+
+/// The one start under way, if there is exactly one.
+fn only_start(now: u64) -> Option<u64> {
+    let mut found = None;
+    for slot in page()? {
+        let end = slot.load(Ordering::Relaxed);
+        if is_ahead(end, now) && found.replace(end).is_some() {
+            return None;
+        }
+    }
+    found
+}
+
+/// Says that this program's start is over.
+fn leave() {
+    let slot = SLOT.swap(null_mut(), Ordering::Relaxed);
+    // SAFETY: either null, or a slot of the page, which is never unmapped.
+    if let Some(slot) = unsafe { slot.as_ref() } {
+        let end = START.load(Ordering::Relaxed);
+        let _ = slot.compare_exchange(end, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// This program's start is over when it ends, too.
+pub(crate) fn end() {
+    if !SLOT.load(Ordering::Relaxed).is_null() && PROCESS.load(Ordering::Relaxed) == system::pid() {
+        leave();
+    }
+}
+
+/// Reads an answer of the server, looking again before sleeping.
+///
+/// # Safety
+/// `buffer` is valid for writes of `length` bytes.
+pub(crate) unsafe fn read_answer(fd: c_int, buffer: *mut c_void, length: usize) -> c_long {
+    if !SLOT.load(Ordering::Relaxed).is_null() {
+        // SAFETY: the caller's promise.
+        let answer = look_again(
+            || unsafe { system::read_now(fd, buffer, length) },
+            |result| result != -c_long::from(libc::EAGAIN),
+        );
+        match answer {
+            Look::Found(result) if result != -c_long::from(libc::EOPNOTSUPP) => return result,
+            Look::NeverAgain | Look::Found(_) => leave(),
+            Look::Nothing => {}
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { system::read(fd, buffer, length) }
+}
+
+/// Waits for events in the server, looking again before sleeping.
+///
+/// # Safety
+/// `events` is valid for writes of `count` events.
+pub(crate) unsafe fn wait_events(
+    fd: c_int,
+    events: *mut libc::epoll_event,
+    count: c_int,
+    timeout: c_int,
+) -> c_long {
+    if timeout != 0 && page().is_some() {
+        // SAFETY: the caller's promise.
+        let look = || unsafe { system::epoll_wait(fd, events, count, 0) };
+        if let Look::Found(result) = look_again(look, |result| result != 0) {
+            return result;
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { system::epoll_wait(fd, events, count, timeout) }
+}
+
+/// What came of looking again.
+enum Look {
+    /// What was waited for.
+    Found(c_long),
+    /// It did not come, or this is not the time to look.
+    Nothing,
+    /// This start has used up what it may, or the machine is not idle.
+    NeverAgain,
+}
+
+/// Looks until `is_there` says that something came, within the limits above.
+fn look_again(look: impl Fn() -> c_long, is_there: impl Fn(c_long) -> bool) -> Look {
+    let begin = system::now();
+    let Some(start) = only_start(begin) else { return Look::Nothing };
+    if START.swap(start, Ordering::Relaxed) != start {
+        SPENT.store(0, Ordering::Relaxed);
+    }
+    let spent = SPENT.load(Ordering::Relaxed);
+    if spent >= IN_VAIN {
+        return Look::NeverAgain;
+    }
+    let mut before = begin;
+    loop {
+        let result = look();
+        if is_there(result) {
+            return Look::Found(result);
+        }
+        let now = system::now();
+        let waited = now.wrapping_sub(begin);
+        if now.wrapping_sub(before) > PREEMPTED {
+            SPENT.store(IN_VAIN, Ordering::Relaxed);
+            return Look::NeverAgain;
+        }
+        if waited > ONCE {
+            SPENT.store(spent.wrapping_add(waited), Ordering::Relaxed);
+            return Look::Nothing;
+        }
+        before = now;
+        spin_loop();
+    }
+}
