@@ -150,7 +150,7 @@ pub fn strip_prefix_ignore_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a
     {
         return Some(rest);
     }
-    if text.is_ascii() && prefix.is_ascii() {
+    if prefix.is_ascii() && text.get(..prefix.len()).is_none_or(<[u8]>::is_ascii) {
         return None;
     }
     let (mut text, mut prefix) = (text, prefix);

@@ -361,7 +361,7 @@ impl Translator {
             Some((root, strip_directory(&path, mount.point_key())?))
         });
         if let Some((root, rest)) = shown
-            && is_drive(root.as_bytes())
+            && matches!(root.as_bytes(), [_, b':', ..])
         {
             return Ok(join(root.as_bytes(), rest));
         }
@@ -735,6 +735,8 @@ mod tests {
     const WINE: &str = "\
 1 0 8:1 / / rw - ext4 /dev/sda1 rw
 2 1 8:1 /home/me/prefix/drive_c /mnt/c rw - ext4 /dev/sda1 rw
+6 1 0:8 / /srv/d rw - 9p none rw,aname=drvfs;path=D:\\134sub
+7 1 0:8 / /srv/share rw - 9p none rw,aname=drvfs;path=UNC\\134server\\134share
 3 1 8:1 /home/me/prefix/drive_c/users /people rw - ext4 /dev/sda1 rw
 4 1 8:1 /home /homes rw - ext4 /dev/sda1 rw
 5 2 0:9 / /mnt/c/tmp rw - tmpfs none rw
@@ -831,6 +833,9 @@ mod tests {
             // On a file system of its own: C:\tmp is another directory.
             ("/mnt/c/tmp/x", "Z:\\mnt\\c\\tmp\\x"),
             ("/etc/a:b", "Z:\\etc\\a\u{f03a}b"),
+            ("/srv/d/x", "D:\\sub\\x"),
+            // A drive letter is preferred to a share.
+            ("/srv/share/x", "Z:\\srv\\share\\x"),
         ] {
             assert_eq!(windows(&wine(Naming::PrivateUse), path), expected, "{path}");
         }

@@ -20,6 +20,9 @@ pub enum ResolveError {
     Failed(String),
 }
 
+/// Finds a file's real name; see [`Context::resolve`].
+pub type Resolve<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, ResolveError> + 'a;
+
 /// What surrounds a call of `wslpath`.
 pub struct Context<'a> {
     /// Mounts, drives, and the distribution.
@@ -28,7 +31,7 @@ pub struct Context<'a> {
     pub cwd: &'a [u8],
     /// Finds a file's absolute name with all links followed, as `realpath` does; a relative path
     /// is relative to `cwd`.
-    pub resolve: &'a dyn Fn(&[u8]) -> Result<Vec<u8>, ResolveError>,
+    pub resolve: &'a Resolve<'a>,
 }
 
 /// What `wslpath` prints and how it exits.
