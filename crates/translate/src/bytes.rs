@@ -145,13 +145,14 @@ pub fn eq_ignore_case(left: &[u8], right: &[u8]) -> bool {
 ///
 /// Returns what is left, or `None` where `text` does not begin with `prefix`.
 pub fn strip_prefix_ignore_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    if let Some((start, rest)) = text.split_at_checked(prefix.len())
-        && start.eq_ignore_ascii_case(prefix)
-    {
-        return Some(rest);
-    }
-    if prefix.is_ascii() && text.get(..prefix.len()).is_none_or(<[u8]>::is_ascii) {
-        return None;
+    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b);
+    let shared = text.iter().zip(prefix).take_while(|&pair| same(pair)).count();
+    match (text.get(shared), prefix.get(shared)) {
+        (_, None) => return text.get(shared..),
+        (None, Some(_)) => return None,
+        (Some(a), Some(b)) if a.is_ascii() && b.is_ascii() => return None,
+        // Letters beyond ASCII may still be the same but for their case.
+        (Some(_), Some(_)) => {}
     }
     let (mut text, mut prefix) = (text, prefix);
     while !prefix.is_empty() {
