@@ -1,2 +1,91 @@
-//! Being written.
-fn main() {}
+//! `winterop`, for people; `wsl` and `wslhost`, by the name it is called by.
+#![forbid(unsafe_code)]
+
+mod host;
+mod places;
+mod run;
+mod shell;
+mod wsl;
+
+use anyhow::Result;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs Windows programs on Linux as if they were Linux programs.
+#[derive(Parser)]
+#[command(
+    name = "winterop",
+    version,
+    after_help = "Examples:\n  \
+        winterop shell                     a shell in which ./tool.exe runs like a Linux program\n  \
+        winterop shell make -j8            one command in such a shell\n  \
+        winterop run ./tool.exe a b        one program, without any registration\n  \
+        CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=\"winterop runner\" cargo test --target …"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a shell, or COMMAND, in an instance of its own where Windows programs run by name.
+    Shell(shell::Arguments),
+    /// Run one Windows program, without a registration.
+    Run(run::Arguments),
+    /// Run a Windows program for a build tool: the whole environment goes with it.
+    Runner(run::RunnerArguments),
+    /// Start, stop or look at this user's host, which starts Windows programs.
+    Host(host::Arguments),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("winterop: {error:#}");
+            ExitCode::from(126)
+        }
+    }
+}
+
+fn dispatch() -> Result<ExitCode> {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&name).file_name().unwrap_or_default().to_owned();
+    match name.to_str() {
+        Some("wslhost") => host::serve_in_background().map(|()| ExitCode::SUCCESS),
+        Some("wsl") => wsl::run(wsl::Arguments::parse()),
+        _ => command(Arguments::parse().command),
+    }
+}
+
+fn command(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Shell(arguments) => shell::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Runner(arguments) => run::run_for_build(&arguments),
+        Command::Host(arguments) => host::run(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "winterop",
+                &mut std::io::stdout(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Turns what a program is called with into owned bytes.
+fn bytes(words: &[OsString]) -> Vec<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt as _;
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}

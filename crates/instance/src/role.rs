@@ -95,7 +95,11 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
 }
 
 fn start(options: &Options) -> io::Result<()> {
-    // One that is ended with its terminal could not serve what lives on.
+    // Into the background, so that it is nobody's child: a command that waits for its children must
+    // not wait for this one. In a session of its own it does not end with a terminal.
+    if let winterop_sys::Fork::Parent(_) = winterop_sys::fork()? {
+        return Ok(());
+    }
     let _ = rustix::process::setsid();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve_instance(options))

@@ -76,6 +76,7 @@ enum Step {
     Variable,
     Process { pid: i32, left: usize },
     User,
+    UserElsewhere,
     Instance,
     Done,
 }
@@ -85,6 +86,7 @@ fn socket_of(pid: i32) -> Vec<u8> {
 }
 
 impl Candidates<'_> {
+    /// The user's own socket, where a runtime directory is known for the user.
     fn user_socket(&self) -> Vec<u8> {
         let runtime = self.environment.non_empty(b"XDG_RUNTIME_DIR");
         let mut path = match runtime.filter(|_| self.trusts_environment) {
@@ -93,6 +95,11 @@ impl Candidates<'_> {
         };
         path.extend_from_slice(b"/winterop/interop");
         path
+    }
+
+    /// The user's own socket on a machine that makes no runtime directories.
+    fn temporary_socket() -> Vec<u8> {
+        format!("/tmp/winterop-{}/interop", getuid().as_raw()).into_bytes()
     }
 }
 
@@ -119,8 +126,12 @@ impl Iterator for Candidates<'_> {
                     return Some(socket_of(pid));
                 }
                 Step::User => {
-                    self.step = Step::Instance;
+                    self.step = Step::UserElsewhere;
                     return Some(self.user_socket());
+                }
+                Step::UserElsewhere => {
+                    self.step = Step::Instance;
+                    return Some(Self::temporary_socket());
                 }
                 Step::Instance => {
                     self.step = Step::Done;
@@ -285,7 +296,8 @@ mod tests {
         assert_eq!(paths[0], b"/x");
         assert_eq!(paths[1], socket_of(own));
         assert_eq!(paths[2], socket_of(parent_of(own).unwrap()));
-        assert_eq!(paths[paths.len() - 2], b"/r/winterop/interop");
+        assert_eq!(paths[paths.len() - 3], b"/r/winterop/interop");
+        assert!(paths[paths.len() - 2].starts_with(b"/tmp/winterop-"));
         assert_eq!(paths[paths.len() - 1], b"/run/WSL/1_interop");
     }
 

@@ -15,7 +15,7 @@ const WAKE_UP: usize = 16;
 #[unsafe(no_mangle)]
 pub extern "C" fn exit(code: c_int) -> ! {
     report::end(code);
-    patience::end();
+    patience::leave();
     // SAFETY: looks a name up; the name is a string.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"exit".as_ptr()) };
     if !next.is_null() {
@@ -30,7 +30,7 @@ pub extern "C" fn exit(code: c_int) -> ! {
 #[unsafe(no_mangle)]
 pub extern "C" fn _exit(code: c_int) -> ! {
     report::end(code);
-    patience::end();
+    patience::leave();
     system::exit_group(code)
 }
 
@@ -40,17 +40,21 @@ pub extern "C" fn _exit(code: c_int) -> ! {
 /// As for libc's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usize) -> isize {
-    let result = if length == MESSAGE || length == WAKE_UP {
+    let result = if length == MESSAGE {
         // SAFETY: the caller's promise.
         unsafe { patience::read_answer(fd, buffer, length) }
     } else {
+        if length == WAKE_UP {
+            patience::leave();
+        }
         // SAFETY: the caller's promise.
         unsafe { system::read(fd, buffer, length) }
     };
     system::finish(result) as isize
 }
 
-/// libc's `write`: the request to end this process is looked at on the way.
+/// libc's `write`: the request to end this process is looked at on the way, and anything else that
+/// is written means that the program does its own work.
 ///
 /// # Safety
 /// As for libc's.
@@ -60,6 +64,8 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) 
         // SAFETY: the caller promises that many bytes; they may be unaligned.
         let request = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
         report::note_request(&request);
+    } else {
+        patience::leave();
     }
     let arguments = [fd.into(), buffer as c_long, length as c_long, 0, 0, 0];
     // SAFETY: the caller's promise.

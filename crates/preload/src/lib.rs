@@ -24,6 +24,14 @@
 //! It runs inside somebody else's program, in every thread, between `fork` and `exec` and in signal
 //! handlers: no allocation, no locks, no panics, nothing of std's. What fails is left undone.
 
+#![no_std]
+
+// The panic strategy of a whole build is one setting, and without std only "abort" is possible.
+// `cargo xtask` builds this library by itself with `-C panic=abort`; in any other build std comes
+// along, and with it libgcc_s, which costs each start a third of a millisecond.
+#[cfg(panic = "unwind")]
+extern crate std;
+
 mod command_line;
 mod environment;
 mod interpose;
@@ -32,6 +40,18 @@ mod report;
 mod system;
 
 use core::ffi::{c_char, c_int};
+
+/// Nothing here panics; the compiler asks for this all the same.
+#[cfg(not(panic = "unwind"))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    system::exit_group(134)
+}
+
+/// What core's unwind tables name. Nothing unwinds here, so nothing calls it.
+#[cfg(not(panic = "unwind"))]
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
 
 /// The dynamic linker calls this when the library is loaded, before the program's own constructors.
 #[used]

@@ -1,10 +1,12 @@
 //! Looks again for a moment before sleeping, while exactly one program starts.
 //!
 //! # When
-//! Both sides share a page: 64 slots of 8 bytes, each the time at which one start is over (see
-//! `wine::launches` in the host). A program takes a slot when this library is loaded. Program and
-//! server look again only while exactly one such time lies ahead, so with several starts at once
-//! nothing changes, and a program that has started leaves everything as it was.
+//! Both sides share a page: 64 slots of 8 bytes, each the time at which one start began (see
+//! `wine::launches` in the host). A program takes a slot when this library is loaded, and gives it
+//! back when it writes something, waits for something other than an answer, or ends; one that is
+//! killed before counts as starting for [`COUNTED`]. Program and server look again only while
+//! exactly one program starts and only for its first [`WINDOW`], so with several starts at once
+//! nothing changes, and a program that has started finds everything as without this library.
 //!
 //! # How long
 //! What is waited for comes within microseconds if the other side runs and is awake too. So:
@@ -28,8 +30,10 @@ const ONCE: u64 = 200_000;
 const IN_VAIN: u64 = 3_000_000;
 /// A look takes less than a microsecond, unless it is interrupted.
 const PREEMPTED: u64 = 100_000;
-/// How long a start may take: after that it is like any other program.
+/// How long a start may look again: after that it is like any other program.
 const WINDOW: u64 = 100_000_000;
+/// How long a start counts as one at most. With many at once each takes this long.
+const COUNTED: u64 = 2_000_000_000;
 
 /// How many slots the page has.
 const SLOTS: usize = 64;
@@ -88,50 +92,46 @@ fn page() -> Option<&'static Page> {
 fn take_slot() {
     let Some(page) = page() else { return };
     let now = system::now();
-    let end = now.wrapping_add(WINDOW);
     for slot in page {
         let seen = slot.load(Ordering::Relaxed);
-        if !is_ahead(seen, now)
-            && slot.compare_exchange(seen, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        if !is_starting(seen, now)
+            && slot.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            START.store(end, Ordering::Relaxed);
+            START.store(now, Ordering::Relaxed);
             SLOT.store((&raw const *slot).cast_mut(), Ordering::Relaxed);
             return;
         }
     }
 }
 
-/// Whether a start that says it is over at `end` is still under way.
-fn is_ahead(end: u64, now: u64) -> bool {
-    end > now && end <= now.wrapping_add(WINDOW)
+/// Whether a start that began at `begin` counts; 0 is none.
+fn is_starting(begin: u64, now: u64) -> bool {
+    begin != 0 && now.wrapping_sub(begin) < COUNTED
 }
 
-/// The one start under way, if there is exactly one.
+/// The start under way, if there is exactly one, and if it is young enough to look again for.
 fn only_start(now: u64) -> Option<u64> {
     let mut found = None;
     for slot in page()? {
-        let end = slot.load(Ordering::Relaxed);
-        if is_ahead(end, now) && found.replace(end).is_some() {
+        let begin = slot.load(Ordering::Relaxed);
+        if is_starting(begin, now) && found.replace(begin).is_some() {
             return None;
         }
     }
-    found
+    found.filter(|begin| now.wrapping_sub(*begin) < WINDOW)
 }
 
-/// Says that this program's start is over.
-fn leave() {
+/// This program's start is over: it does something of its own.
+pub(crate) fn leave() {
+    // Forks of a program share its slot and must not give it back.
+    if SLOT.load(Ordering::Relaxed).is_null() || PROCESS.load(Ordering::Relaxed) != system::pid() {
+        return;
+    }
     let slot = SLOT.swap(null_mut(), Ordering::Relaxed);
     // SAFETY: either null, or a slot of the page, which is never unmapped.
     if let Some(slot) = unsafe { slot.as_ref() } {
-        let end = START.load(Ordering::Relaxed);
-        let _ = slot.compare_exchange(end, 0, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
-/// This program's start is over when it ends, too.
-pub(crate) fn end() {
-    if !SLOT.load(Ordering::Relaxed).is_null() && PROCESS.load(Ordering::Relaxed) == system::pid() {
-        leave();
+        let begin = START.load(Ordering::Relaxed);
+        let _ = slot.compare_exchange(begin, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -147,9 +147,9 @@ pub(crate) unsafe fn read_answer(fd: c_int, buffer: *mut c_void, length: usize) 
             |result| result != -c_long::from(libc::EAGAIN),
         );
         match answer {
-            Look::Found(result) if result != -c_long::from(libc::EOPNOTSUPP) => return result,
-            Look::NeverAgain | Look::Found(_) => leave(),
-            Look::Nothing => {}
+            Some(result) if result == -c_long::from(libc::EOPNOTSUPP) => leave(),
+            Some(result) => return result,
+            None => {}
         }
     }
     // SAFETY: the caller's promise.
@@ -169,7 +169,7 @@ pub(crate) unsafe fn wait_events(
     if timeout != 0 && page().is_some() {
         // SAFETY: the caller's promise.
         let look = || unsafe { system::epoll_wait(fd, events, count, 0) };
-        if let Look::Found(result) = look_again(look, |result| result != 0) {
+        if let Some(result) = look_again(look, |result| result != 0) {
             return result;
         }
     }
@@ -177,42 +177,32 @@ pub(crate) unsafe fn wait_events(
     unsafe { system::epoll_wait(fd, events, count, timeout) }
 }
 
-/// What came of looking again.
-enum Look {
-    /// What was waited for.
-    Found(c_long),
-    /// It did not come, or this is not the time to look.
-    Nothing,
-    /// This start has used up what it may, or the machine is not idle.
-    NeverAgain,
-}
-
 /// Looks until `is_there` says that something came, within the limits above.
-fn look_again(look: impl Fn() -> c_long, is_there: impl Fn(c_long) -> bool) -> Look {
+fn look_again(look: impl Fn() -> c_long, is_there: impl Fn(c_long) -> bool) -> Option<c_long> {
     let begin = system::now();
-    let Some(start) = only_start(begin) else { return Look::Nothing };
+    let start = only_start(begin)?;
     if START.swap(start, Ordering::Relaxed) != start {
         SPENT.store(0, Ordering::Relaxed);
     }
     let spent = SPENT.load(Ordering::Relaxed);
     if spent >= IN_VAIN {
-        return Look::NeverAgain;
+        return None;
     }
     let mut before = begin;
     loop {
         let result = look();
         if is_there(result) {
-            return Look::Found(result);
+            return Some(result);
         }
         let now = system::now();
         let waited = now.wrapping_sub(begin);
         if now.wrapping_sub(before) > PREEMPTED {
             SPENT.store(IN_VAIN, Ordering::Relaxed);
-            return Look::NeverAgain;
+            return None;
         }
         if waited > ONCE {
             SPENT.store(spent.wrapping_add(waited), Ordering::Relaxed);
-            return Look::Nothing;
+            return None;
         }
         before = now;
         spin_loop();

@@ -3,13 +3,13 @@
 //! A start of Wine is several hundred short questions to the server. On an otherwise idle machine
 //! most of its time goes into waking the other side's processor for each; with the library of
 //! `crates/preload` both sides look again for a moment before they sleep. That only pays when
-//! exactly one program starts. So each start writes into this page when it expects to be done, and
-//! both sides look how many such times lie ahead.
+//! exactly one program starts. So each start writes into this page when it began, and both sides
+//! look how many are under way.
 //!
 //! Layout: 64 slots of 8 bytes, native byte order: the time of the monotonic clock in nanoseconds
-//! at which that start is over, 0 for none. A start takes the first slot that is over and puts it
-//! back to 0 when the program's own work begins. A start that is killed leaves a time that passes
-//! by itself, so nothing has to be cleaned up.
+//! at which that start began, 0 for none. A start takes the first slot that is free or older than
+//! 2 s, and puts it back to 0 when the program's own work begins. A start that is killed leaves a
+//! time that grows old by itself, so nothing has to be cleaned up.
 
 use std::fs::{self, OpenOptions};
 use std::io;

@@ -10,7 +10,7 @@
 //! | everything else | the C runtime, or something that follows its rules | [`c_runtime`] |
 //! | any, on request | the caller knows best | [`verbatim`] |
 //!
-//! Whatever cannot be said in a way that arrives unharmed is an error that names the argument and
+//! [`build`] chooses by the name. Whatever cannot be said in a way that arrives unharmed is an error that names the argument and
 //! the character; nothing is dropped or bent in silence. The line is bytes read as WTF-8 (see
 //! [`crate::bytes`]); lengths are counted in UTF-16 units, as Windows counts.
 
@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::bytes::{for_display, to_utf16, utf16_len};
-use crate::paths::is_separator;
+use crate::paths::{WindowsPath, is_separator};
 
 pub use batch::{BatchHost, Dialect, batch};
 pub use c_runtime::c_runtime;
@@ -193,6 +193,35 @@ fn shortened(argument: &[u8]) -> String {
     }
 }
 
+/// What to start, and the command line for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The program to start: the one asked for, or cmd.exe for a batch file.
+    pub program: WindowsPath,
+    /// Its command line.
+    pub line: CommandLine,
+}
+
+/// Writes the command line that the program's file name calls for.
+///
+/// `arguments` has the name the program was called by as argument 0. `host` is the cmd.exe that
+/// runs batch files.
+///
+/// # Errors
+/// Those of [`c_runtime`], [`command_processor`] and [`batch`].
+pub fn build<A: AsRef<[u8]>>(
+    program: &WindowsPath,
+    arguments: &[A],
+    host: &BatchHost,
+) -> Result<Start, CommandLineError> {
+    let (program, line) = match ProgramKind::of(program.as_bytes()) {
+        ProgramKind::Batch => (host.processor, batch(host, program, arguments)?),
+        ProgramKind::CommandProcessor => (program, command_processor(arguments)?),
+        ProgramKind::Other => (program, c_runtime(arguments)?),
+    };
+    Ok(Start { program: program.clone(), line })
+}
+
 /// Writes a line of the program's name and text that is passed on as it is.
 ///
 /// # Errors
@@ -277,6 +306,26 @@ mod tests {
             ("", ProgramKind::Other),
         ] {
             assert_eq!(ProgramKind::of(file.as_bytes()), kind, "{file}");
+        }
+    }
+
+    #[test]
+    fn the_file_name_decides() {
+        let processor = WindowsPath::from_bytes("C:\\w\\cmd.exe");
+        let host = BatchHost { processor: &processor, dialect: Dialect::Windows };
+        let arguments = ["called", "/c", "a b \\"];
+        for (program, started, line) in [
+            ("C:\\t.exe", "C:\\t.exe", "called /c \"a b \\\\\""),
+            ("C:\\CMD.exe", "C:\\CMD.exe", "called /c \"a b \\\""),
+            (
+                "C:\\t.bat",
+                "C:\\w\\cmd.exe",
+                "C:\\w\\cmd.exe /d /e:on /v:off /s /c \"\"C:\\t.bat\" /c \"a b \\\\\"\"",
+            ),
+        ] {
+            let start = build(&WindowsPath::from_bytes(program), &arguments, &host).unwrap();
+            assert_eq!(start.program.as_bytes(), started.as_bytes());
+            assert_eq!(start.line.to_string(), line);
         }
     }
 

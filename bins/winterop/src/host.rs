@@ -1,0 +1,212 @@
+//! The user's host as a process: started on demand, in the background, once.
+
+use crate::places;
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use rustix::fd::AsFd as _;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use winterop_channel::unix::connect_path;
+use winterop_host::{CommandLauncher, Host, Launcher, Places, WineLauncher};
+use winterop_instance::handoff::{HostAddress, start};
+use winterop_instance::socket::{ListeningSocket, SocketError};
+use winterop_settings::{LauncherKind, Settings};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start it, if it does not run, and wait until Wine is ready.
+    Start,
+    /// End it, and the Wine that it runs with everything in it.
+    Stop,
+    /// Say whether it runs; exits 0 if it does.
+    Status,
+    /// Serve in the foreground, with the log on standard error.
+    Serve,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match arguments.action {
+        Action::Start => ensure().map(|()| ExitCode::SUCCESS),
+        Action::Stop => stop(),
+        Action::Status => status(),
+        Action::Serve => serve(|| Ok(()), std::io::stderr).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// How others start this user's host.
+pub fn address() -> Result<HostAddress> {
+    Ok(HostAddress {
+        socket: places::host_socket()?,
+        command: vec![places::own_program()?.into_os_string()],
+    })
+}
+
+/// Starts the host where none listens.
+pub fn ensure() -> Result<()> {
+    let address = address()?;
+    if connect_path(address.socket.as_os_str().as_bytes()).is_err() {
+        start(&address).with_context(|| format!("its log is {}", log_file().display()))?;
+    }
+    Ok(())
+}
+
+fn running() -> Result<Option<Pid>> {
+    let socket = places::host_socket()?;
+    let Ok(connection) = connect_path(socket.as_os_str().as_bytes()) else { return Ok(None) };
+    let peer = winterop_sys::peer_credentials(connection.as_fd())?;
+    Ok(Pid::from_raw(peer.pid))
+}
+
+fn stop() -> Result<ExitCode> {
+    let Some(pid) = running()? else {
+        eprintln!("winterop: the host does not run");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    kill_process(pid, Signal::INT).context("the host cannot be told to end")?;
+    let patience = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
+    let mut interest = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
+    if rustix::event::poll(&mut interest, Some(&patience))? == 0 {
+        bail!("the host (process {}) does not end", pid.as_raw_nonzero());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status() -> Result<ExitCode> {
+    match running()? {
+        Some(pid) => {
+            println!("the host runs as process {}", pid.as_raw_nonzero());
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            println!("the host does not run; it is started when it is needed");
+            Ok(ExitCode::from(3))
+        }
+    }
+}
+
+fn log_file() -> PathBuf {
+    places::runtime().unwrap_or_default().join("host.log")
+}
+
+/// Serves in the background: whoever started this reads a byte from its standard output when the
+/// host listens, and waits for nothing else.
+pub fn serve_in_background() -> Result<()> {
+    if let winterop_sys::Fork::Parent(_) = winterop_sys::fork()? {
+        winterop_sys::exit(0);
+    }
+    rustix::process::setsid().context("a session of its own")?;
+    std::env::set_current_dir("/").context("/")?;
+    let path = log_file();
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let log = Arc::new(log.with_context(|| path.display().to_string())?);
+    // What a library prints to standard error belongs into the log too.
+    rustix::stdio::dup2_stderr(&*log)?;
+    let result = serve(tell_that_it_listens, move || Arc::clone(&log));
+    if let Err(error) = &result {
+        eprintln!("wslhost: {error:#}");
+    }
+    result
+}
+
+fn tell_that_it_listens() -> Result<()> {
+    // Whoever started it may be gone; the host serves all the same.
+    let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
+    let null = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(null)?;
+    Ok(())
+}
+
+fn serve<W>(
+    listening: impl FnOnce() -> Result<()>,
+    log: impl Fn() -> W + Send + Sync + 'static,
+) -> Result<()>
+where
+    W: std::io::Write + 'static,
+{
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
+    let socket = places::host_socket()?;
+    let mut socket = match ListeningSocket::bind(&socket) {
+        // Two were started at the same time: the other one serves.
+        Err(SocketError::InUse(_)) => return listening(),
+        socket => socket?,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the host's runtime")?;
+    let launcher = launcher()?;
+    runtime.block_on(async {
+        let Some(listener) = socket.take_descriptor() else { bail!("the socket is gone") };
+        let listener = winterop_instance::server::listener(listener)?;
+        listening()?;
+        let warm = Arc::clone(&launcher.0);
+        tokio::task::spawn_blocking(move || {
+            if let Err(refusal) = warm.warm_up(&mut |step| tracing::info!(step)) {
+                tracing::error!(%refusal, "programs cannot be started");
+            }
+        });
+        let host = Host::new(Arc::clone(&launcher.0), launcher.1);
+        host.serve(listener, ended()).await?;
+        drop(socket);
+        launcher.0.shut_down();
+        Ok(())
+    })
+}
+
+fn launcher() -> Result<(Arc<dyn Launcher>, Settings)> {
+    let settings = match places::settings() {
+        Some(file) => Settings::read(&file)?,
+        None => Settings::default(),
+    };
+    let launcher: Arc<dyn Launcher> = match settings.launcher {
+        LauncherKind::Wine => Arc::new(WineLauncher::new(wine_places()?, settings.clone())),
+        LauncherKind::Command => {
+            let command = settings.command.iter().map(Into::into).collect();
+            Arc::new(CommandLauncher::new(command))
+        }
+    };
+    Ok((launcher, settings))
+}
+
+/// Where the launcher `wine` finds its parts and keeps its things.
+pub fn wine_places() -> Result<Places> {
+    let libraries = places::libraries()?;
+    let part = |name: &str| Some(libraries.join(name)).filter(|path: &PathBuf| path.exists());
+    Ok(Places {
+        data: places::data()?,
+        runtime: places::runtime()?,
+        preload: part("libwinterop_preload.so"),
+        helper: part("winterop-helper.exe"),
+    })
+}
+
+async fn ended() {
+    let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let mut waiting: Vec<_> = streams.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    let any = waiting.iter_mut().map(|stream| Box::pin(async move { stream.recv().await }));
+    let mut any: Vec<_> = any.collect();
+    std::future::poll_fn(|context| {
+        match any.iter_mut().any(|wait| wait.as_mut().poll(context).is_ready()) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+}
+

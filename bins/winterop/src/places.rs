@@ -1,0 +1,95 @@
+//! Where Winterop's files are: its own parts, and what belongs to the user.
+
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::{AtFlags, CWD, FileType, statat};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+/// The parts that belong to this program: `../lib/winterop` from where it lies.
+pub fn libraries() -> Result<PathBuf> {
+    let own = own_program()?;
+    let directory = own.parent().and_then(Path::parent).map(|prefix| prefix.join("lib/winterop"));
+    directory.filter(|directory| directory.is_dir()).with_context(|| {
+        format!("the parts of Winterop are not in ../lib/winterop from {}", own.display())
+    })
+}
+
+/// The directory with `winterop`, `wsl` and `wslpath`.
+pub fn programs() -> Result<PathBuf> {
+    let own = own_program()?;
+    Ok(own.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// This program, links followed.
+pub fn own_program() -> Result<PathBuf> {
+    std::env::current_exe().context("this program's own file cannot be found")
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+}
+
+/// The user's data: the Wine prefix.
+pub fn data() -> Result<PathBuf> {
+    let base = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+    Ok(base.context("neither XDG_DATA_HOME nor HOME is set: where is the Wine prefix to be?")?.join("winterop"))
+}
+
+/// The user's settings file.
+pub fn settings() -> Option<PathBuf> {
+    let base = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?;
+    Some(base.join("winterop/config.toml"))
+}
+
+/// The user's runtime directory, made where it is missing; it is the user's alone.
+///
+/// `$XDG_RUNTIME_DIR/winterop`, else `/run/user/UID/winterop`, else `/tmp/winterop-UID`: the
+/// interpreter looks for the user's own server there, in the same order.
+pub fn runtime() -> Result<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let logged_in = PathBuf::from(format!("/run/user/{user}"));
+    let directory = match variable("XDG_RUNTIME_DIR") {
+        Some(base) => base.join("winterop"),
+        None if is_private(&logged_in, user) => logged_in.join("winterop"),
+        None => PathBuf::from(format!("/tmp/winterop-{user}")),
+    };
+    match fs::DirBuilder::new().mode(0o700).create(&directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot make {}", directory.display()));
+        }
+    }
+    if !is_private(&directory, user) {
+        bail!(
+            "{} does not belong to you alone (mode 0700 is needed); remove it, or set \
+             XDG_RUNTIME_DIR",
+            directory.display()
+        );
+    }
+    Ok(directory)
+}
+
+fn is_private(path: &Path, user: u32) -> bool {
+    statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|status| {
+        status.st_uid == user
+            && status.st_mode & 0o077 == 0
+            && FileType::from_raw_mode(status.st_mode) == FileType::Directory
+    })
+}
+
+/// The host's socket, which is the user's own interop server too.
+pub fn host_socket() -> Result<PathBuf> {
+    Ok(runtime()?.join("interop"))
+}
+
+/// The name that the machine's own distribution has.
+pub fn distribution() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("NAME="));
+    let name = name.map(|name| name.trim_matches(['"', '\'']));
+    let word = name.and_then(|name| name.split_whitespace().next()).unwrap_or("Linux");
+    word.chars().filter(|c| !matches!(c, '/' | '\\' | '\0')).collect()
+}

@@ -1,0 +1,152 @@
+//! `winterop shell`: an instance of its own, with COMMAND in the caller's own process.
+
+use crate::{host, places};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use std::ffi::{OsStr, OsString};
+use std::io::BufRead as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use winterop_instance::namespace::{self, INIT, NamespaceError, Plan, SOCKET_DIRECTORY};
+use winterop_instance::registration;
+use winterop_instance::role::Options;
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    winterop shell\n  \
+    winterop shell ./configure --host=x86_64-w64-mingw32\n  \
+    winterop shell -- sh -c './tool.exe | sort'")]
+pub struct Arguments {
+    /// The command to run; without it your shell.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    enter_and_execute(&arguments.command)
+}
+
+/// Makes an instance and becomes `command` in it; without one, the user's shell.
+pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
+    // Wine gets ready while the instance is made.
+    let warm = host::ensure();
+    if let Err(error) = &warm {
+        eprintln!("winterop: the host does not start yet: {error:#}");
+    }
+    let scratch = Scratch::create()?;
+    let plan = Plan { init: places::libraries()?.join("init"), scratch: scratch.path.clone() };
+    let shared = match namespace::enter(&plan) {
+        Ok(()) => false,
+        Err(error) if error.is_unsupported() => use_shared_table(&plan, error)?,
+        Err(error) => return Err(error.into()),
+    };
+    scratch.forget_inside();
+    let socket = start_init()?;
+    let mut program = command_of(command);
+    program.env("WSL_INTEROP", &socket).env("WSL_DISTRO_NAME", places::distribution());
+    program.env("PATH", path_with_own_programs()?);
+    if shared { wait_and_unregister(program) } else { Err(not_started(&program)(program.exec())) }
+}
+
+/// Where private tables cannot be had: root may use the machine's own.
+fn use_shared_table(plan: &Plan, error: NamespaceError) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(error).context(
+            "an instance cannot be made here; `winterop run PROGRAM` works without one",
+        );
+    }
+    eprintln!("winterop: {error}; using the machine's own table of executables for now");
+    namespace::enter_shared_table(plan)?;
+    Ok(true)
+}
+
+fn command_of(command: &[OsString]) -> Command {
+    match command.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+        None => Command::new(std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into())),
+    }
+}
+
+fn not_started(program: &Command) -> impl FnOnce(std::io::Error) -> anyhow::Error + use<> {
+    let name = program.get_program().to_owned();
+    move |error| {
+        // As a shell has it.
+        let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+        eprintln!("winterop: {}: {error}", OsStr::display(&name));
+        std::process::exit(status)
+    }
+}
+
+/// Runs the command below this process, so that the registration can be taken back afterwards.
+fn wait_and_unregister(mut program: Command) -> Result<ExitCode> {
+    let status = program.status();
+    registration::unregister().context("the machine's registration stays")?;
+    let status = status.map_err(not_started(&program))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    let by_signal = signal.and_then(|signal| u8::try_from(128 + signal).ok());
+    Ok(ExitCode::from(code.or(by_signal).unwrap_or(1)))
+}
+
+/// An empty directory to build the instance's root on.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn create() -> Result<Self> {
+        let path = places::runtime()?.join(format!("root-{}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(Self { path })
+    }
+
+    /// Inside the instance it is an ordinary empty directory again, and of no more use.
+    fn forget_inside(&self) {
+        // A directory that stays is emptied at the next start; nothing depends on it.
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.forget_inside();
+    }
+}
+
+/// Starts the instance's init and returns its socket once it serves.
+fn start_init() -> Result<PathBuf> {
+    let options = Options {
+        socket_directory: SOCKET_DIRECTORY.into(),
+        host_socket: places::host_socket()?,
+        first_process: Some(std::process::id()),
+        host_command: host::address()?.command,
+    };
+    let mut child = Command::new(INIT)
+        .arg0("init")
+        .args(options.to_arguments())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("the instance's init cannot be started")?;
+    let mut socket = String::new();
+    if let Some(output) = child.stdout.take() {
+        std::io::BufReader::new(output).read_line(&mut socket)?;
+    }
+    // It has gone into the background by now.
+    child.wait()?;
+    let socket = socket.trim_end();
+    anyhow::ensure!(!socket.is_empty(), "the instance's init ended before it served");
+    Ok(socket.into())
+}
+
+fn path_with_own_programs() -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let own = places::programs()?;
+    let others = std::env::split_paths(&path).filter(|directory| *directory != own);
+    Ok(std::env::join_paths([own.clone()].into_iter().chain(others))?)
+}
