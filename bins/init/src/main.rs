@@ -10,6 +10,7 @@
 #[cfg(own_entry)]
 mod entry;
 mod part;
+mod wslpath;
 
 use part::Part;
 use std::ffi::OsString;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     match Part::of(&views, auxiliary.flags) {
         Part::Interpreter => interpret(views, auxiliary),
         Part::Init => winterop_instance::role::run(&arguments),
-        Part::WslPath => wslpath(&arguments),
+        Part::WslPath => wslpath::main(&arguments),
     }
 }
 
@@ -44,8 +45,4 @@ fn auxiliary_vector() -> Auxiliary {
     let words = bytes.chunks_exact(size_of::<usize>()).filter_map(|word| word.try_into().ok());
     let words: Vec<usize> = words.map(usize::from_ne_bytes).collect();
     part::auxiliary(words.chunks_exact(2).map(|pair| (pair[0], pair[1])))
-}
-
-fn wslpath(_arguments: &[Vec<u8>]) -> ExitCode {
-    ExitCode::FAILURE
 }

@@ -1,13 +1,16 @@
 //! A hosted program: started on the caller's descriptors, waited for, signalled.
 
 use crate::launcher::{Mark, Prepared};
+use crate::located::{is_at, name_of};
 use crate::request::LaunchRequest;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use tokio::sync::oneshot;
 use winterop_sys::{CStrings, Spawn, spawn};
 
@@ -95,14 +98,29 @@ fn start_process(
     if let Some((name, report)) = prepared.report.zip(report) {
         environment.push(format!("{name}={}", report.as_raw_fd()).into_bytes());
     }
+    let directory = directory_of(request);
     spawn(&Spawn {
         program: prepared.program.as_os_str().as_bytes(),
         arguments: &CStrings::new(prepared.arguments.iter().map(|argument| argument.as_bytes())),
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
         standard: request.descriptors.borrowed_standard(),
         inherited: report.map(AsFd::as_fd),
-        directory: request.descriptors.directory.as_ref().map(AsFd::as_fd),
+        directory: directory.as_ref().map(AsFd::as_fd),
     })
+}
+
+/// The caller's working directory under a name that this process can say too: a program asks for its
+/// directory's name, and what was opened in another mount namespace has none here.
+fn directory_of(request: &LaunchRequest) -> Option<OwnedFd> {
+    let passed = request.descriptors.directory.as_ref()?;
+    let claimed = request.linux_directory.as_deref();
+    let named = claimed.map(OsStr::from_bytes).map(Path::new).filter(|path| is_at(path, passed));
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => name_of(passed.as_fd(), claimed, request.peer.pid),
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty()).ok()
 }
 
 /// Waits for the process's end and reads its full code.

@@ -1,0 +1,76 @@
+//! The part `wslpath`: brings the mount table and the drives to `winterop_translate`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use winterop_translate::wslpath::{Context, ResolveError, run};
+use winterop_translate::{Drives, MountTable, Naming, Translator};
+
+/// The distribution's name where no session has set one.
+const UNNAMED: &str = "Linux";
+
+/// Translates the path that the arguments name, and prints it.
+pub fn main(arguments: &[Vec<u8>]) -> ExitCode {
+    let translator = translator();
+    let directory = std::env::current_dir().map(|path| path.into_os_string().into_vec());
+    let context = Context {
+        translator: &translator,
+        cwd: directory.as_deref().unwrap_or(b"/"),
+        resolve: &resolve,
+    };
+    let arguments = arguments.get(1..).unwrap_or_default();
+    let outcome = run(b"wslpath", arguments, &context);
+    let written = io::stdout().write_all(&outcome.stdout);
+    // Nobody reads the output: neither will anybody read a complaint.
+    let _ = written.and_then(|()| io::stderr().write_all(&outcome.stderr));
+    ExitCode::from(outcome.status)
+}
+
+fn translator() -> Translator {
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let translator = Translator::new(MountTable::parse(&mounts));
+    let translator = match drives() {
+        Some(drives) => translator.with_drives(drives).with_naming(Naming::Wine),
+        None => translator,
+    };
+    let name = std::env::var_os("WSL_DISTRO_NAME").filter(|name| !name.is_empty());
+    let name = name.as_deref().unwrap_or(OsStr::new(UNNAMED));
+    translator.with_distribution(name.as_bytes(), b"/")
+}
+
+/// The drives of the user's Wine prefix, where there is one: `c:`, `z:` and so on are links there.
+fn drives() -> Option<Drives> {
+    let entries = fs::read_dir(data_directory()?.join("winterop/prefix/dosdevices")).ok()?;
+    let mut drives = Drives::default();
+    for entry in entries.flatten() {
+        if let [letter, b':'] = entry.file_name().as_bytes()
+            && let Ok(directory) = entry.path().canonicalize()
+        {
+            drives.offer(*letter, directory.as_os_str().as_bytes());
+        }
+    }
+    Some(drives)
+}
+
+fn data_directory() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let set = variable("XDG_DATA_HOME").map(PathBuf::from);
+    set.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share")))
+}
+
+fn resolve(path: &[u8]) -> Result<Vec<u8>, ResolveError> {
+    match Path::new(OsStr::from_bytes(path)).canonicalize() {
+        Ok(path) => Ok(path.into_os_string().into_vec()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ResolveError::NotFound),
+        Err(error) => Err(ResolveError::Failed(without_number(&error))),
+    }
+}
+
+/// The system's words for an error, as strerror has them.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
