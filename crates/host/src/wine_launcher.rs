@@ -149,6 +149,10 @@ impl Launcher for WineLauncher {
             launch.environment.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         environment.push(mark.entry());
         set_debugging(&mut environment, request);
+        if let Some(directory) = &request.linux_directory {
+            // Wine 8 cannot name the directory `/` without it, and checks that it is the same one.
+            environment.push(("PWD".into(), OsString::from_vec(directory.clone())));
+        }
         let needs = [&ready.surroundings.installation.loader, &ready.surroundings.prefix];
         let is_nameless = path.starts_with(format!("/proc/{}", std::process::id()));
         Ok(Prepared {
