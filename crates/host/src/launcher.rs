@@ -92,7 +92,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The variable's name. Wine does not show variables of this beginning to Windows programs.
+    /// The variable's name. Windows programs see it too, and pass it on to what they start.
     pub const VARIABLE: &'static str = "WINEWINTEROPLAUNCH";
 
     /// The mark of launch number `launch` of this host.
