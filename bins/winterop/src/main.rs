@@ -39,6 +39,8 @@ enum Command {
     Runner(run::RunnerArguments),
     /// Start, stop or look at this user's host, which starts Windows programs.
     Host(host::Arguments),
+    /// Print the manual page, in troff.
+    Man,
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -72,6 +74,10 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Runner(arguments) => run::run_for_build(&arguments),
         Command::Host(arguments) => host::run(&arguments),
+        Command::Man => {
+            clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -204,6 +204,10 @@ fn build_root(plan: &Plan) -> Result<(), NamespaceError> {
     let init = root.join("init");
     bind_file(&plan.init, &init)?;
     build_run(&root.join("run"))?;
+    // What was bound holds the directory on which this root is being built, and so the root again.
+    if let Ok(below) = root.strip_prefix("/") {
+        let _ = unmount(root.join(below), UnmountFlags::DETACH);
+    }
     // What a program writes beside the mounted directories would be lost without a word.
     mount_remount(root, MountFlags::BIND | MountFlags::RDONLY, c"")
         .map_err(failed("making read-only", root))?;
