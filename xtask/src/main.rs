@@ -2,10 +2,17 @@
 
 mod debian;
 mod fetch;
+mod layout;
 mod paths;
 mod progress;
+mod run;
+mod test;
 mod windows;
 
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -17,6 +24,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Build Winterop and run COMMAND where Windows programs run by name; without COMMAND, show it.
+    #[command(after_help = "Examples:\n  cargo xtask run\n  cargo xtask run -- bash\n  \
+                            cargo xtask run -- ./tool.exe --version")]
+    Run {
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Install what is missing, build everything, and run all tests.
+    #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test l8_")]
+    Test {
+        /// Run only the tests whose names contain one of these.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filters: Vec<OsString>,
+    },
     /// Build the programs for Windows into target/windows.
     Windows,
     /// Fetch real Windows programs into the cache and print their paths.
@@ -26,8 +48,20 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Run { command } => return run::run(&command),
+        Task::Test { filters } => return test::run(&filters),
         Task::Windows => {
             let programs = windows::build()?;
             println!("{}", programs.display());
@@ -40,5 +74,5 @@ fn main() -> anyhow::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
