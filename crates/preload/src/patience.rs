@@ -11,7 +11,9 @@
 //! # How long
 //! What is waited for comes within microseconds if the other side runs and is awake too. So:
 //! - one wait looks again for [`ONCE`] at most;
-//! - all waits of one start that were in vain together for [`IN_VAIN`] at most;
+//! - all waits of one start that were in vain together for [`IN_VAIN`] at most, where each wait
+//!   that was not in vain gives back [`EARNED`]: on an idle machine nearly none is in vain, and
+//!   where both sides share a processor all are;
 //! - a look that itself took longer than [`PREEMPTED`] means that another program wanted this
 //!   processor: the machine is not idle, and this start goes on without.
 //!
@@ -27,7 +29,9 @@ use crate::system;
 /// The longest one wait looks again, in nanoseconds.
 const ONCE: u64 = 200_000;
 /// How long the waits of one start may look again in vain, together.
-const IN_VAIN: u64 = 3_000_000;
+const IN_VAIN: u64 = 600_000;
+/// How much of that a wait with success gives back.
+const EARNED: u64 = 30_000;
 /// A look takes less than a microsecond, unless it is interrupted.
 const PREEMPTED: u64 = 100_000;
 /// How long a start may look again: after that it is like any other program.
@@ -192,6 +196,7 @@ fn look_again(look: impl Fn() -> c_long, is_there: impl Fn(c_long) -> bool) -> O
     loop {
         let result = look();
         if is_there(result) {
+            SPENT.store(spent.saturating_sub(EARNED), Ordering::Relaxed);
             return Some(result);
         }
         let now = system::now();

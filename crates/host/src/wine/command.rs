@@ -12,6 +12,8 @@
 //!   given `DISPLAY`, `WAYLAND_DISPLAY`, `XAUTHORITY` and `XDG_RUNTIME_DIR`. They must be there: a
 //!   Windows program starts its children with the environment it sees, and Wine needs them there
 //!   too. `LD_PRELOAD` and `WINTEROP_*` are taken out by the preloaded library itself.
+//! - The registry's own variables (`TEMP`, `TMP`, `OS`, `PATHEXT`, …) replace those of the same name,
+//!   but `PATH`, which is put behind.
 //! - `WINEARCH` is needed to make a prefix only. `TMPDIR` must not be set: Debian's Wine looks for
 //!   its server's socket there, and another value than the server's means another server.
 //!
@@ -303,9 +305,10 @@ fn share(environment: &mut Environment, variables: &[(OsString, OsString)]) -> V
     left_out
 }
 
-/// The variables that Wine keeps for the Linux side and passes under `WINE` + name.
+/// The variables that Wine keeps for the Linux side and passes under `WINE` + name. `TEMP` and
+/// `TMP` are such, too, but the prefix's own replace them.
 fn is_passed_under_another_name(name: &[u8]) -> bool {
-    matches!(name, b"PATH" | b"PWD" | b"HOME" | b"TEMP" | b"TMP")
+    matches!(name, b"PATH" | b"PWD" | b"HOME")
         || name.starts_with(b"QT_")
         || name.starts_with(b"VK_")
 }
@@ -315,8 +318,10 @@ fn is_passed_under_another_name(name: &[u8]) -> bool {
 fn may_be_passed(name: &[u8]) -> bool {
     const STEERING: [&[u8]; 9] =
         [b"WINE", b"WINTEROP_", b"LD_", b"LC_", b"MALLOC_", b"GLIBC_", b"GCONV_", b"GST_", b"XDG_"];
-    const NAMES: [&[u8]; 10] = [
+    const NAMES: [&[u8]; 12] = [
         b"",
+        b"TEMP",
+        b"TMP",
         b"LANG",
         b"LANGUAGE",
         b"LOCPATH",
@@ -584,11 +589,10 @@ mod tests {
         assert_eq!(get("A"), Some("1"));
         assert_eq!(get("EMPTY"), Some(""));
         assert_eq!(get("WINEPATH"), Some("C:\\b"));
-        assert_eq!(get("WINETEMP"), Some("C:\\t"));
         assert_eq!(get("WINEPREFIX"), Some("/p"));
         assert_eq!(get("DISPLAY"), Some(":1"));
         assert_eq!(get("LD_PRELOAD"), None);
-        assert_eq!(launch.left_out, ["LD_PRELOAD", "WINEPREFIX", "TMPDIR"]);
+        assert_eq!(launch.left_out, ["TEMP", "LD_PRELOAD", "WINEPREFIX", "TMPDIR"]);
         assert_eq!(launch.arguments, ["/usr/lib/wine/wine64", "/t/x.exe"]);
     }
 

@@ -10,13 +10,15 @@
 //! 4. A first program is run, with `/dev/null` too: Wine starts its services behind the first
 //!    program of a prefix, and they keep its descriptors. Started by a caller's program they would
 //!    hold the caller's pipes open for ever.
-//! 5. A thread waits for the server's end. When it comes unasked, 2 to 4 are done again, after a
-//!    pause that grows if the server does not live long.
+//! 5. A thread waits for the server's end. When it comes unasked, what ran in the prefix is ended,
+//!    for it would wait for ever, and 2 to 4 are done again, after a pause that grows if the server
+//!    does not live long.
 //!
 //! Ending the server with SIGINT ends everything in its prefix, services included, and writes the
 //! registry; after SIGTERM or a crash the services stay.
 
 pub(super) mod process;
+mod remains;
 pub(super) mod socket;
 
 use std::fs::{self, File, OpenOptions};
@@ -202,6 +204,15 @@ impl Shared {
         &self.surroundings.prefix
     }
 
+    /// Ends what a server of ours left that has ended.
+    fn end_remains(&self) {
+        let Some(moment) = remains::Moment::now() else { return };
+        let count = remains::end(&self.surroundings, moment);
+        if count > 0 {
+            tracing::warn!(count, "ended Windows processes that had lost their server");
+        }
+    }
+
     fn is_stopping(&self, within: Duration) -> bool {
         let deadline = Some(Instant::now() + within);
         process::wait_readable(&[self.stop.as_fd()], deadline) == [true]
@@ -343,6 +354,9 @@ impl Keeper {
             if let Some(child) = &mut running.child {
                 let _ = child.wait();
             }
+            if running.ours {
+                self.shared.end_remains();
+            }
             running = match self.restart(&mut failures) {
                 Some(running) => running,
                 None => return,
@@ -372,7 +386,11 @@ impl Keeper {
         let ending = self.shared.state().ending;
         self.shared.state().pid = None;
         if ending == Ending::End {
+            let ours = running.ours;
             running.end();
+            if ours {
+                self.shared.end_remains();
+            }
         }
     }
 }
