@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
+mod bench;
 mod debian;
 mod fetch;
 mod layout;
@@ -39,6 +40,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filters: Vec<OsString>,
     },
+    /// Measure what launches cost, beside what they cost without us.
+    Bench(bench::Options),
+    /// The part of `bench` that runs inside an instance.
+    #[command(hide = true)]
+    BenchInside(bench::Inside),
     /// Build the programs for Windows into target/windows.
     Windows,
     /// Fetch real Windows programs into the cache and print their paths.
@@ -62,6 +68,8 @@ fn dispatch(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run { command } => return run::run(&command),
         Task::Test { filters } => return test::run(&filters),
+        Task::Bench(options) => bench::run(&options)?,
+        Task::BenchInside(plan) => bench::measure_inside(&plan)?,
         Task::Windows => {
             let programs = windows::build()?;
             println!("{}", programs.display());

@@ -1,0 +1,115 @@
+//! `cargo xtask bench`: what a launch costs, beside what the same costs without us.
+//!
+//! Both sides of a line are measured in one run, by turns, so that what else the machine does
+//! strikes both. What counts is their ratio: the times drift with the machine, the ratio holds.
+//! Launches are made by this same program inside an instance (`inside.rs`), where `exec` of a
+//! Windows program is what a user's shell would do; what it measures it reports line by line.
+
+mod figures;
+mod inside;
+mod memory;
+mod place;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::{layout, paths, windows};
+use figures::{Figure, Subject};
+use inside::{Plan, Wine};
+use place::{Kind, Place};
+
+pub(crate) use inside::{Inside, run as measure_inside};
+
+/// What to measure.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask bench\n  \
+    cargo xtask bench --quick\n  \
+    cargo xtask bench --only our-share --only hello-warm\n\n\
+    Measure on a quiet machine: what the ratios say holds, but two processors that others use too \
+    make every median jump.")]
+pub(crate) struct Options {
+    /// Fewer rounds: less than a minute in all.
+    #[arg(long)]
+    quick: bool,
+    /// Only this line; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Subject>,
+}
+
+/// Measures, prints the table on stdout and writes `target/bench/bench.json`.
+///
+/// # Errors
+/// If something cannot be built, or a launch fails. A missed limit is no error: it stands in the
+/// table.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let wanted = |subject: &Subject| options.only.is_empty() || options.only.contains(subject);
+    let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(wanted).collect();
+    let (without_wine, with_wine): (Vec<_>, Vec<_>) =
+        subjects.into_iter().partition(|subject| !subject.needs_wine());
+    layout::build().context("build what is to be measured")?;
+    let before = load();
+    let mut figures = Vec::new();
+    if !without_wine.is_empty() {
+        figures.extend(measure(Kind::Command, without_wine, options.quick)?);
+    }
+    if !with_wine.is_empty() {
+        windows::build().context("build the programs to be started")?;
+        figures.extend(measure(Kind::Wine, with_wine, options.quick)?);
+    }
+    let written = write(&figures)?;
+    println!("{}", figures::table(&figures));
+    println!("\nload average {before} before, {} after; {}", load(), written.display());
+    Ok(())
+}
+
+/// Measures `subjects` in an instance of their own.
+fn measure(kind: Kind, subjects: Vec<Subject>, quick: bool) -> Result<Vec<Figure>> {
+    let place = Place::make(kind)?;
+    let wine = match kind {
+        Kind::Command => None,
+        Kind::Wine => Some(wine(&place, subjects.contains(&Subject::HelloCold))?),
+    };
+    let plan = Plan {
+        subjects,
+        quick,
+        nothing: place.nothing(),
+        image: place.image(),
+        programs: paths::target().join("windows"),
+        wine,
+    };
+    memory::converse(&place, &plan)
+}
+
+/// Starts Wine by the first launch, and says where everything is for launches without us.
+fn wine(place: &Place, cold: bool) -> Result<Wine> {
+    place.warm_up(&paths::target().join("windows/hello.exe"))?;
+    let (server, server_program) = place.wine_server()?;
+    let loader = server_program.with_file_name("wine64");
+    let loader = if loader.exists() { loader } else { server_program.with_file_name("wine") };
+    Ok(Wine {
+        loader,
+        server_program,
+        server,
+        prefix: place.prefix(),
+        cold_prefix: if cold { Some(place.second_prefix()?) } else { None },
+    })
+}
+
+fn write(figures: &[Figure]) -> Result<PathBuf> {
+    let file = paths::target().join("bench/bench.json");
+    let lines: Vec<_> = figures.iter().map(Figure::line).collect();
+    let text = serde_json::to_string_pretty(&lines).context("put the figures into JSON")?;
+    let folder = file.parent().context("target/bench")?;
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::write(&file, text + "\n").with_context(|| format!("write {}", file.display()))?;
+    Ok(file)
+}
+
+/// The load average of the last minute, as the kernel writes it.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+}

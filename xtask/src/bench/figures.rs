@@ -1,0 +1,252 @@
+//! What is measured, how two sides become a ratio, and how it is shown.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Subject {
+    /// What we add to a program that does nothing, against 1 ms.
+    OurShare,
+    /// `./hello.exe` against `wine64 hello.exe` with a server that runs.
+    HelloWarm,
+    /// `./hello.exe` against `wine64 hello.exe` with loader and server on one processor.
+    HelloPinned,
+    /// `./hello.exe` against `wine64 hello.exe` with nothing running.
+    HelloCold,
+    /// 8 launches at once.
+    #[value(name = "at-once-8")]
+    #[serde(rename = "at-once-8")]
+    AtOnce8,
+    /// 64 launches at once.
+    #[value(name = "at-once-64")]
+    #[serde(rename = "at-once-64")]
+    AtOnce64,
+    /// What a program writes to stdout, through a pipe.
+    StdoutPipe,
+    /// What a waiting interpreter has resident, in place and hosted, whichever is more.
+    InterpreterResident,
+    /// What server and host have resident more for each launch in flight, in place.
+    LaunchInPlace,
+    /// The same, hosted.
+    LaunchHosted,
+}
+
+impl Subject {
+    /// All lines, in the table's order.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::OurShare,
+        Self::HelloWarm,
+        Self::HelloPinned,
+        Self::HelloCold,
+        Self::AtOnce8,
+        Self::AtOnce64,
+        Self::StdoutPipe,
+        Self::InterpreterResident,
+        Self::LaunchInPlace,
+        Self::LaunchHosted,
+    ];
+
+    /// Whether it starts Windows programs; what does not is measured with the launcher `command`.
+    pub(crate) fn needs_wine(self) -> bool {
+        self != Self::OurShare
+    }
+
+    /// The most that the ratio may be.
+    fn limit(self) -> f64 {
+        match self {
+            Self::HelloPinned => 1.15,
+            Self::HelloCold => 0.1,
+            // At least 0.95 of the throughput without us.
+            Self::AtOnce8 | Self::AtOnce64 | Self::StdoutPipe => 1.0 / 0.95,
+            _ => 1.0,
+        }
+    }
+
+    /// What the ratio is wanted to be, where that is less than the limit.
+    fn goal(self) -> Option<f64> {
+        match self {
+            Self::OurShare => Some(0.5),
+            Self::HelloWarm => Some(0.6),
+            _ => None,
+        }
+    }
+
+    fn unit(self) -> Unit {
+        match self {
+            Self::OurShare | Self::HelloWarm | Self::HelloPinned | Self::HelloCold => {
+                Unit::Milliseconds
+            }
+            Self::AtOnce8 | Self::AtOnce64 => Unit::LaunchesPerSecond,
+            Self::StdoutPipe => Unit::MebibytesPerSecond,
+            Self::InterpreterResident | Self::LaunchInPlace | Self::LaunchHosted => Unit::Kibibytes,
+        }
+    }
+
+    /// What stands on the two sides, for people.
+    fn words(self) -> &'static str {
+        match self {
+            Self::OurShare => "added to a do-nothing program | promised",
+            Self::HelloWarm => "./hello.exe | wine64 hello.exe, server running",
+            Self::HelloPinned => "./hello.exe | wine64 and server on one processor",
+            Self::HelloCold => "./hello.exe | wine64 hello.exe, nothing running",
+            Self::AtOnce8 => "8 at once | 8 wine64 at once",
+            Self::AtOnce64 => "64 at once | 64 wine64 at once",
+            Self::StdoutPipe => "stdout into a pipe | wine64's",
+            Self::InterpreterResident => "a waiting interpreter | promised",
+            Self::LaunchInPlace => "server and host per launch, in place | promised",
+            Self::LaunchHosted => "server and host per launch, hosted | promised",
+        }
+    }
+
+    /// Its name, as `--only` and the JSON have it.
+    fn name(self) -> String {
+        use clap::ValueEnum as _;
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// What the two sides are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Milliseconds,
+    LaunchesPerSecond,
+    MebibytesPerSecond,
+    Kibibytes,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Milliseconds => "ms",
+            Self::LaunchesPerSecond => "1/s",
+            Self::MebibytesPerSecond => "MiB/s",
+            Self::Kibibytes => "KiB",
+        }
+    }
+
+    /// Whether more is better.
+    fn is_throughput(self) -> bool {
+        matches!(self, Self::LaunchesPerSecond | Self::MebibytesPerSecond)
+    }
+}
+
+/// One measured line, in the unit of its subject.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    pub(crate) subject: Subject,
+    pub(crate) ours: f64,
+    pub(crate) reference: f64,
+}
+
+/// A line of `bench.json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    name: String,
+    ours: f64,
+    reference: f64,
+    unit: &'static str,
+    ratio: f64,
+    limit: f64,
+}
+
+impl Figure {
+    /// The cost: ours over the reference, or for a throughput the reference over ours.
+    fn ratio(&self) -> f64 {
+        match self.subject.unit().is_throughput() {
+            true => self.reference / self.ours,
+            false => self.ours / self.reference,
+        }
+    }
+
+    /// The figure as it is written to `bench.json`.
+    pub(crate) fn line(&self) -> Line {
+        Line {
+            name: self.subject.name(),
+            ours: rounded(self.ours),
+            reference: rounded(self.reference),
+            unit: self.subject.unit().name(),
+            ratio: rounded(self.ratio()),
+            limit: rounded(self.subject.limit()),
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.ratio(), self.subject.goal()) {
+            (ratio, _) if ratio.is_nan() || ratio > self.subject.limit() => "over the limit",
+            (ratio, Some(goal)) if ratio > goal => "within the limit, not the goal",
+            (_, Some(_)) => "goal reached",
+            (_, None) => "within the limit",
+        }
+    }
+}
+
+/// Four decimals: more would be noise, and infinity is no JSON.
+fn rounded(value: f64) -> f64 {
+    if value.is_finite() { (value * 10_000.0).round() / 10_000.0 } else { f64::MAX }
+}
+
+/// The table for people.
+pub(crate) fn table(figures: &[Figure]) -> String {
+    let mut lines = vec![format!(
+        "{:<21} {:>10} {:>10} {:<6} {:>6} {:>6}  {:<30} {}",
+        "name", "ours", "reference", "unit", "ratio", "limit", "", "ours | reference"
+    )];
+    lines.extend(figures.iter().map(|figure| {
+        format!(
+            "{:<21} {:>10.2} {:>10.2} {:<6} {:>6.3} {:>6.3}  {:<30} {}",
+            figure.subject.name(),
+            figure.ours,
+            figure.reference,
+            figure.subject.unit().name(),
+            figure.ratio(),
+            figure.subject.limit(),
+            figure.verdict(),
+            figure.subject.words(),
+        )
+    }));
+    lines.join("\n")
+}
+
+/// The middle one of `values`; of an even number the mean of the two in the middle. Not a number
+/// where there are none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = values.get(middle).copied().unwrap_or(f64::NAN);
+    if values.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = middle.checked_sub(1).and_then(|at| values.get(at)).copied();
+    (upper + lower.unwrap_or(f64::NAN)) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_ratio_is_a_cost_for_times_and_for_throughputs() {
+        let time = Figure { subject: Subject::HelloWarm, ours: 10.0, reference: 20.0 };
+        assert_eq!(time.line().ratio, 0.5);
+        assert_eq!(time.verdict(), "goal reached");
+        let throughput = Figure { subject: Subject::AtOnce8, ours: 50.0, reference: 100.0 };
+        assert_eq!(throughput.line().ratio, 2.0);
+        assert_eq!(throughput.verdict(), "over the limit");
+    }
+
+    #[test]
+    fn every_line_has_a_name_of_its_own() {
+        let names: std::collections::HashSet<_> = Subject::ALL.iter().map(|s| s.name()).collect();
+        assert_eq!(names.len(), Subject::ALL.len());
+        assert!(names.contains("at-once-64") && names.contains("our-share"));
+    }
+}
