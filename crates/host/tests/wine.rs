@@ -3,6 +3,8 @@
 //! The prepared template is kept in cargo's folder for tests, so that only the first run makes one;
 //! every test works in a prefix of its own, copied from it. Without Wine the tests say so and pass.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
