@@ -52,7 +52,10 @@ pub(crate) fn build() -> Result<Layout> {
     if fs::metadata(&stamp).and_then(|file| file.modified()).is_ok_and(|built| built > sources) {
         return Ok(layout);
     }
-    cargo(&["build", "--release", "--locked", "-p", "winterop", "-p", "winterop-preload"], None)?;
+    cargo(&["build", "--release", "--locked", "-p", "winterop"], None)?;
+    // Without std, for which the panic strategy has to be "abort": it loads 0.3 ms faster.
+    let preload = ["rustc", "--release", "--locked", "-p", "winterop-preload"];
+    cargo(&[&preload[..], &["--", "-C", "panic=abort"]].concat(), None)?;
     let target = ["--target", STATIC_TARGET];
     let init = ["build", "--release", "--locked", "-p", "winterop-init"];
     cargo(&[&init[..], &target].concat(), Some(STATIC_FLAGS))?;
@@ -61,7 +64,10 @@ pub(crate) fn build() -> Result<Layout> {
     }
     let built = paths::target();
     place(&built.join("release/winterop"), &layout.winterop())?;
-    place(&built.join("release/libwinterop_preload.so"), &layout.library("libwinterop_preload.so"))?;
+    place(
+        &built.join("release/libwinterop_preload.so"),
+        &layout.library("libwinterop_preload.so"),
+    )?;
     place(&built.join(STATIC_TARGET).join("release/init"), &layout.library("init"))?;
     for name in NAMES {
         link("winterop", &layout.root.join("bin").join(name))?;
