@@ -211,6 +211,35 @@ fn a_prefix_is_found_prepared_and_says_windows_10() {
 }
 
 #[test]
+fn an_outdated_prefix_is_brought_up_to_date_and_keeps_what_is_in_it() {
+    let Some(installation) = installation() else { return };
+    // It makes the template that is copied here.
+    let warm = Warm::new(installation.clone());
+    let data = tempfile::tempdir().unwrap();
+    let account = Account::current();
+    let first = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
+    prefix::copy(&first, &data.path().join("template")).unwrap();
+    let path = prefix::copy(&first, &data.path().join("prefix")).unwrap().path;
+    fs::write(path.join("drive_c/mine.txt"), "kept").unwrap();
+    fs::write(path.join(".winterop"), "an older recipe").unwrap();
+    let own = installation.windows_libraries().join("kernel32.dll");
+    let before = fs::metadata(&own).unwrap().modified().unwrap();
+    let mut steps = Vec::new();
+    let mut note = |step| steps.push(step);
+    let found = prefix::prepare(&installation, &account, data.path(), &mut note).unwrap();
+    assert!(!found.outdated);
+    assert!(steps.contains(&prefix::Step::Slimming));
+    assert_eq!(fs::read(path.join("drive_c/mine.txt")).unwrap(), b"kept");
+    assert_eq!(fs::read_link(path.join("drive_c/windows/system32/kernel32.dll")).unwrap(), own);
+    assert_eq!(fs::metadata(&own).unwrap().modified().unwrap(), before);
+    let mut names: Vec<_> =
+        fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["prefix", "prefix.lock", "template"]);
+    drop(warm);
+}
+
+#[test]
 fn a_link_makes_a_distribution_reachable() {
     let Some(installation) = installation() else { return };
     let warm = Warm::new(installation);
