@@ -390,6 +390,7 @@ impl Keeper {
             running.end();
             if ours {
                 self.shared.end_remains();
+                Place::remove(self.shared.prefix());
             }
         }
     }

@@ -71,19 +71,18 @@ impl Place {
         OpenOptions::new().read(true).write(true).open(self.0.join("lock")).ok()
     }
 
-    /// Removes the folder after its server has ended, for a prefix that goes too.
-    pub(in crate::wine) fn remove(&self) {
-        if self.owner().is_some() {
+    /// Removes the folder of a prefix whose server has ended. The next server makes it anew.
+    pub(in crate::wine) fn remove(prefix: &Path) {
+        let Some(place) = Self::find(prefix).filter(|place| place.owner().is_none()) else {
             return;
-        }
+        };
         for name in ["lock", "socket"] {
-            let _ = fs::remove_file(self.0.join(name));
+            let _ = fs::remove_file(place.0.join(name));
         }
         // Both only if they are empty, which other servers' folders are not.
-        let _ = fs::remove_dir(&self.0);
-        if let Some(root) = self.0.parent() {
-            let _ = fs::remove_dir(root);
-        }
+        let _ = fs::remove_dir(&place.0);
+        let _ = place.0.parent().map(fs::remove_dir);
+        let _ = fs::remove_file(prefix.join("wineserver"));
     }
 }
 
