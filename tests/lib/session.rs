@@ -50,9 +50,9 @@ impl Session {
     /// Sends one line; [`Session::line`] reads what comes of it.
     pub fn send(&mut self, line: &str) {
         assert!(!line.contains('\n'), "one line at a time");
-        let line = format!("{{ {line}\n}} </dev/null; echo '{END}'\n");
         // The shell reads lines: the group goes as one.
-        let line = line.replacen('\n', "; ", 1);
+        let separator = if line.ends_with('&') { "" } else { ";" };
+        let line = format!("{{ {line} {separator} }} </dev/null; echo '{END}'\n");
         let input = self.input.as_mut().expect("the shell's input");
         input.write_all(line.as_bytes()).expect("the shell");
     }

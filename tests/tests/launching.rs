@@ -166,7 +166,7 @@ fn l14_executables_that_cannot_run() {
         ("short.exe", b"MZ", &[]),
         ("cut.exe", &program[..header + 10], &[]),
         ("small.exe", &small, &["32"]),
-        ("arm.exe", &arm, &["ARM64"]),
+        ("arm.exe", &arm, &["Arm"]),
     ];
     for (name, bytes, _) in files {
         let path = host.work().join(name);
