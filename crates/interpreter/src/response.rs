@@ -78,9 +78,14 @@ fn plan(program: &[u8], extensions: &Extensions<'_>, graphical: bool) -> Result<
     })
 }
 
+/// The largest error number that Linux has.
+const MAX_ERRNO: i32 = 4095;
+
 /// What to say and how to exit where the host sent the error number `result`.
 fn refusal(result: i32, extensions: &Extensions<'_>, program: &[u8]) -> Failure {
-    let error = Errno::from_raw_os_error(result);
+    // Whatever is no error number of Linux counts as one of WSL's that says nothing in particular.
+    let known = (1..=MAX_ERRNO).contains(&result);
+    let error = if known { Errno::from_raw_os_error(result) } else { Errno::INVAL };
     let text = match extensions.get(Tag::ERROR_TEXT) {
         Some(text) => String::from_utf8_lossy(text).into_owned(),
         None => format!("{}: the Windows side: {}", shown(program), system_error(error)),
