@@ -18,7 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid,
 };
-use winterop_sys::{CStrings, Fork, c_string, exec, exit, fork};
+use winterop_sys::{CStrings, c_string, exec, exit, fork_sharing};
 
 /// What the program's end looks like from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,9 @@ pub fn run(
         None => None,
     };
     let prepared = Prepared::new(plan, report.as_ref().map(|(_, writer)| writer));
-    let child = match fork().map_err(|error| cannot_start(plan, error))? {
-        Fork::Child => prepared.become_program(watch, report.as_ref().map(|(_, writer)| writer)),
-        Fork::Parent(child) => child,
-    };
+    let writer = report.as_ref().map(|(_, writer)| writer);
+    let child = fork_sharing(|| prepared.become_program(watch, writer))
+        .map_err(|error| cannot_start(plan, error))?;
     let reader = report.map(|(reader, _)| reader);
     let status = attend(child, watch, terminal, &errors)?;
     if let Some(terminal) = terminal {

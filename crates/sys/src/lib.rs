@@ -8,10 +8,12 @@
 extern crate alloc;
 
 mod errors;
+mod sharing;
 mod spawn;
 mod text;
 
 pub use errors::system_error;
+pub use sharing::fork_sharing;
 pub use spawn::{Spawn, spawn};
 pub use text::{CStrings, c_string};
 
