@@ -128,8 +128,7 @@ impl Host {
 
     /// `winterop shell sh -c SCRIPT`, not started yet. `$T` are our programs for Windows.
     pub fn script(&self, placement: Placement, script: &str) -> Command {
-        let mut command =
-            self.command(&["shell", "--", "sh", "-c", script].map(OsStr::new));
+        let mut command = self.command(&["shell", "--", "sh", "-c", script].map(OsStr::new));
         command.env("T", target().join("windows"));
         if placement == Placement::Hosted {
             command.env("WINTEROP_PLACEMENT", "hosted");

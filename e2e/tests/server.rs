@@ -21,9 +21,8 @@ fn f1_f3_an_empty_or_missing_variable_means_the_chain_of_parents() {
 fn f2_parents_with_odd_names() {
     let host = Host::new();
     for name in ["bash )", "(bash(", "bash with spaces"] {
-        let script = format!(
-            "unset WSL_INTEROP; cp /bin/sh '{name}'; './{name}' -c '$T/hello.exe; true'"
-        );
+        let script =
+            format!("unset WSL_INTEROP; cp /bin/sh '{name}'; './{name}' -c '$T/hello.exe; true'");
         host.expect(&script, "hello\n");
     }
 }
@@ -118,7 +117,9 @@ fn p3_p4_messages_come_byte_by_byte_and_longer_than_known() {
         bytes.extend_from_slice(b"what a later version says");
         let length = u32::try_from(bytes.len()).unwrap();
         bytes[4..8].copy_from_slice(&length.to_le_bytes());
-        ExitStatus::new(42).encode(&Header::plain(MessageType::EXIT_STATUS, 7), &mut bytes).unwrap();
+        ExitStatus::new(42)
+            .encode(&Header::plain(MessageType::EXIT_STATUS, 7), &mut bytes)
+            .unwrap();
         for byte in bytes {
             connection.write_all(&[byte]).unwrap();
         }
@@ -142,9 +143,8 @@ fn servers_outlive_every_kind_of_rubbish() {
     let host = Host::new();
     let socket = host.path().join("run/winterop/interop");
     host.expect("$T/hello.exe", "hello\n");
-    let header = |kind: u32, size: u32| {
-        [kind.to_le_bytes(), size.to_le_bytes(), [0; 4], [0; 4]].concat()
-    };
+    let header =
+        |kind: u32, size: u32| [kind.to_le_bytes(), size.to_le_bytes(), [0; 4], [0; 4]].concat();
     let long = |kind: u32, fill: u8| [header(kind, 200), vec![fill; 184]].concat();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("nothing", Vec::new()),
@@ -178,7 +178,8 @@ fn a_host_that_was_killed_is_replaced_by_the_next_launch() {
     let host = Host::new();
     for placement in PLACEMENTS {
         let script = format!(
-            "$T/hello.exe; kill -9 $({} host status | grep -o '[0-9]*$'); $T/hello.exe",
+            "$T/hello.exe; H=$({} host status | grep -o '[0-9]*$'); kill -9 $H; \
+             while grep -q '^State:.[RSD]' /proc/$H/status 2>/dev/null; do :; done; $T/hello.exe",
             winterop_e2e::winterop().display()
         );
         let output = host.shell(placement, &script);
@@ -194,8 +195,7 @@ fn an_instance_leaves_nothing_behind() {
     let init = printed.lines().last().and_then(|name| name.strip_suffix("_interop")).unwrap();
     let pid = rustix::process::Pid::from_raw(init.parse().unwrap()).unwrap();
     if let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
-        let mut interest =
-            [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
+        let mut interest = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
         let patience = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
         assert_eq!(rustix::event::poll(&mut interest, Some(&patience)).unwrap(), 1);
     }
@@ -219,7 +219,8 @@ fn a_plain_user_stays_who_they_are() {
     let parts = host.path().join("parts");
     let source = winterop_e2e::winterop();
     let source = source.parent().unwrap().parent().unwrap();
-    let copied = std::process::Command::new("cp").arg("-a").args([source, &parts]).status().unwrap();
+    let copied =
+        std::process::Command::new("cp").arg("-a").args([source, &parts]).status().unwrap();
     assert!(copied.success());
     fs::copy(program("hello.exe"), host.work().join("h.exe")).unwrap();
     let mut chown = std::process::Command::new("chown");

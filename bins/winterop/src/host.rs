@@ -209,4 +209,3 @@ async fn ended() {
     })
     .await;
 }
-

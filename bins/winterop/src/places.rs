@@ -34,7 +34,9 @@ fn variable(name: &str) -> Option<PathBuf> {
 /// The user's data: the Wine prefix.
 pub fn data() -> Result<PathBuf> {
     let base = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
-    Ok(base.context("neither XDG_DATA_HOME nor HOME is set: where is the Wine prefix to be?")?.join("winterop"))
+    Ok(base
+        .context("neither XDG_DATA_HOME nor HOME is set: where is the Wine prefix to be?")?
+        .join("winterop"))
 }
 
 /// The user's settings file.

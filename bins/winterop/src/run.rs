@@ -79,8 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 pub fn run_for_build(arguments: &RunnerArguments) -> Result<ExitCode> {
     let set = whole_environment();
-    let wishes =
-        Wishes { hosted: is_hosted_wanted(), set: views(&set), ..Wishes::default() };
+    let wishes = Wishes { hosted: is_hosted_wanted(), set: views(&set), ..Wishes::default() };
     execute(&arguments.program, &bytes(&arguments.arguments), &wishes)
 }
 
@@ -108,7 +107,13 @@ fn whole_environment() -> Vec<Vec<u8>> {
 
 /// Becomes the interpreter for `program`.
 fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<ExitCode> {
-    let file = find(program)?;
+    let Some(file) = find(program) else {
+        eprintln!(
+            "winterop: {}: there is no such program here, on PATH or in Windows' directories",
+            program.display()
+        );
+        return Ok(ExitCode::from(127));
+    };
     let variables: Vec<Vec<u8>> = std::env::vars_os()
         .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
         .collect();
@@ -125,24 +130,19 @@ fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<Ex
 
 /// The file that `program` names: a path as it is; a bare name in the working directory, on PATH,
 /// then in Windows' own directories with Windows' extensions.
-fn find(program: &OsStr) -> Result<PathBuf> {
+fn find(program: &OsStr) -> Option<PathBuf> {
     let given = Path::new(program);
     if program.as_bytes().contains(&b'/') || given.is_file() {
-        return Ok(given.to_owned());
+        return Some(given.to_owned());
     }
-    let directories = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-        .collect::<Vec<_>>();
+    let directories =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let on_path = directories.iter().map(|directory| directory.join(program));
     let exe = |file: &PathBuf| file.is_file() && is_windows_program(file);
     if let Some(file) = on_path.into_iter().find(exe) {
-        return Ok(file);
+        return Some(file);
     }
-    in_windows(program).with_context(|| {
-        format!(
-            "{}: there is no such program here, on PATH or in Windows' directories",
-            program.display()
-        )
-    })
+    in_windows(program)
 }
 
 fn is_windows_program(file: &Path) -> bool {

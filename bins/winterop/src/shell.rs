@@ -52,9 +52,8 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
 /// Where private tables cannot be had: root may use the machine's own.
 fn use_shared_table(plan: &Plan, error: NamespaceError) -> Result<bool> {
     if !rustix::process::geteuid().is_root() {
-        return Err(error).context(
-            "an instance cannot be made here; `winterop run PROGRAM` works without one",
-        );
+        return Err(error)
+            .context("an instance cannot be made here; `winterop run PROGRAM` works without one");
     }
     eprintln!("winterop: {error}; using the machine's own table of executables for now");
     namespace::enter_shared_table(plan)?;

@@ -9,10 +9,14 @@ use std::process::ExitCode;
 
 /// Runs a command in a Linux distribution, from which Windows programs can be started.
 #[derive(Parser)]
-#[command(name = "wsl", version, after_help = "Examples:\n  \
+#[command(
+    name = "wsl",
+    version,
+    after_help = "Examples:\n  \
     wsl\n  \
     wsl --cd /srv ls -l\n  \
-    wsl -e ./tool.exe a b")]
+    wsl -e ./tool.exe a b"
+)]
 pub struct Arguments {
     /// The distribution; the machine's own if none is named.
     #[arg(short, long, value_name = "NAME")]
@@ -43,8 +47,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Some(directory) = arguments.cd {
         let home = || std::env::var_os("HOME").map(PathBuf::from).context("HOME is not set");
         let directory = if directory.as_os_str() == "~" { home()? } else { directory };
-        std::env::set_current_dir(&directory)
-            .with_context(|| directory.display().to_string())?;
+        std::env::set_current_dir(&directory).with_context(|| directory.display().to_string())?;
     }
     if arguments.exec || arguments.command.is_empty() {
         return shell::enter_and_execute(&arguments.command);

@@ -89,8 +89,10 @@ impl Inbox {
         let bytes = core::mem::replace(&mut self.buffer, rest);
         let later = self.descriptors.partition_point(|(end, _)| *end <= length);
         let later = self.descriptors.split_off(later);
-        let descriptors =
-            core::mem::replace(&mut self.descriptors, later).into_iter().map(|(_, fd)| fd).collect();
+        let descriptors = core::mem::replace(&mut self.descriptors, later)
+            .into_iter()
+            .map(|(_, fd)| fd)
+            .collect();
         for (end, _) in &mut self.descriptors {
             *end -= length;
         }

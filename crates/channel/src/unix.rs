@@ -56,8 +56,7 @@ impl From<Errno> for ReceiveError {
 /// (more than 107 bytes) and so on.
 pub fn connect_path(path: &[u8]) -> rustix::io::Result<OwnedFd> {
     let address = SocketAddrUnix::new(path)?;
-    let socket =
-        socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     retry(|| connect(&socket, &address))?;
     Ok(socket)
 }
@@ -115,8 +114,7 @@ pub fn send(
 /// # Errors
 /// [`ReceiveError::System`], and [`FrameError::TooManyDescriptors`] with all of them closed.
 pub fn read_into(socket: impl AsFd, inbox: &mut Inbox) -> Result<Read, ReceiveError> {
-    let mut bytes = Vec::new();
-    bytes.resize(inbox.read_size().min(READ_SIZE), 0);
+    let mut bytes = alloc::vec![0; inbox.read_size().min(READ_SIZE)];
     // One more than is allowed, so that too many are noticed; the kernel closes what does not fit.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS + 1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

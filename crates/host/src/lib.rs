@@ -46,7 +46,8 @@ pub(crate) fn windows_variables(request: &LaunchRequest) -> Vec<(OsString, OsStr
         let (name, value) = entry.split_at(at);
         Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.get(1..)?.to_vec())))
     };
-    let unset = |name: &OsString| request.unset.iter().any(|n| OsString::from_vec(n.clone()) == *name);
+    let unset =
+        |name: &OsString| request.unset.iter().any(|n| OsString::from_vec(n.clone()) == *name);
     let from_wslenv = request.environment.iter().filter_map(split);
     // As in WSL: what is empty is removed on the Windows side.
     let kept = from_wslenv.filter(|(name, value)| !value.is_empty() && !unset(name));

@@ -70,7 +70,9 @@ fn below_root_of(peer: i32, path: &[u8]) -> Option<PathBuf> {
 /// The last component of a path, as text.
 #[must_use]
 pub fn base_name(path: &Path) -> String {
-    path.file_name().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

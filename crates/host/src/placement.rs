@@ -24,11 +24,7 @@ pub enum Decision {
 
 /// Decides for one launch.
 #[must_use]
-pub fn decide(
-    request: &LaunchRequest,
-    prepared: &Prepared,
-    setting: PlacementSetting,
-) -> Decision {
+pub fn decide(request: &LaunchRequest, prepared: &Prepared, setting: PlacementSetting) -> Decision {
     match reason_to_host(request, prepared, setting) {
         Some(reason) => Decision::Hosted(reason),
         None => Decision::InPlace,

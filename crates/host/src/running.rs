@@ -30,11 +30,7 @@ impl RunningProgram {
     ///
     /// # Errors
     /// The system's.
-    pub fn start(
-        prepared: &Prepared,
-        request: &LaunchRequest,
-        mark: Mark,
-    ) -> Result<Self, Errno> {
+    pub fn start(prepared: &Prepared, request: &LaunchRequest, mark: Mark) -> Result<Self, Errno> {
         let report = match prepared.report {
             Some(_) => Some(pipe_with(PipeFlags::CLOEXEC)?),
             None => None,
@@ -92,7 +88,8 @@ fn start_process(
     request: &LaunchRequest,
     report: Option<&OwnedFd>,
 ) -> Result<Pid, Errno> {
-    let assignment = |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let assignment =
+        |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
     let mut environment: Vec<Vec<u8>> =
         prepared.environment.iter().map(|(name, value)| assignment(name, value)).collect();
     if let Some((name, report)) = prepared.report.zip(report) {

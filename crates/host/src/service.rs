@@ -177,10 +177,7 @@ impl Host {
             hosted: false,
             since: Instant::now(),
         };
-        self.underway
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(mark.launch, underway);
+        self.underway.lock().unwrap_or_else(PoisonError::into_inner).insert(mark.launch, underway);
     }
 
     fn note_hosted(&self, mark: &Mark) {
@@ -241,7 +238,10 @@ impl Host {
 /// What a launch has become.
 #[derive(Debug)]
 enum Start {
-    InPlace { response: Vec<u8>, graphical: bool },
+    InPlace {
+        response: Vec<u8>,
+        graphical: bool,
+    },
     Hosted {
         program: (RunningProgram, Option<rustix::fd::OwnedFd>),
         response: Vec<u8>,
@@ -304,7 +304,10 @@ async fn follow_in_place(mut channel: Channel, mark: Mark, survives: bool) {
             Ok(Some(_)) => {}
             Ok(None) | Err(_) if survives => return,
             Ok(None) | Err(_) => {
-                tracing::info!(launch = mark.launch, "the interpreter was ended; so is its program");
+                tracing::info!(
+                    launch = mark.launch,
+                    "the interpreter was ended; so is its program"
+                );
                 return end_aside(mark).await;
             }
         }
@@ -358,8 +361,7 @@ fn in_place_response(prepared: &Prepared, mark: &Mark) -> Result<Vec<u8>, Refusa
         Tag::IN_PLACE_ARGUMENTS,
         list(prepared.arguments.iter().map(|argument| argument.as_bytes())),
     );
-    extensions
-        .push(Tag::IN_PLACE_ENVIRONMENT, list(assignments.iter().map(Vec::as_slice)));
+    extensions.push(Tag::IN_PLACE_ENVIRONMENT, list(assignments.iter().map(Vec::as_slice)));
     if let Some(report) = prepared.report {
         extensions.push(Tag::IN_PLACE_REPORT, report.as_bytes());
     }

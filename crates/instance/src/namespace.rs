@@ -99,7 +99,8 @@ pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
     if user.is_root() {
         enter_as_root()?;
     } else {
-        unshare(Namespaces::USER | Namespaces::MOUNT).map_err(|e| NamespaceError::Denied(e.into()))?;
+        unshare(Namespaces::USER | Namespaces::MOUNT)
+            .map_err(|e| NamespaceError::Denied(e.into()))?;
         write_maps(&format!("0 {} 1", user.as_raw()), &format!("0 {} 1", group.as_raw()))?;
     }
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -108,7 +109,8 @@ pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
     mount_table()?;
     registration::register(INIT)?;
     if !user.is_root() {
-        unshare(Namespaces::USER | Namespaces::MOUNT).map_err(|e| NamespaceError::Denied(e.into()))?;
+        unshare(Namespaces::USER | Namespaces::MOUNT)
+            .map_err(|e| NamespaceError::Denied(e.into()))?;
         write_maps(&format!("{} 0 1", user.as_raw()), &format!("{} 0 1", group.as_raw()))?;
     }
     if let Some(directory) = directory {
@@ -288,15 +290,30 @@ fn mount_table() -> Result<(), NamespaceError> {
 /// Whether a process other than `own` lives in the mount namespace of this process.
 ///
 /// Processes that may not be looked at count as living elsewhere: those of an instance are its
-/// user's own.
+/// user's own. A host that was started from inside, with the Wine server and the services that it
+/// keeps, serves the user everywhere and does not keep the instance alive.
 #[must_use]
 pub fn is_shared_with_others(own: u32) -> bool {
-    let namespace = |pid: &OsStr| fs::read_link(Path::new("/proc").join(pid).join("ns/mnt")).ok();
+    let namespace = |pid: &OsStr| fs::read_link(process_file(pid, "ns/mnt")).ok();
     let Some(ours) = namespace(OsStr::new("self")) else { return false };
     let Ok(processes) = fs::read_dir("/proc") else { return false };
     processes.filter_map(Result::ok).map(|entry| entry.file_name()).any(|pid| {
         pid.as_bytes().iter().all(u8::is_ascii_digit)
             && pid.to_str().and_then(|pid| pid.parse().ok()) != Some(own)
             && namespace(&pid).is_some_and(|theirs| theirs == ours)
+            && !belongs_to_a_host(&pid)
     })
+}
+
+fn process_file(pid: &OsStr, name: &str) -> PathBuf {
+    Path::new("/proc").join(pid).join(name)
+}
+
+/// Tells a host by its name, and what it keeps running by an environment that names a Wine prefix
+/// and no launch.
+fn belongs_to_a_host(pid: &OsStr) -> bool {
+    let command = fs::read(process_file(pid, "cmdline")).unwrap_or_default();
+    let environment = fs::read(process_file(pid, "environ")).unwrap_or_default();
+    let has = |name: &[u8]| environment.split(|byte| *byte == 0).any(|e| e.starts_with(name));
+    command.starts_with(b"wslhost\0") || (has(b"WINEPREFIX=") && !has(b"WINEWINTEROPLAUNCH="))
 }

@@ -19,10 +19,14 @@ pub const FLAGS: &str = "POF";
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
     /// binfmt_misc is not mounted where the kernel has it.
-    #[error("binfmt_misc is not mounted at {BINFMT_MISC}: {0}; `mount -t binfmt_misc none {BINFMT_MISC}` mounts it")]
+    #[error(
+        "binfmt_misc is not mounted at {BINFMT_MISC}: {0}; `mount -t binfmt_misc none {BINFMT_MISC}` mounts it"
+    )]
     NotMounted(io::Error),
     /// An entry of this name points somewhere else.
-    #[error("another program holds the binfmt_misc entry {ENTRY} (its interpreter is {interpreter}); `echo -1 > {BINFMT_MISC}/{ENTRY}` removes it")]
+    #[error(
+        "another program holds the binfmt_misc entry {ENTRY} (its interpreter is {interpreter}); `echo -1 > {BINFMT_MISC}/{ENTRY}` removes it"
+    )]
     Taken {
         /// What it starts.
         interpreter: String,
@@ -90,10 +94,8 @@ pub fn register(interpreter: &str) -> Result<(), RegistrationError> {
         return Err(RegistrationError::Taken { interpreter: entry.interpreter });
     }
     let register = Path::new(BINFMT_MISC).join("register");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .open(register)
-        .map_err(RegistrationError::NotMounted)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).open(register).map_err(RegistrationError::NotMounted)?;
     // One write: the kernel takes the whole line or nothing.
     let line = format!(":{ENTRY}:M::MZ::{interpreter}:{FLAGS}");
     file.write_all(line.as_bytes()).map_err(|source| RegistrationError::Refused {

@@ -113,10 +113,8 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
         socket.also_known_as(&options.socket_directory.join("1_interop"))?;
     }
     let Some(listener) = socket.take_descriptor() else { return Ok(()) };
-    let address = HostAddress {
-        socket: options.host_socket.clone(),
-        command: options.host_command.clone(),
-    };
+    let address =
+        HostAddress { socket: options.host_socket.clone(), command: options.host_command.clone() };
     let done = end_of_use(own, options.first_process);
     announce(&path)?;
     serve(listener, Arc::new(HostLink::new(address)), done).await
@@ -175,9 +173,11 @@ async fn wait_for_end(process: OwnedFd) {
 
 async fn terminated() {
     let stream = |kind| signal(kind).ok();
-    let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) =
-        (stream(SignalKind::terminate()), stream(SignalKind::interrupt()), stream(SignalKind::hangup()))
-    else {
+    let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) = (
+        stream(SignalKind::terminate()),
+        stream(SignalKind::interrupt()),
+        stream(SignalKind::hangup()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

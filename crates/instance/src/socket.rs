@@ -47,13 +47,11 @@ impl ListeningSocket {
     /// # Errors
     /// A [`SocketError`]; an existing file that is no socket is left alone.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
-        let failed = |error: Errno| SocketError::System {
-            path: path.to_owned(),
-            source: error.into(),
-        };
+        let failed =
+            |error: Errno| SocketError::System { path: path.to_owned(), source: error.into() };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-            .map_err(failed)?;
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
         let address = SocketAddrUnix::new(path).map_err(failed)?;
         match bind(&socket, &address) {
             Err(Errno::ADDRINUSE) => {

@@ -148,8 +148,7 @@ impl Iterator for Candidates<'_> {
 /// # Errors
 /// Everything that was tried, where nothing was right.
 pub fn find(environment: &Environment<'_>, secure: bool) -> Result<Found, Vec<Attempt>> {
-    let candidates =
-        Candidates { environment, trusts_environment: !secure, step: Step::Variable };
+    let candidates = Candidates { environment, trusts_environment: !secure, step: Step::Variable };
     let mut attempts: Vec<Attempt> = Vec::new();
     for path in candidates {
         if attempts.iter().any(|attempt| attempt.path == path) {
@@ -289,8 +288,11 @@ mod tests {
     #[test]
     fn f3_the_order_is_variable_own_pid_parents_user_instance() {
         let environment = Environment::new([&b"WSL_INTEROP=/x"[..], b"XDG_RUNTIME_DIR=/r"]);
-        let candidates =
-            Candidates { environment: &environment, trusts_environment: true, step: Step::Variable };
+        let candidates = Candidates {
+            environment: &environment,
+            trusts_environment: true,
+            step: Step::Variable,
+        };
         let paths: Vec<Vec<u8>> = candidates.collect();
         let own = getpid().as_raw_nonzero().get();
         assert_eq!(paths[0], b"/x");

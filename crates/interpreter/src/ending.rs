@@ -94,9 +94,16 @@ mod tests {
 
     #[test]
     fn low_bits_pass_and_nothing_but_zero_becomes_zero() {
-        for (code, status) in
-            [(0, 0), (1, 1), (255, 255), (256, 255), (259, 3), (300, 44), (0xFFFF_FFFF, 255), (0x1_0000, 255)]
-        {
+        for (code, status) in [
+            (0, 0),
+            (1, 1),
+            (255, 255),
+            (256, 255),
+            (259, 3),
+            (300, 44),
+            (0xFFFF_FFFF, 255),
+            (0x1_0000, 255),
+        ] {
             assert_eq!(ExitCode(code).ending(), Ending::Status(status), "{code:#x}");
         }
     }

@@ -57,10 +57,8 @@ impl<'a> Hosted<'a> {
                     return Ok(code);
                 }
             }
-            let mut interest = [
-                PollFd::new(self.connection, PollFlags::IN),
-                PollFd::new(watch, PollFlags::IN),
-            ];
+            let mut interest =
+                [PollFd::new(self.connection, PollFlags::IN), PollFd::new(watch, PollFlags::IN)];
             // EINTR and every other result lead to a look at both.
             let _ = poll(&mut interest, None);
             let [connection, signals] = interest.map(|fd| !fd.revents().is_empty());
@@ -80,7 +78,7 @@ impl<'a> Hosted<'a> {
                 self.inbox.end().map_err(|error| broken(&error.into()))?;
                 Err(Failure::broken(
                     "the host ended before it told the program's exit status; \
-                     `winterop doctor` shows whether it runs again",
+                     the next launch starts a new one",
                 ))
             }
         }

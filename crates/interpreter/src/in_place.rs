@@ -15,9 +15,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid,
-};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid};
 use winterop_sys::{CStrings, c_string, exec, exit, fork_sharing};
 
 /// What the program's end looks like from here.
@@ -115,7 +113,7 @@ impl Prepared {
 
 fn cannot_start(plan: &Plan, error: Errno) -> Failure {
     Failure::cannot_run(format!(
-        "{} could not be started: {}; is Wine still installed? `winterop doctor` looks",
+        "{} could not be started: {}; is Wine still installed?",
         shown(&plan.program),
         system_error(error)
     ))

@@ -108,7 +108,8 @@ fn receive_answer(
         let message = Message::parse(&frame.bytes).map_err(|error| bad_message(&error))?;
         match message.header.message_type {
             MessageType::CREATE_PROCESS_RESPONSE => {
-                let response = CreateProcessResponse::decode(&message).map_err(|e| bad_message(&e))?;
+                let response =
+                    CreateProcessResponse::decode(&message).map_err(|e| bad_message(&e))?;
                 return understand(&response, invocation.program);
             }
             MessageType::ERROR_NOTICE => show_notice(&frame)?,
@@ -140,7 +141,9 @@ fn no_answer(error: &ReceiveError) -> Failure {
         ReceiveError::Timeout => format!("it was silent for {} s", PATIENCE.tv_sec),
         other => other.to_string(),
     };
-    Failure::broken(format!("the launch was not answered: {text}; `winterop doctor` looks why"))
+    Failure::broken(format!(
+        "the launch was not answered: {text}; the host's log, host.log beside its socket, may say why"
+    ))
 }
 
 fn run_in_place(

@@ -88,9 +88,7 @@ fn end_by(signal: Signal) -> ! {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     // A core pattern that pipes to a program ignores the limit of 0, but not this.
-    let _ = rustix::process::set_dumpable_behavior(
-        rustix::process::DumpableBehavior::NotDumpable,
-    );
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     winterop_sys::reset_action(signal);
     winterop_sys::restore_mask(winterop_sys::SignalSet::of(&[]));
     let _ = kill_process(getpid(), signal);

@@ -52,9 +52,12 @@ impl<'a> WindowsNames<'a> {
         let listed = environment.get(b"WSLENV");
         let has_paths = wslenv::entries(listed.unwrap_or_default()).any(|entry| entry.is_path);
         let translator = if has_paths { self.full() } else { &self.own };
-        wslenv::translate(listed, Direction::ToWindows, |name| environment.get(name), |path| {
-            translate_value(translator, path)
-        })
+        wslenv::translate(
+            listed,
+            Direction::ToWindows,
+            |name| environment.get(name),
+            |path| translate_value(translator, path),
+        )
     }
 
     fn full(&mut self) -> &Translator {

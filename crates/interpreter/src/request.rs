@@ -82,6 +82,7 @@ impl Caller {
             None => open_program(program),
         };
         let executable = executable.map_err(|error| cannot_open(program, error))?;
+        occupy_closed(&standard);
         if fstat(&executable).is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_dir()) {
             return Err(cannot_open(program, Errno::ISDIR));
         }
@@ -114,6 +115,19 @@ fn open_program(program: &[u8]) -> Result<OwnedFd, Errno> {
 
 fn open_directory(path: &[u8]) -> Result<OwnedFd, Errno> {
     above_standard(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Keeps the numbers that the caller has closed from being given to what is opened from here on:
+/// a hosted program's interpreter gives 0 and 1 up, and must not give up its connection with them.
+/// What stands there is close-on-exec, so that a program in place finds them closed.
+fn occupy_closed(standard: &[Option<BorrowedFd<'static>>; 3]) {
+    for _ in standard.iter().filter(|descriptor| descriptor.is_none()) {
+        // The lowest free number is taken; where none can be had nothing else can be opened either.
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        if let Ok(descriptor) = open("/", flags, Mode::empty()) {
+            core::mem::forget(descriptor);
+        }
+    }
 }
 
 /// Moves a descriptor off the numbers 0, 1 and 2, where the program would take it for its own, and
@@ -205,7 +219,11 @@ fn extensions<'a>(
         extensions.push_u8(Tag::PLACEMENT, Placement::Hosted.into());
     }
     push_list(&mut extensions, Tag::LINUX_VARIABLES, passed_variables(environment));
-    push_list(&mut extensions, Tag::RAW_WSLENV, crate::names::raw_paths(environment).iter().map(Vec::as_slice));
+    push_list(
+        &mut extensions,
+        Tag::RAW_WSLENV,
+        crate::names::raw_paths(environment).iter().map(Vec::as_slice),
+    );
     push_list(&mut extensions, Tag::SET_VARIABLES, wishes.set.iter().copied());
     push_list(&mut extensions, Tag::UNSET_VARIABLES, wishes.unset.iter().copied());
     if let Some(line) = wishes.verbatim {
@@ -219,11 +237,7 @@ fn extensions<'a>(
     extensions
 }
 
-fn push_list<'v>(
-    extensions: &mut Extensions<'_>,
-    tag: Tag,
-    list: impl Iterator<Item = &'v [u8]>,
-) {
+fn push_list<'v>(extensions: &mut Extensions<'_>, tag: Tag, list: impl Iterator<Item = &'v [u8]>) {
     // What was read from an environment or a command line holds no NUL.
     let mut value = Vec::new();
     for entry in list {

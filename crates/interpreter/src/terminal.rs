@@ -87,5 +87,6 @@ impl Terminal {
 
 fn size_of(descriptor: BorrowedFd<'_>) -> Option<Size> {
     let size = tcgetwinsize(descriptor).ok()?;
-    (size.ws_row != 0 && size.ws_col != 0).then_some(Size { rows: size.ws_row, columns: size.ws_col })
+    (size.ws_row != 0 && size.ws_col != 0)
+        .then_some(Size { rows: size.ws_row, columns: size.ws_col })
 }

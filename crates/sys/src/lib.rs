@@ -351,7 +351,11 @@ pub fn peer_process(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 }
 
 /// Reads an option of SOL_SOCKET; `T` is one of this file's plain types, valid for any bytes.
-fn socket_option<T: Copy>(socket: BorrowedFd<'_>, option: usize, value: &mut T) -> Result<(), Errno> {
+fn socket_option<T: Copy>(
+    socket: BorrowedFd<'_>,
+    option: usize,
+    value: &mut T,
+) -> Result<(), Errno> {
     let mut length = u32::try_from(size_of::<T>()).map_err(|_| Errno::INVAL)?;
     let arguments = [
         socket.as_raw_fd() as usize,
@@ -375,7 +379,8 @@ mod tests {
     #[test]
     fn a_peer_of_our_own_is_ourselves() {
         let (ours, _theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .unwrap();
         let peer = peer_credentials(ours.as_fd()).unwrap();
         assert_eq!(peer.pid, rustix::process::getpid().as_raw_nonzero().get());
         assert_eq!(peer.uid, rustix::process::geteuid().as_raw());

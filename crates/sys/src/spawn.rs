@@ -3,8 +3,8 @@
 use crate::{CStrings, Fork, SignalSet, c_string, exec, exit, fork, reset_action, restore_mask};
 use alloc::ffi::CString;
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use rustix::io::{Errno, dup3, read, write};
 use rustix::io::DupFlags;
+use rustix::io::{Errno, dup3, read, write};
 use rustix::process::{Pid, Signal};
 
 /// A program to be started below this process, in a session of its own.
@@ -34,11 +34,8 @@ pub struct Spawn<'a> {
 pub fn spawn(plan: &Spawn<'_>) -> Result<Pid, Errno> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let writer = above_standard(writer)?;
-    let standard = [
-        moved_up(plan.standard[0])?,
-        moved_up(plan.standard[1])?,
-        moved_up(plan.standard[2])?,
-    ];
+    let standard =
+        [moved_up(plan.standard[0])?, moved_up(plan.standard[1])?, moved_up(plan.standard[2])?];
     let program = c_string(plan.program);
     let child = match fork()? {
         Fork::Child => {
@@ -112,7 +109,9 @@ fn arrange(plan: &Spawn<'_>, standard: &[Option<OwnedFd>; 3]) -> Result<(), Errn
     if let Some(directory) = plan.directory {
         rustix::process::fchdir(directory)?;
     }
-    for signal in [Signal::PIPE, Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM, Signal::CHILD] {
+    for signal in
+        [Signal::PIPE, Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM, Signal::CHILD]
+    {
         reset_action(signal);
     }
     restore_mask(SignalSet::of(&[]));
