@@ -3,6 +3,8 @@
 //! Every [`Host`] has directories of its own, a copy of one prepared Wine prefix, and is ended with
 //! everything it started when it is dropped. Nothing is left behind.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,7 @@
 //! Launching: rows L1 to L14 of the checklist, and what a program finds around itself.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;

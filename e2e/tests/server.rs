@@ -1,5 +1,7 @@
 //! Finding the server, the registration, and how both sides take a peer that misbehaves.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;

@@ -27,7 +27,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Start it, if it does not run, and wait until Wine is ready.
+    /// Start it, if it does not run, and wait until it listens; Wine gets ready meanwhile.
     Start,
     /// End it, and the Wine that it runs with everything in it.
     Stop,

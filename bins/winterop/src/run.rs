@@ -125,6 +125,8 @@ fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<Ex
     let path = file.as_os_str().as_bytes();
     let invocation = Invocation { program: path, name: program.as_bytes(), arguments };
     let start = Start { arguments: Vec::new(), environment, auxiliary: Auxiliary::default() };
+    // Rust's start-up code ignores it, and a program in place would inherit that.
+    winterop_sys::reset_action(rustix::process::Signal::PIPE);
     end(launch(&start, &invocation, wishes))
 }
 

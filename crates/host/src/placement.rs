@@ -82,6 +82,8 @@ fn sees_other_files(request: &LaunchRequest, prepared: &Prepared) -> Option<&'st
     let directory = &request.descriptors.directory;
     let claimed = request.linux_directory.as_deref().map(as_path);
     match (directory, claimed) {
+        // An instance has a root of its own with everything that is in the machine's.
+        (Some(_), Some(path)) if path == Path::new("/") => None,
         (Some(directory), Some(path)) if is_at(path, directory) => None,
         _ => Some("the host cannot name the caller's working directory"),
     }

@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -96,6 +97,7 @@ fn start_process(
         environment.push(format!("{name}={}", report.as_raw_fd()).into_bytes());
     }
     let directory = directory_of(request);
+    let _processors = Processors::of_caller(request.peer.pid);
     spawn(&Spawn {
         program: prepared.program.as_os_str().as_bytes(),
         arguments: &CStrings::new(prepared.arguments.iter().map(|argument| argument.as_bytes())),
@@ -104,6 +106,33 @@ fn start_process(
         inherited: report.map(AsFd::as_fd),
         directory: directory.as_ref().map(AsFd::as_fd),
     })
+}
+
+/// This thread on the processors of a caller, until it is dropped: what is started meanwhile is
+/// confined as the caller is, and so are its threads.
+struct Processors {
+    own: Option<CpuSet>,
+}
+
+impl Processors {
+    /// Takes over the processors of process `pid`. One that is gone, or is not visible from here,
+    /// changes nothing.
+    fn of_caller(pid: i32) -> Self {
+        let caller = Pid::from_raw(pid).and_then(|pid| sched_getaffinity(Some(pid)).ok());
+        let own = sched_getaffinity(None).ok();
+        let differs = caller.zip(own).filter(|(caller, own)| caller != own);
+        let changed = differs.filter(|(caller, _)| sched_setaffinity(None, caller).is_ok());
+        Self { own: changed.map(|(_, own)| own) }
+    }
+}
+
+impl Drop for Processors {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            // This thread had them a moment ago.
+            let _ = sched_setaffinity(None, own);
+        }
+    }
 }
 
 /// The caller's working directory under a name that this process can say too: a program asks for its

@@ -291,6 +291,8 @@ fn ask_version(loader: &Path) -> Result<String, String> {
     let output = Command::new(loader)
         .arg("--version")
         .env_clear()
+        // Without it the loader looks for the user's account, and crashes where there is none.
+        .env("HOME", "/")
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("cannot be started: {error}"))?;
