@@ -9,12 +9,14 @@ mod figures;
 mod inside;
 mod memory;
 mod place;
+mod quiet;
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use crate::debian::{self, Purpose};
 use crate::{layout, paths, windows};
 use figures::{Figure, Subject};
 use inside::{Plan, Wine};
@@ -50,18 +52,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (without_wine, with_wine): (Vec<_>, Vec<_>) =
         subjects.into_iter().partition(|subject| !subject.needs_wine());
     layout::build().context("build what is to be measured")?;
-    let before = load();
     let mut figures = Vec::new();
     if !without_wine.is_empty() {
         figures.extend(measure(Kind::Command, without_wine, options.quick)?);
     }
     if !with_wine.is_empty() {
+        debian::ensure(Purpose::Run)?;
         windows::build().context("build the programs to be started")?;
         figures.extend(measure(Kind::Wine, with_wine, options.quick)?);
     }
     let written = write(&figures)?;
     println!("{}", figures::table(&figures));
-    println!("\nload average {before} before, {} after; {}", load(), written.display());
+    println!("written to {}", written.display());
     Ok(())
 }
 
@@ -106,10 +108,4 @@ fn write(figures: &[Figure]) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     fs::write(&file, text + "\n").with_context(|| format!("write {}", file.display()))?;
     Ok(file)
-}
-
-/// The load average of the last minute, as the kernel writes it.
-fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("unknown").to_owned()
 }

@@ -100,7 +100,7 @@ impl Subject {
     }
 
     /// Its name, as `--only` and the JSON have it.
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         use clap::ValueEnum as _;
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
@@ -138,6 +138,8 @@ pub(crate) struct Figure {
     pub(crate) subject: Subject,
     pub(crate) ours: f64,
     pub(crate) reference: f64,
+    /// How busy the machine was with other things just before, as a share of its processors' time.
+    pub(crate) busy: f64,
 }
 
 /// A line of `bench.json`.
@@ -206,6 +208,9 @@ pub(crate) fn table(figures: &[Figure]) -> String {
             figure.subject.words(),
         )
     }));
+    let busiest = figures.iter().map(|figure| figure.busy).fold(0.0, f64::max) * 100.0;
+    lines.push(String::new());
+    lines.push(format!("the processors were up to {busiest:.0} % busy before a line was measured"));
     lines.join("\n")
 }
 
@@ -235,10 +240,11 @@ mod tests {
 
     #[test]
     fn a_ratio_is_a_cost_for_times_and_for_throughputs() {
-        let time = Figure { subject: Subject::HelloWarm, ours: 10.0, reference: 20.0 };
+        let time = Figure { subject: Subject::HelloWarm, ours: 10.0, reference: 20.0, busy: 0.0 };
         assert_eq!(time.line().ratio, 0.5);
         assert_eq!(time.verdict(), "goal reached");
-        let throughput = Figure { subject: Subject::AtOnce8, ours: 50.0, reference: 100.0 };
+        let throughput =
+            Figure { subject: Subject::AtOnce8, ours: 50.0, reference: 100.0, busy: 0.0 };
         assert_eq!(throughput.line().ratio, 2.0);
         assert_eq!(throughput.verdict(), "over the limit");
     }

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Pid;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Figure, Subject, median};
 use super::place::peer;
+use super::quiet::Quiet;
 
 /// What the inner side is to do, handed to it as one argument.
 #[derive(clap::Args)]
@@ -70,9 +71,14 @@ pub(super) enum Report {
 /// If a launch fails.
 pub(crate) fn run(arguments: &Inside) -> Result<()> {
     let plan: Plan = serde_json::from_str(&arguments.plan).context("understand the plan")?;
+    let patience = if plan.quick { 6 } else { 60 };
+    let mut quiet = Quiet::with_patience(Duration::from_secs(patience));
     for subject in &plan.subjects {
-        if let Some((ours, reference)) = measure(&plan, *subject)? {
-            say(&Report::Measured(Figure { subject: *subject, ours, reference }))?;
+        let busy = quiet.wait();
+        let measured = measure(&plan, *subject);
+        let measured = measured.with_context(|| format!("measure {}", subject.name()))?;
+        if let Some((ours, reference)) = measured {
+            say(&Report::Measured(Figure { subject: *subject, ours, reference, busy }))?;
         }
     }
     let is_memory = |subject: &Subject| {

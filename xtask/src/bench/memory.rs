@@ -91,7 +91,7 @@ impl Memory {
             (Subject::LaunchInPlace, self.in_place, LAUNCH),
             (Subject::LaunchHosted, self.hosted, LAUNCH),
         ];
-        let figure = |(subject, ours, reference)| Figure { subject, ours, reference };
+        let figure = |(subject, ours, reference)| Figure { subject, ours, reference, busy: 0.0 };
         all.into_iter().map(figure).filter(|f: &Figure| wanted.contains(&f.subject)).collect()
     }
 }
