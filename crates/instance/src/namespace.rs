@@ -93,6 +93,7 @@ fn failed<E: Into<io::Error>>(
 /// # Errors
 /// A [`NamespaceError`]. The process may be in half a namespace then and should end.
 pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
+    refuse_old_kernels(&rustix::system::uname().release().to_string_lossy())?;
     let user = geteuid();
     let group = getegid();
     let directory = std::env::current_dir().ok();
@@ -118,6 +119,19 @@ pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
         let _ = std::env::set_current_dir(directory);
     }
     Ok(())
+}
+
+/// Refuses before anything has changed what would fail in the middle: until Linux 6.7 there is one
+/// table of executables for the whole machine.
+fn refuse_old_kernels(release: &str) -> Result<(), NamespaceError> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (6, 7) => {
+            let reason = format!("this is Linux {release}");
+            Err(NamespaceError::NoPrivateTable(io::Error::other(reason)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Uses the machine's own table: for root, where private ones cannot be had. Only the mounts are
@@ -316,4 +330,20 @@ fn belongs_to_a_host(pid: &OsStr) -> bool {
     let environment = fs::read(process_file(pid, "environ")).unwrap_or_default();
     let has = |name: &[u8]| environment.split(|byte| *byte == 0).any(|e| e.starts_with(name));
     command.starts_with(b"wslhost\0") || (has(b"WINEPREFIX=") && !has(b"WINEWINTEROPLAUNCH="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b5_kernels_before_6_7_have_no_private_tables() {
+        for old in ["6.6.0", "5.10.0-30-amd64", "6.1.0-21-amd64", "4.19"] {
+            let error = refuse_old_kernels(old).unwrap_err();
+            assert!(error.is_unsupported() && error.to_string().contains(old), "{error}");
+        }
+        for new in ["6.7.0", "6.18.44-fc", "7.0", "10.1-rc1", "odd"] {
+            assert!(refuse_old_kernels(new).is_ok(), "{new}");
+        }
+    }
 }
