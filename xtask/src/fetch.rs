@@ -43,6 +43,20 @@ enum Registry {
     Npm,
 }
 
+impl Registry {
+    /// What has to be installed before its client can be called.
+    fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::PyPi => (!has_pip("python3")).then_some(Purpose::Pip),
+            Self::Npm => (!works(Command::new("npm").arg("--version"))).then_some(Purpose::Npm),
+        }
+    }
+}
+
+fn programs_folder() -> PathBuf {
+    paths::cache().join("programs")
+}
+
 impl Program {
     /// Every program, in the order of their sizes.
     pub(crate) const ALL: [Self; 4] = [Self::Ninja, Self::Esbuild, Self::Ruff, Self::Node];
@@ -55,6 +69,18 @@ impl Program {
             Self::Esbuild => "esbuild.exe",
             Self::Node => "node.exe",
         }
+    }
+
+    fn stem(self) -> &'static str {
+        self.file_name().trim_end_matches(".exe")
+    }
+
+    fn folder(self) -> PathBuf {
+        programs_folder().join(format!("{}-{}", self.stem(), self.source().version))
+    }
+
+    fn cached(self) -> PathBuf {
+        self.folder().join(self.file_name())
     }
 
     fn source(self) -> Source {
@@ -91,16 +117,22 @@ impl Program {
     }
 }
 
+/// What has to be installed to fetch those of `programs` that are not in the cache, for who wants
+/// to install all at once.
+pub(crate) fn purposes(programs: &[Program]) -> Vec<Purpose> {
+    let missing = programs.iter().filter(|program| !program.cached().exists());
+    missing.filter_map(|program| program.source().registry.purpose()).collect()
+}
+
 /// The program's path in the cache; fetches it the first time.
 ///
 /// # Errors
 /// If the registry's client cannot be installed or fails, or the program is not the one expected.
 pub(crate) fn program(program: Program) -> Result<PathBuf> {
     let source = program.source();
-    let programs = paths::cache().join("programs");
-    let stem = program.file_name().trim_end_matches(".exe");
-    let folder = programs.join(format!("{stem}-{}", source.version));
-    let cached = folder.join(program.file_name());
+    let (programs, stem) = (programs_folder(), program.stem());
+    let folder = program.folder();
+    let cached = program.cached();
     if cached.exists() {
         return Ok(cached);
     }

@@ -1,12 +1,15 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
 mod bench;
+mod check;
+mod conformance;
 mod debian;
 mod fetch;
 mod layout;
 mod paths;
 mod progress;
 mod run;
+mod sources;
 mod test;
 mod windows;
 
@@ -17,7 +20,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "The project's own commands")]
+#[command(
+    name = "cargo xtask",
+    about = "The project's own commands",
+    after_help = "Examples:\n  cargo xtask run        see a Windows program run\n  \
+                  cargo xtask test       run all tests"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Task,
@@ -40,14 +48,22 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filters: Vec<OsString>,
     },
+    /// Print the checklist of how WSL behaves: passed, failed or not covered by the tests.
+    Conformance(conformance::Options),
+    /// Check the formatting, the lints, and the dependencies where cargo-deny is installed.
+    #[command(after_help = "Examples:\n  cargo xtask check\n  cargo fmt && cargo xtask check")]
+    Check,
     /// Measure what launches cost, beside what they cost without us.
     Bench(bench::Options),
     /// The part of `bench` that runs inside an instance.
     #[command(hide = true)]
     BenchInside(bench::Inside),
     /// Build the programs for Windows into target/windows.
+    #[command(after_help = "Examples:\n  cargo xtask windows\n  \
+                            cargo xtask run -- target/windows/hello.exe")]
     Windows,
     /// Fetch real Windows programs into the cache and print their paths.
+    #[command(after_help = "Examples:\n  cargo xtask fetch\n  cargo xtask fetch ninja ruff")]
     Fetch {
         /// Which ones; all if none is named.
         programs: Vec<fetch::Program>,
@@ -68,10 +84,13 @@ fn dispatch(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run { command } => return run::run(&command),
         Task::Test { filters } => return test::run(&filters),
+        Task::Conformance(options) => return conformance::run(&options),
+        Task::Check => return check::run(),
         Task::Bench(options) => bench::run(&options)?,
         Task::BenchInside(plan) => bench::measure_inside(&plan)?,
         Task::Windows => {
             let programs = windows::build()?;
+            layout::add_helper_if_built(&programs)?;
             println!("{}", programs.display());
             eprintln!("cargo for Windows: {}", windows::cargo_script().display());
         }

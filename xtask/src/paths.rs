@@ -1,6 +1,10 @@
 //! Where things lie in a checkout.
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::fs::FlockOperation;
 
 /// The root folder of the checkout.
 pub(crate) fn root() -> &'static Path {
@@ -22,4 +26,18 @@ pub(crate) fn target() -> PathBuf {
 /// The folder for what may be kept between builds because it is expensive to get again.
 pub(crate) fn cache() -> PathBuf {
     target().join("cache")
+}
+
+/// Held while something is built, so that two builds do not write the same files.
+///
+/// # Errors
+/// If the lock's file cannot be made.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive)
+        .with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
 }

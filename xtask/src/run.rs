@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::Instant;
 
@@ -12,14 +12,18 @@ use anyhow::{Context, Result};
 use crate::debian::{self, Purpose};
 use crate::fetch::{self, Program};
 use crate::layout::{self, Layout};
-use crate::progress::Step;
+use crate::progress::{self, Step};
 
 /// Builds what is needed and runs `command` in an instance; without one, shows the job.
 ///
 /// # Errors
 /// If something is missing, does not build, or cannot be started.
 pub(crate) fn run(command: &[OsString]) -> Result<ExitCode> {
-    debian::ensure(Purpose::Run)?;
+    let mut purposes = vec![Purpose::Run];
+    if command.is_empty() {
+        purposes.extend(fetch::purposes(&SHOWN));
+    }
+    debian::ensure_all(&purposes)?;
     let layout = layout::build()?;
     prepare(&layout)?;
     if command.is_empty() {
@@ -29,59 +33,90 @@ pub(crate) fn run(command: &[OsString]) -> Result<ExitCode> {
     Err(error).with_context(|| layout.winterop().display().to_string())
 }
 
-/// Has the user's host start, and waits for Wine the first time, when that takes seconds.
+/// The programs that the demonstration runs.
+const SHOWN: [Program; 2] = [Program::Ninja, Program::Ruff];
+
+/// Has the user's host start, which gets Wine ready while the instance is made. The very first time
+/// that takes seconds: then it is waited for, and shown.
 fn prepare(layout: &Layout) -> Result<()> {
-    let status = Command::new(layout.winterop())
-        .args(["host", "start"])
-        .stdin(Stdio::null())
-        .stdout(std::io::stderr())
-        .status()
-        .with_context(|| layout.winterop().display().to_string())?;
-    anyhow::ensure!(status.success(), "the host does not start");
+    host(layout, &["host", "start"]).context("the host does not start")?;
+    if template().is_some_and(|template| template.exists()) {
+        return Ok(());
+    }
+    let step = Step::start("Preparing a Wine prefix (once)");
+    host(layout, &["run", "cmd", "/c", "exit"]).context("Wine does not start")?;
+    step.done();
     Ok(())
+}
+
+fn host(layout: &Layout, arguments: &[&str]) -> Result<()> {
+    progress::output(Command::new(layout.winterop()).args(arguments)).map(|_| ())
+}
+
+/// Where the host keeps the prefix it has prepared.
+fn template() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")))?;
+    Some(data.join("winterop/template"))
 }
 
 /// Runs a real Windows program through the kernel's exec and says what happened.
 fn demonstrate(layout: &Layout) -> Result<ExitCode> {
-    let ninja = fetch::program(Program::Ninja)?;
     let folder = tempfile::tempdir().context("a folder for the demonstration")?;
-    fs::copy(&ninja, folder.path().join("ninja.exe"))?;
-    fs::write(folder.path().join("build.ninja"), BUILD)?;
-    fs::write(folder.path().join("in.txt"), "one\ntwo\nthree\n")?;
-    let step = Step::start("Getting Wine ready");
-    shell(layout, folder.path(), "./ninja.exe --version")?;
-    step.done();
-
-    println!("A real Windows program, ninja.exe from PyPI, started by the kernel's own exec:\n");
+    for program in SHOWN {
+        let file = folder.path().join(program.file_name());
+        fs::copy(fetch::program(program)?, &file)
+            .with_context(|| format!("copy to {}", file.display()))?;
+    }
+    for (name, content) in [("build.ninja", BUILD), ("in.txt", "one\ntwo\nthree\n")] {
+        let file = folder.path().join(name);
+        fs::write(&file, content).with_context(|| format!("write {}", file.display()))?;
+    }
     let mut failed = false;
-    for line in [
-        "head -c 2 ninja.exe; echo '  <- a Windows executable'",
-        "./ninja.exe --version",
-        "./ninja.exe -v",
-        "cat out.txt",
-        "./ninja.exe -t targets all | sort | sed 's/^/  /'",
-        "./ninja.exe no-such-target",
-    ] {
-        let begin = Instant::now();
-        let output = shell(layout, folder.path(), line)?;
-        let took = begin.elapsed().as_millis();
-        println!("$ {line}");
-        print!("{}{}", text(&output.stdout), text(&output.stderr));
-        println!("  [exit {}, {took} ms]\n", shown_status(&output));
-        failed |= output.status.success() == line.contains("no-such");
+    for (title, lines) in SCENES {
+        println!("{title}\n");
+        for line in *lines {
+            let begin = Instant::now();
+            let output = shell(layout, folder.path(), line)?;
+            let took = begin.elapsed().as_millis();
+            println!("$ {line}");
+            print!("{}{}", text(&output.stdout), text(&output.stderr));
+            println!("  [exit {}, {took} ms]\n", shown_status(&output));
+            failed |= output.status.success() == line.contains("no-such");
+        }
     }
     println!("{WHAT_HAPPENED}");
     Ok(ExitCode::from(u8::from(failed)))
 }
+
+/// What is shown: a title, and the lines that the shell gets one by one.
+const SCENES: &[(&str, &[&str])] = &[
+    (
+        "What the kernel was told to do with files that begin with MZ:",
+        &["grep -E 'enabled|interpreter|flags|magic' /proc/sys/fs/binfmt_misc/WSLInterop"],
+    ),
+    (
+        "ninja.exe from PyPI, started by the kernel's own exec, and a build with it:",
+        &["./ninja.exe --version", "./ninja.exe -v && cat out.txt", "./ninja.exe no-such-target"],
+    ),
+    (
+        "Linux and Windows programs in one pipeline; ruff.exe formats what it reads:",
+        &[
+            "./ninja.exe -t targets all | sort",
+            "printf 'x = {  \"a\":37 }' | ./ruff.exe format - | sed 's/^/  /'",
+        ],
+    ),
+];
 
 /// A real build: ninja.exe starts Wine's cmd.exe, which copies a file.
 const BUILD: &str = "rule copy\n  command = cmd /c copy $in $out\nbuild out.txt: copy in.txt\n";
 
 const WHAT_HAPPENED: &str = "\
 What happened: each line ran in an instance of its own, a user and mount namespace with a private
-binfmt_misc table. The kernel found `MZ`, started /init, which asked the interop server in /run/WSL;
-the server handed the request to your host, and the host answered with what to run in the caller's
-place: Wine, on the caller's own descriptors. `cargo xtask run -- bash` gives you a shell like that.";
+binfmt_misc table, and its time is that of the instance and all programs in it. The kernel found
+`MZ` and started /init, which asked the interop server in /run/WSL; the server handed the request to
+your host, and the host answered with what to run in the caller's place: Wine, on the caller's own
+descriptors. `cargo xtask run -- bash` gives you a shell like that.";
 
 fn shell(layout: &Layout, folder: &Path, line: &str) -> Result<Output> {
     Command::new(layout.winterop())

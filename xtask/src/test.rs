@@ -12,12 +12,48 @@ use crate::{layout, paths, windows};
 /// What the end-to-end tests call besides Wine.
 const TOOLS: &[&str] = &["tmux", "zsh", "strace", "util-linux", "python3"];
 
-/// Gets everything ready that the tests need.
+/// What runs the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// cargo-nextest: each test in a process of its own.
+    Nextest,
+    /// cargo's own.
+    Cargo,
+}
+
+impl Runner {
+    /// nextest where it is installed.
+    pub(crate) fn find() -> Self {
+        let asked = Command::new("cargo-nextest").args(["nextest", "--version"]).output();
+        if asked.is_ok_and(|output| output.status.success()) { Self::Nextest } else { Self::Cargo }
+    }
+
+    /// The command that runs the workspace's tests, to the end even if one fails.
+    pub(crate) fn command(self) -> Command {
+        let mut command = Command::new(cargo());
+        command.args(match self {
+            Self::Nextest => &["nextest", "run"][..],
+            Self::Cargo => &["test"],
+        });
+        command.args(["--release", "--locked", "--workspace", "--no-fail-fast"]);
+        command.current_dir(paths::root()).stdin(Stdio::null());
+        command
+    }
+}
+
+/// The cargo that runs this program.
+pub(crate) fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Gets everything ready that the tests need: packages, Winterop, programs for Windows.
 ///
 /// # Errors
 /// If something is missing, does not build or cannot be fetched.
 pub(crate) fn prepare() -> Result<()> {
-    debian::ensure_all(&[Purpose::Run, Purpose::Test(TOOLS)])?;
+    let mut purposes = vec![Purpose::Run, Purpose::Test(TOOLS), windows::purpose()];
+    purposes.extend(fetch::purposes(&Program::ALL));
+    debian::ensure_all(&purposes)?;
     let layout = layout::build()?;
     let programs = windows::build()?;
     layout::add_helper(&layout, &programs)?;
@@ -27,30 +63,18 @@ pub(crate) fn prepare() -> Result<()> {
     Ok(())
 }
 
-/// The test runner's command, without a filter: nextest where it is installed.
-pub(crate) fn runner() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    if has_nextest() {
-        command.args(["nextest", "run", "--no-fail-fast"]);
-    } else {
-        command.args(["test", "--no-fail-fast"]);
-    }
-    command.args(["--release", "--locked", "--workspace"]);
-    command.current_dir(paths::root()).stdin(Stdio::null());
-    command
-}
-
-fn has_nextest() -> bool {
-    let asked = Command::new("cargo-nextest").arg("--version").output();
-    asked.is_ok_and(|output| output.status.success())
-}
-
 /// Runs all tests, or those that `filters` name; the exit status is the runner's.
 ///
 /// # Errors
 /// If the preparation fails, or the runner cannot be started.
 pub(crate) fn run(filters: &[OsString]) -> Result<ExitCode> {
     prepare()?;
-    let status = runner().args(filters).status().context("the test runner cannot be started")?;
+    let runner = Runner::find();
+    let mut command = runner.command();
+    if runner == Runner::Cargo && !filters.is_empty() {
+        // cargo itself takes one name only; the test programs take several.
+        command.arg("--");
+    }
+    let status = command.args(filters).status().context("the test runner cannot be started")?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

@@ -7,18 +7,15 @@
 //! Besides the programs there is a script, `cargo`, that calls cargo as they were built with; what
 //! wants to build something else for Windows calls it and need not know which toolchain it is.
 
-use std::collections::hash_map::DefaultHasher;
-use std::fs::{self, File};
-use std::hash::{Hash as _, Hasher as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::FlockOperation;
 
 use crate::debian::{self, Purpose};
-use crate::paths;
 use crate::progress::{self, Step};
+use crate::{paths, sources};
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 
@@ -49,7 +46,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     if stamp.is_current(&places.programs) {
         return Ok(places.programs);
     }
-    let _lock = lock(&places.lock)?;
+    let _lock = paths::lock(&places.lock)?;
     // Somebody else may have built it while we waited.
     if stamp.is_current(&places.programs) {
         return Ok(places.programs);
@@ -70,6 +67,11 @@ pub(crate) fn build() -> Result<PathBuf> {
     stamp.write(&places.programs, &programs)?;
     step.done();
     Ok(places.programs)
+}
+
+/// What has to be installed to build for Windows here, for who wants to install all at once.
+pub(crate) fn purpose() -> Purpose {
+    if Toolchain::rustup().is_some() { Purpose::WindowsLinker } else { Purpose::Windows }
 }
 
 /// The script that calls cargo for Windows, once [`build`] has run.
@@ -108,17 +110,6 @@ impl Places {
     }
 }
 
-/// Held while something is built, so that two builds do not write the same files.
-fn lock(path: &Path) -> Result<File> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-    }
-    let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)
-        .with_context(|| format!("lock {}", path.display()))?;
-    Ok(file)
-}
-
 /// Which state of the sources was built: their hash, then one line for each program.
 struct Stamp(String);
 
@@ -127,18 +118,8 @@ impl Stamp {
 
     /// The stamp for the sources as they are now.
     fn of_sources(sources: &Path) -> Result<Self> {
-        let mut files = Vec::new();
-        list_files(sources, &mut files)?;
-        files.sort_unstable();
-        // Not a cryptographic hash: it tells changes from no changes, it does not keep anybody out.
-        let mut hasher = DefaultHasher::new();
-        RECIPE.hash(&mut hasher);
-        for file in files {
-            let content = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-            file.hash(&mut hasher);
-            content.hash(&mut hasher);
-        }
-        Ok(Self(format!("{:016x}", hasher.finish())))
+        let roots = [sources.to_owned()];
+        Ok(Self(sources::digest(&roots, &["target", "fixtures"], &[RECIPE])?))
     }
 
     fn is_current(&self, programs: &Path) -> bool {
@@ -152,21 +133,6 @@ impl Stamp {
         let text = format!("{}\n{}\ncargo\n", self.0, names.join("\n"));
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))
     }
-}
-
-/// Every file below `folder` that belongs to the build.
-fn list_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let shown = || format!("list {}", folder.display());
-    for entry in fs::read_dir(folder).with_context(shown)? {
-        let entry = entry.with_context(shown)?;
-        let name = entry.file_name();
-        if !entry.file_type().with_context(shown)?.is_dir() {
-            files.push(entry.path());
-        } else if name != "target" && name != "fixtures" {
-            list_files(&entry.path(), files)?;
-        }
-    }
-    Ok(())
 }
 
 /// A way to build for Windows on this machine.

@@ -1,0 +1,55 @@
+//! `cargo xtask check`: formatting, lints, and what dependencies are held to.
+
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::paths;
+use crate::progress::words;
+use crate::test::cargo;
+
+/// Runs every check, says which failed, and fails if one did.
+///
+/// # Errors
+/// If cargo cannot be started.
+pub(crate) fn run() -> Result<ExitCode> {
+    let mut checks = vec![
+        &["fmt", "--all", "--check"][..],
+        &[
+            "clippy",
+            "--release",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ];
+    if is_installed("cargo-deny") {
+        checks.push(&["deny", "--workspace", "check"]);
+    } else {
+        eprintln!("cargo-deny is not installed: what dependencies are held to is not checked");
+    }
+    let mut failed = Vec::new();
+    for check in checks {
+        let mut command = Command::new(cargo());
+        command.args(check).current_dir(paths::root()).stdin(Stdio::null());
+        let shown = format!("cargo {}", check.join(" "));
+        let status = command.status().with_context(|| format!("start `{}`", words(&command)))?;
+        if status.success() {
+            eprintln!("✓ {shown}");
+        } else {
+            failed.push(shown);
+        }
+    }
+    for check in &failed {
+        eprintln!("✗ {check}");
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is_installed(program: &str) -> bool {
+    let asked = Command::new(program).arg("--version").output();
+    asked.is_ok_and(|output| output.status.success())
+}
