@@ -115,12 +115,19 @@ impl Place {
         command.arg(program).stdin(Stdio::null()).stdout(Stdio::null());
         let status = command.status().context("start winterop")?;
         ensure!(status.success(), "{} in a new instance: {status}", program.display());
-        if !template().is_dir() {
-            let new = self.files.path().join("template");
-            copy(&self.data().join("template"), &new)?;
-            // Another run may have been quicker; its template is as good.
-            let _ = fs::rename(&new, template());
+        if stamp(&self.data().join("template")) != stamp(&template()) {
+            self.keep_template()?;
         }
+        Ok(())
+    }
+
+    /// Keeps this place's template for the next run, instead of one that is outdated or missing.
+    fn keep_template(&self) -> Result<()> {
+        let new = self.files.path().join("template");
+        copy(&self.data().join("template"), &new)?;
+        // Another run may be doing the same: whichever template stays, it is as good.
+        let _ = fs::rename(template(), self.files.path().join("outdated"));
+        let _ = fs::rename(&new, template());
         Ok(())
     }
 
@@ -183,6 +190,11 @@ fn is_server(process: u32, host: u32) -> bool {
 /// Where the template is kept between runs; the launcher makes it anew when it is outdated.
 fn template() -> PathBuf {
     paths::target().join("bench/template")
+}
+
+/// What a prefix says about who made it.
+fn stamp(prefix: &Path) -> Option<Vec<u8>> {
+    fs::read(prefix.join(".winterop")).ok()
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
