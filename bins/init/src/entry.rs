@@ -295,8 +295,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
             "rep movsb",
             "cld",
             inout("rcx") count => _,
-            inout("rdi") to.add(count).sub(1) => _,
-            inout("rsi") from.add(count).sub(1) => _,
+            inout("rdi") to.wrapping_add(count).wrapping_sub(1) => _,
+            inout("rsi") from.wrapping_add(count).wrapping_sub(1) => _,
             options(nostack),
         );
     }
@@ -326,8 +326,10 @@ unsafe extern "C" fn memset(to: *mut u8, value: c_int, count: usize) -> *mut u8 
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> c_int {
     let mut at = 0;
     while at < count {
-        // SAFETY: both have `count` bytes.
-        let (a, b) = unsafe { (left.add(at).read(), right.add(at).read()) };
+        // SAFETY: it has `count` bytes.
+        let a = unsafe { left.wrapping_add(at).read() };
+        // SAFETY: it has `count` bytes.
+        let b = unsafe { right.wrapping_add(at).read() };
         if a != b {
             return c_int::from(a) - c_int::from(b);
         }
@@ -350,7 +352,7 @@ unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, count: usize) -> c_
 unsafe extern "C" fn strlen(string: *const c_char) -> usize {
     let mut length = 0;
     // SAFETY: a C string ends with a NUL, and is not read beyond it.
-    while unsafe { string.add(length).read() } != 0 {
+    while unsafe { string.wrapping_add(length).read() } != 0 {
         length += 1;
     }
     length
