@@ -8,10 +8,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The uid of the plain user as whom some tests run: one that no account has.
 const PLAIN_USER: u32 = 64_123;
+
+/// How long something may take to end that has been told to, or has nothing to do any more.
+const ENDING: Duration = Duration::from_secs(20);
 
 /// Where programs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,9 +258,14 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         let outcome = self.stop();
+        let left = self.everything();
+        let left: Vec<_> =
+            left.into_iter().filter(|process| !process.ends_within(ENDING)).collect();
         if std::thread::panicking() {
             println!("--- the host's log\n{}", self.log());
         } else {
+            let words: Vec<_> = left.iter().map(|process| process.command_line()).collect();
+            assert!(words.is_empty(), "left behind: {words:?}");
             assert!(outcome.status.success(), "the host does not stop: {}", outcome.errors());
         }
     }

@@ -229,6 +229,21 @@ impl Process {
             .collect()
     }
 
+    /// The processors on which threads of it run at this moment, one for each such thread.
+    #[must_use]
+    pub fn running_on(self) -> Vec<u32> {
+        let threads = fs::read_dir(self.file("task")).into_iter().flatten().flatten();
+        let texts =
+            threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        let processor = |text: String| {
+            // The state is the first field behind the name, the processor the 37th.
+            let mut fields = text.get(text.rfind(')')? + 1..)?.split_whitespace();
+            (fields.next()? == "R").then_some(())?;
+            fields.nth(35)?.parse().ok()
+        };
+        texts.filter_map(processor).collect()
+    }
+
     /// The program that it runs.
     #[must_use]
     pub fn executable(self) -> PathBuf {

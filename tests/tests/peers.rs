@@ -167,7 +167,8 @@ fn p5_rubbish_is_one_clear_line() {
             unknown(whole.clone()),
             whole[..5].to_vec(),
             whole[..12].to_vec(),
-            sized(whole[..18].to_vec(), 18),
+            // Shorter than any layout of its type: an exit status of 16 bytes would be an old one.
+            sized(started()[..18].to_vec(), 18),
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
         ];
         for bytes in rubbish {
