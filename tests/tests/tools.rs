@@ -1,0 +1,139 @@
+//! Real programs, and what build tools do with Winterop.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use winterop_tests::{Host, Placement, built, fetched, finish, fnv, noise, placements, workspace};
+
+#[test]
+fn a_real_build_with_ninja() {
+    let Some(ninja) = fetched("ninja") else { return };
+    let host = Host::new();
+    let build = "rule upper\n  command = cmd /c type $in > $out\n\
+                 build a.out: upper a.in\nbuild b.out: upper b.in\n";
+    for placement in placements() {
+        let folder = host.work().join(placement.value());
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("build.ninja"), build).expect("build.ninja");
+        fs::write(folder.join("a.in"), "one\n").expect("a.in");
+        fs::write(folder.join("b.in"), "two\n").expect("b.in");
+        let script = format!(
+            "cd {}; {ninja} --version; {ninja}; {ninja}; cat a.out b.out; {ninja} none; echo $?",
+            placement.value(),
+            ninja = ninja.display()
+        );
+        let outcome = host.shell(placement, &script);
+        let text = outcome.text();
+        assert!(text.starts_with("1."), "{text}{}", outcome.errors());
+        assert!(text.contains("ninja: no work to do.\none\ntwo\n"), "{text}{}", outcome.errors());
+        assert!(text.ends_with("\n1\n"), "{text}{}", outcome.errors());
+    }
+}
+
+#[test]
+fn node_gets_the_pipes_that_it_needs() {
+    let Some(node) = fetched("node") else { return };
+    if !workspace().join("target/winterop/lib/winterop/winterop-helper.exe").exists() {
+        println!("skipped: winterop-helper.exe was not built");
+        return;
+    }
+    let host = Host::new();
+    let data = noise(4 << 20);
+    for placement in placements() {
+        let script = format!("exec {} -e 'process.stdin.pipe(process.stdout)'", node.display());
+        let outcome = host.shell_with(placement, &script, data.clone());
+        assert_eq!(outcome.code(), 0, "{}", outcome.errors());
+        assert_eq!(fnv(&outcome.stdout), fnv(&data), "{} bytes", outcome.stdout.len());
+        let script = format!(
+            "{} -e 'console.log(process.argv.slice(1).join(\"|\")); process.exit(7)' a 'b c'; echo $?",
+            node.display()
+        );
+        let outcome = host.shell(placement, &script);
+        assert_eq!(outcome.text(), "a|b c\n7\n", "{}", outcome.errors());
+    }
+}
+
+#[test]
+fn without_the_helper_node_is_refused_in_words() {
+    let Some(node) = fetched("node") else { return };
+    // A layout of its own, without that part.
+    let host = Host::new();
+    let layout = host.base().join("layout");
+    finish(Command::new("cp").arg("-a").arg(built("winterop")).arg(&layout)).clean();
+    let helper = layout.join("lib/winterop/winterop-helper.exe");
+    if helper.exists() {
+        fs::remove_file(helper).expect("the helper");
+    }
+    for placement in placements() {
+        let mut command = host.command(layout.join("bin/winterop"), placement);
+        let outcome = finish(command.arg("run").arg(&node).args(["-e", "1"]));
+        assert_eq!(outcome.code(), 126, "{}", outcome.errors());
+        let errors = outcome.errors();
+        assert!(errors.contains("winterop-helper") && errors.contains("node.exe"), "{errors}");
+    }
+}
+
+#[test]
+fn l7_run_needs_no_instance() {
+    let host = Host::new();
+    for placement in placements() {
+        host.settled();
+        let run = |arguments: &[&str]| finish(host.winterop(placement, &["run"]).args(arguments));
+        assert_eq!(run(&["hello.exe"]).clean().text(), "hello\n");
+        let hello = host.windows().join("hello.exe");
+        assert_eq!(run(&[&hello.to_string_lossy()]).clean().text(), "hello\n");
+        assert_eq!(run(&["cmd", "/c", "echo", "a b"]).clean().text(), "\"a b\"\n");
+        assert_eq!(run(&["exit-with.exe", "259"]).code(), 3);
+        let outcome =
+            run(&["--env", "A=1", "--env", "B=", "env-report.exe", "A", "B", "C"]).clean();
+        assert_eq!(outcome.text().lines().next(), Some("A=1"));
+        let outcome = run(&["--verbatim", "argv-report.exe", "/x:\"a b\"", "c"]).clean();
+        assert!(outcome.text().contains(r#"/x:\"a b\" c""#), "{}", outcome.text());
+        run(&["not-there.exe"]).refused(127, &["not-there.exe"]);
+        let mut unmarked = host.winterop(placement, &["run", "hello.exe"]);
+        assert_eq!(finish(unmarked.env("WSL_INTEROP", "/nowhere")).clean().text(), "hello\n");
+    }
+}
+
+/// A copy of the small crate, so that its lock file and folder are the test's own.
+fn runner_crate(host: &Host) -> PathBuf {
+    let folder = host.work().join("runner-crate");
+    if !folder.exists() {
+        let source = workspace().join("windows/fixtures/runner-crate");
+        finish(Command::new("cp").arg("-a").arg(source).arg(&folder)).clean();
+    }
+    folder
+}
+
+fn cargo(host: &Host, placement: Placement, folder: &Path) -> Command {
+    let cargo = workspace().join("target/windows/cargo");
+    let mut command = host.command(cargo, placement);
+    command
+        .current_dir(folder)
+        .args(["test", "--offline", "--tests"])
+        .env("CARGO_TARGET_DIR", workspace().join("target/test-data/runner-target"))
+        .env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "winterop runner")
+        .env("CARGO_HOME", host.base().join("home/cargo"));
+    command
+}
+
+#[test]
+fn the_runner_runs_a_crates_tests() {
+    if !workspace().join("target/windows/cargo").exists() {
+        println!("skipped: nothing builds for Windows here (`cargo xtask windows`)");
+        return;
+    }
+    let host = Host::new();
+    let folder = runner_crate(&host);
+    for placement in placements() {
+        let mut command = cargo(&host, placement, &folder);
+        command.env("RUNNER_CRATE_VALUE", "a b").env("RUNNER_CRATE_EXPECT", "a b");
+        let outcome = finish(&mut command);
+        assert_eq!(outcome.code(), 0, "{}{}", outcome.text(), outcome.errors());
+        assert!(outcome.text().contains("cargo_variables_arrive ... ok"), "{}", outcome.text());
+        // A failed test fails the run.
+        let outcome = finish(cargo(&host, placement, &folder).env("RUNNER_CRATE_FAIL", "1"));
+        assert_eq!(outcome.code(), 101, "{}{}", outcome.text(), outcome.errors());
+        assert!(outcome.text().contains("fails_on_demand ... FAILED"), "{}", outcome.text());
+    }
+}
