@@ -82,7 +82,7 @@ fn send(mut stream: &UnixStream, bytes: &[u8]) {
 
 #[test]
 fn p2_an_end_without_an_exit_status_is_an_error() {
-    against(|client| drop(client), |outcome| outcome.refused(1, &["closed", "answer"]));
+    against(drop, |outcome| outcome.refused(1, &["closed", "answer"]));
     against(
         |client| send(&client.stream, &started()),
         |outcome| outcome.refused(1, &["exit status"]),
