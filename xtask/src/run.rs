@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::debian::{self, Purpose};
 use crate::fetch::{self, Program};
@@ -40,24 +40,62 @@ const SHOWN: [Program; 2] = [Program::Ninja, Program::Ruff];
 /// that takes seconds: then it is waited for, and shown.
 fn prepare(layout: &Layout) -> Result<()> {
     host(layout, &["host", "start"]).context("the host does not start")?;
-    if template().is_some_and(|template| template.exists()) {
+    let Some(data) = data() else { return Ok(()) };
+    if data.join("prefix").exists() {
         return Ok(());
     }
     let step = Step::start("Preparing a Wine prefix (once)");
-    host(layout, &["run", "cmd", "/c", "exit"]).context("Wine does not start")?;
+    if !becomes_ready(&data) {
+        drop(step);
+        bail!(
+            "the host made no Wine prefix in {}; its log says why: \
+             $XDG_RUNTIME_DIR/winterop/host.log, /run/user/UID/winterop/host.log or \
+             /tmp/winterop-UID/host.log",
+            data.display()
+        );
+    }
     step.done();
     Ok(())
+}
+
+/// Waits until the host has prepared a prefix in `data`; false if it gave up, or takes minutes.
+fn becomes_ready(data: &Path) -> bool {
+    /// Longer than it takes on a slow machine.
+    const PATIENCE: Duration = Duration::from_secs(180);
+    /// The host, just started, has locked the folder long before.
+    const STARTING: Duration = Duration::from_secs(3);
+    let begin = Instant::now();
+    let mut worked = begin;
+    while begin.elapsed() < PATIENCE && worked.elapsed() < STARTING {
+        let preparing = is_locked(&data.join("prefix.lock"));
+        if data.join("prefix").exists() && !preparing {
+            return true;
+        }
+        if preparing {
+            worked = Instant::now();
+        }
+        // It is the host's, not ours: there is no event of it to wait for.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// Whether somebody holds the lock on this file.
+fn is_locked(file: &Path) -> bool {
+    use rustix::fs::{FlockOperation, flock};
+    let Ok(file) = fs::File::open(file) else { return false };
+    flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
 }
 
 fn host(layout: &Layout, arguments: &[&str]) -> Result<()> {
     progress::output(Command::new(layout.winterop()).args(arguments)).map(|_| ())
 }
 
-/// Where the host keeps the prefix it has prepared.
-fn template() -> Option<PathBuf> {
+/// Where the host keeps its data.
+fn data() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")))?;
-    Some(data.join("winterop/template"))
+    Some(data.join("winterop"))
 }
 
 /// Runs a real Windows program through the kernel's exec and says what happened.
