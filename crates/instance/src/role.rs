@@ -115,7 +115,10 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
     let Some(listener) = socket.take_descriptor() else { return Ok(()) };
     let address =
         HostAddress { socket: options.host_socket.clone(), command: options.host_command.clone() };
-    let done = end_of_use(own, options.first_process);
+    // Before anybody is told that this init serves: from then on the first process may end, and its
+    // pid be another's.
+    let first_process = options.first_process.map(process_descriptor);
+    let done = end_of_use(own, first_process);
     announce(&path)?;
     serve(listener, Arc::new(HostLink::new(address)), done).await
 }
@@ -135,10 +138,12 @@ fn announce(path: &Path) -> io::Result<()> {
 
 /// Is done when the instance is not used any more: a signal, or the first process and all others
 /// that live in the instance have ended.
-async fn end_of_use(own: u32, first_process: Option<u32>) {
+async fn end_of_use(own: u32, first_process: Option<Option<OwnedFd>>) {
     let ended = async {
-        match first_process.and_then(process_descriptor) {
-            Some(process) => wait_for_end(process).await,
+        match first_process {
+            Some(Some(process)) => wait_for_end(process).await,
+            // It has ended already.
+            Some(None) => {}
             None => std::future::pending().await,
         }
         while is_shared_with_others(own) {
@@ -151,6 +156,7 @@ async fn end_of_use(own: u32, first_process: Option<u32>) {
     }
 }
 
+/// A descriptor of the process; `None` where it is gone.
 fn process_descriptor(pid: u32) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
     pidfd_open(pid, PidfdFlags::NONBLOCK).ok()
