@@ -17,6 +17,8 @@ fn a_killed_interpreter_takes_its_program_along() {
         let mut line = String::new();
         output.read_line(&mut line).expect("a line");
         assert_eq!(line.trim_end(), "ready");
+        // `wait` would close it, and the program would end by itself.
+        let _input = interpreter.stdin.take();
         interpreter.kill().expect("it was alive");
         assert_eq!(interpreter.wait().expect("a status").signal(), Some(9));
         // The end of its output is the end of the last process that had it; its input stays open.

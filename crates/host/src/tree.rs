@@ -6,6 +6,7 @@
 
 use crate::launcher::Mark;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -17,31 +18,28 @@ const EMPTY_LOOKS: u32 = 3;
 /// The most looks: a tree that grows faster than it can be ended is given up with a warning.
 const MOST_LOOKS: u32 = 2_000;
 
-/// Sends `signal` to every process of the launch, once; returns how many there were.
-pub fn signal(mark: &Mark, signal: Signal) -> usize {
+/// Sends `signal` to every process of the launch, once; returns which there were.
+pub fn signal(mark: &Mark, signal: Signal) -> BTreeSet<i32> {
     let wanted = entry_of(mark);
-    processes().filter(|pid| send_if_marked(*pid, &wanted, signal)).count()
+    let hit = processes().filter(|pid| send_if_marked(*pid, &wanted, signal));
+    hit.map(|pid| pid.as_raw_nonzero().get()).collect()
 }
 
 /// Ends every process of the launch, in passes until none is found any more.
 ///
 /// Blocks for some milliseconds. Returns how many were ended.
 pub fn end(mark: &Mark) -> usize {
-    let (mut ended, mut empty) = (0, 0);
+    let (mut ended, mut empty) = (BTreeSet::new(), 0);
     for _ in 0..MOST_LOOKS {
-        match signal(mark, Signal::KILL) {
-            0 => empty += 1,
-            found => {
-                ended += found;
-                empty = 0;
-            }
-        }
+        let found = signal(mark, Signal::KILL);
+        empty = if found.is_empty() { empty + 1 } else { 0 };
+        ended.extend(found);
         if empty == EMPTY_LOOKS {
-            return ended;
+            return ended.len();
         }
     }
     tracing::warn!(launch = mark.launch, "processes are started faster than they can be ended");
-    ended
+    ended.len()
 }
 
 fn entry_of(mark: &Mark) -> Vec<u8> {
@@ -99,9 +97,9 @@ mod tests {
         sleeper(&mark);
         sleeper(&other);
         // Both shells have forked when their `sleep`s are found.
-        while signal(&mark, Signal::CONT) < 2 || signal(&other, Signal::CONT) < 2 {}
+        while signal(&mark, Signal::CONT).len() < 2 || signal(&other, Signal::CONT).len() < 2 {}
         assert_eq!(end(&mark), 2);
-        assert_eq!(signal(&mark, Signal::CONT), 0);
+        assert!(signal(&mark, Signal::CONT).is_empty());
         assert_eq!(end(&other), 2);
     }
 }
