@@ -1,9 +1,20 @@
 //! How long a program lives: as long as whoever asked for it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use winterop_tests::{Host, placements};
+
+#[test]
+fn whoever_connects_to_the_host_and_says_nothing_is_told_and_left() {
+    let host = Host::new();
+    host.settled();
+    let mut silent = UnixStream::connect(host.socket()).expect("the host listens");
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).expect("the end");
+    assert!(String::from_utf8_lossy(&answer).contains("no whole request came"), "{answer:?}");
+}
 
 #[test]
 fn a_killed_interpreter_takes_its_program_along() {

@@ -25,6 +25,10 @@ use winterop_wire::{
     MessageType, ResponseFlags, Signal as SignalMessage, Tag,
 };
 
+/// How long whoever connects may take to send the first request. A server that has handed one over
+/// may keep its connection for the next.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
 /// After how long a client is told that its launch is still being prepared, and how often then.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -110,8 +114,18 @@ impl Host {
             }
             Err(_) => return,
         }
+        let mut patience = Some(REQUEST_DEADLINE);
         loop {
-            let frame = match channel.receive().await {
+            let received = match patience.take() {
+                Some(patience) => tokio::time::timeout(patience, channel.receive()).await,
+                None => Ok(channel.receive().await),
+            };
+            let Ok(received) = received else {
+                let seconds = REQUEST_DEADLINE.as_secs();
+                let text = format!("no whole request came within {seconds} s");
+                return answer_refusal(&channel, &Refusal::cannot_run(text)).await;
+            };
+            let frame = match received {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
                 Err(error) => {
