@@ -425,15 +425,8 @@ fn cannot_start(prepared: &Prepared, error: rustix::io::Errno) -> Refusal {
 
 /// Tells a client why its launch does not happen.
 async fn answer_refusal(channel: &Channel, refusal: &Refusal) {
-    let mut extensions = Extensions::new();
-    extensions.push(Tag::ERROR_TEXT, refusal.text.as_bytes());
-    extensions.push_u8(Tag::ERROR_STATUS, refusal.status);
-    let response = CreateProcessResponse {
-        result: refusal.errno.raw_os_error(),
-        signal_pipe_id: 0,
-        flags: ResponseFlags::NONE,
-        extensions,
-    };
+    let result = refusal.errno.raw_os_error();
+    let response = CreateProcessResponse::refusal(result, &refusal.text, refusal.status);
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
     if response.encode(&header, &mut bytes).is_ok() {

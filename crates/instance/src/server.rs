@@ -17,9 +17,7 @@ use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
 use winterop_sys::{PeerCredentials, peer_credentials};
-use winterop_wire::{
-    CreateProcessResponse, Extensions, Header, Message, MessageType, ResponseFlags, Tag,
-};
+use winterop_wire::{CreateProcessResponse, Header, Message, MessageType};
 
 /// How long a peer may take to send its request.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
@@ -173,15 +171,7 @@ fn close_aside(descriptors: Vec<OwnedFd>, channel: Channel) {
 async fn refuse(channel: &Channel, result: &Result<(), Refusal>) {
     let Err(refusal) = result else { return };
     let text = format!("the interop server refused the launch: {refusal}");
-    let mut extensions = Extensions::new();
-    extensions.push(Tag::ERROR_TEXT, text.as_bytes());
-    extensions.push_u8(Tag::ERROR_STATUS, REFUSED);
-    let response = CreateProcessResponse {
-        result: Errno::ACCESS.raw_os_error(),
-        signal_pipe_id: 0,
-        flags: ResponseFlags::NONE,
-        extensions,
-    };
+    let response = CreateProcessResponse::refusal(Errno::ACCESS.raw_os_error(), &text, REFUSED);
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
     if response.encode(&header, &mut bytes).is_ok() {

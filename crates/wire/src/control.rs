@@ -7,7 +7,7 @@ use zerocopy::little_endian::{I32, I64, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::bits::bit_set;
-use crate::extension::Extensions;
+use crate::extension::{Extensions, Tag};
 use crate::read;
 use crate::write::{self, encode_current};
 use crate::{DecodeError, EncodeError, Header, HeaderForm, Message, MessageType};
@@ -44,6 +44,16 @@ pub struct CreateProcessResponse<'a> {
 }
 
 impl<'a> CreateProcessResponse<'a> {
+    /// A refusal: the errno that WSL's protocol has for it, the words for the user, and the status
+    /// that the interpreter exits with.
+    #[must_use]
+    pub fn refusal(result: i32, text: &'a str, status: u8) -> Self {
+        let mut extensions = Extensions::new();
+        extensions.push(Tag::ERROR_TEXT, text.as_bytes());
+        extensions.push_u8(Tag::ERROR_STATUS, status);
+        Self { result, extensions, ..Self::default() }
+    }
+
     const fn tail_at(form: HeaderForm) -> usize {
         match form {
             HeaderForm::Current => 24,
