@@ -9,6 +9,10 @@ pub(crate) struct Settings {
     pub(crate) command_line: Option<&'static CStr>,
     pub(crate) launches: Option<&'static CStr>,
     pub(crate) server_launches: Option<&'static CStr>,
+    /// The whole entry that asks for the library in children.
+    pub(crate) children: Option<&'static CStr>,
+    /// The whole entry that names this library, `LD_PRELOAD=` included.
+    pub(crate) preload: Option<&'static CStr>,
 }
 
 /// Takes `LD_PRELOAD` and every `WINTEROP_*` variable out of the environment.
@@ -46,6 +50,11 @@ impl Settings {
     /// Keeps the value if the entry is one of this library's, and says whether it is.
     fn note(&mut self, entry: &'static CStr) -> bool {
         if value(entry, b"LD_PRELOAD=").is_some() {
+            self.preload = Some(entry);
+            return true;
+        }
+        if value(entry, b"WINTEROP_CHILDREN=").is_some() {
+            self.children = Some(entry);
             return true;
         }
         let fields = [

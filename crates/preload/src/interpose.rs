@@ -4,7 +4,7 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use crate::{command_line, patience, report, system};
+use crate::{children, command_line, patience, report, system};
 
 /// The size of a request to the server and of its answer, when they carry no data.
 const MESSAGE: usize = 64;
@@ -32,6 +32,28 @@ pub extern "C" fn _exit(code: c_int) -> ! {
     report::end(code);
     patience::leave();
     system::exit_group(code)
+}
+
+/// libc's `fork`: the child, which goes on to execute a loader, is given the library back.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fork() -> libc::pid_t {
+    // SAFETY: looks a name up; the name is a string.
+    let next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"fork".as_ptr()) };
+    if next.is_null() {
+        return system::finish(-libc::c_long::from(libc::ENOSYS)) as libc::pid_t;
+    }
+    // SAFETY: libc's `fork` has this type.
+    let next =
+        unsafe { core::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> libc::pid_t>(next) };
+    // SAFETY: the caller's promise.
+    let child = unsafe { next() };
+    if child == 0 {
+        children::begin();
+    }
+    child
 }
 
 /// libc's `read`: answers of the server are looked for again before the thread sleeps.

@@ -1,6 +1,6 @@
 //! The library that Winterop preloads into Wine's loader and server.
 //!
-//! It does three things that Wine offers no other way for:
+//! It does four things that Wine offers no other way for:
 //! - **Exit codes.** A Unix process ends with 8 bits. The loader calls `exit` or `_exit` with all
 //!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way.
 //! - **Exact command lines.** Wine builds the Windows command line from arguments, by rules that
@@ -8,6 +8,8 @@
 //!   made the process's parameters and before the first Windows instruction.
 //! - **Faster starts.** A start asks the server several hundred times and sleeps each time. While
 //!   exactly one program starts, [`patience`] lets both sides look again before they sleep.
+//! - **Starts that do not fail.** Once in some thousand starts the kernel puts the heap where Wine
+//!   needs to be; [`layout`] begins such a start again.
 //!
 //! # Variables
 //! The constructor reads these, and takes them and `LD_PRELOAD` out of the environment, so that
@@ -19,6 +21,8 @@
 //! | `WINTEROP_COMMAND_LINE` | the command line in generalized UTF-8 |
 //! | `WINTEROP_LAUNCHES` | path of the page of launches in flight; this process is one |
 //! | `WINTEROP_SERVER_LAUNCHES` | the same, and this process is the server |
+//! | `WINTEROP_STARTS` | how often the start was begun again, one digit |
+//! | `WINTEROP_CHILDREN` | if set, the Windows processes that this one starts get the library too |
 //!
 //! # Rules for this code
 //! It runs inside somebody else's program, in every thread, between `fork` and `exec` and in signal
@@ -32,9 +36,11 @@
 #[cfg(panic = "unwind")]
 extern crate std;
 
+mod children;
 mod command_line;
 mod environment;
 mod interpose;
+mod layout;
 mod patience;
 mod report;
 mod system;
@@ -58,11 +64,15 @@ extern "C" fn rust_eh_personality() {}
 #[unsafe(link_section = ".init_array")]
 static CONSTRUCTOR: extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) = construct;
 
-extern "C" fn construct(_: c_int, _: *mut *mut c_char, environment: *mut *mut c_char) {
+extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut *mut c_char) {
+    // SAFETY: the dynamic linker passes the process's arguments and environment, which no other
+    // thread uses yet.
+    unsafe { layout::choose(arguments, environment) };
     // SAFETY: the dynamic linker passes the process's environment, which no other thread uses yet.
     let settings = unsafe { environment::take(environment) };
     report::prepare(settings.report);
     command_line::prepare(settings.command_line);
+    children::prepare(&settings);
     if let Some(path) = settings.server_launches {
         patience::prepare(path, patience::Side::Server);
     } else if let Some(path) = settings.launches {

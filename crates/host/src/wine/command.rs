@@ -43,6 +43,8 @@ pub const REPORT_VARIABLE: &str = "WINTEROP_REPORT_FD";
 pub const LAUNCHES_VARIABLE: &str = "WINTEROP_LAUNCHES";
 /// The same for the server.
 pub const SERVER_LAUNCHES_VARIABLE: &str = "WINTEROP_SERVER_LAUNCHES";
+/// The variable that gives the preloaded library to the Windows programs' own children as well.
+const CHILDREN_VARIABLE: &str = "WINTEROP_CHILDREN";
 /// The variable that holds an exact command line as generalized UTF-8.
 pub const COMMAND_LINE_VARIABLE: &str = "WINTEROP_COMMAND_LINE";
 
@@ -162,6 +164,19 @@ impl Surroundings {
         environment
     }
 
+    /// The environment of a Windows process: the base, and the preloaded library where there is one.
+    pub fn program_environment(&self) -> Environment {
+        let mut environment = self.environment();
+        if let Some(preload) = &self.preload {
+            environment.set("LD_PRELOAD", preload);
+            // A 32-bit loader cannot load the library, and the dynamic linker would say so.
+            if !self.installation.runs_32_bit {
+                environment.set(CHILDREN_VARIABLE, "1");
+            }
+        }
+        environment
+    }
+
     /// The environment of the server: the base, and the preloaded library where starts are to be
     /// made faster.
     pub fn server_environment(&self) -> Environment {
@@ -262,14 +277,13 @@ pub fn build(surroundings: &Surroundings, request: &Request<'_>) -> Result<Launc
         return Err(Error::Nul);
     }
     let passing = arguments_for(line, request.image);
-    let mut environment = surroundings.environment();
+    let mut environment = surroundings.program_environment();
     let left_out = share(&mut environment, request.variables);
     for (name, value) in request.display.variables() {
         environment.set(name, value);
     }
     let mut exact = passing.exact;
-    if let Some(preload) = &surroundings.preload {
-        environment.set("LD_PRELOAD", preload);
+    if surroundings.preload.is_some() {
         if let Some(report) = request.report {
             environment.set(REPORT_VARIABLE, report.to_string());
         }
