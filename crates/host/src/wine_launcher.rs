@@ -19,6 +19,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use winterop_settings::Settings;
 use winterop_translate::command_line::{
     BatchHost, CommandLine, CommandLineError, Dialect, ProgramKind, batch, c_runtime,
@@ -47,6 +48,9 @@ pub struct WineLauncher {
     ready: Mutex<Option<Arc<Ready>>>,
 }
 
+/// How long a launch waits for a server that is being started again; that takes a second or two.
+const RESTARTING: Duration = Duration::from_secs(30);
+
 /// Wine, prepared and warm.
 #[derive(Debug)]
 struct Ready {
@@ -55,6 +59,17 @@ struct Ready {
     server: Mutex<Option<Server>>,
     /// Removed with the host.
     _page: Option<Page>,
+}
+
+impl Ready {
+    /// Waits while the server is being started again.
+    fn wait_for_server(&self) -> Result<(), Refusal> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(server) = &*server else {
+            return Err(Refusal::cannot_run("the host is about to end; try again".to_owned()));
+        };
+        server.wait(RESTARTING).map_err(|error| Refusal::cannot_run(error.to_string()))
+    }
 }
 
 impl WineLauncher {
@@ -122,6 +137,7 @@ fn translator(prefix: &Path) -> Result<Translator, Refusal> {
 impl Launcher for WineLauncher {
     fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal> {
         let ready = self.ready(&mut |_| {})?;
+        ready.wait_for_server()?;
         let path = crate::program_path(request)?;
         let kind = ProgramKind::of(path.as_os_str().as_bytes());
         let program = diagnose(request, &path, kind, &ready.surroundings)?;

@@ -77,6 +77,14 @@ struct Warm {
 
 impl Warm {
     fn new(installation: Installation) -> Self {
+        Self::with_loader(installation, |_, loader| loader)
+    }
+
+    /// Prepares the prefix with Wine's loader, and uses what `change` makes of it, given a folder.
+    fn with_loader(
+        mut installation: Installation,
+        change: impl FnOnce(&Path, PathBuf) -> PathBuf,
+    ) -> Self {
         let account = Account::current();
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
         prefix::prepare(&installation, &account, &data, &mut |_| {}).unwrap();
@@ -84,6 +92,7 @@ impl Warm {
         let path = folder.path().join("prefix");
         prefix::copy(&data, &path).unwrap();
         let page = Page::create(&folder.path().join("launches")).unwrap();
+        installation.loader = change(folder.path(), installation.loader);
         let surroundings = Surroundings {
             installation,
             prefix: path,
@@ -402,6 +411,75 @@ fn services_hold_nothing_of_a_callers() {
     let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c echo end");
     assert_eq!(text(&output), "end");
     assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+/// A loader that fails without a word as often as `failures` says, as Wine's now and then does.
+fn failing_loader(folder: &Path, loader: &Path, failures: usize) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let (path, tries) = (folder.join("loader"), folder.join("tries"));
+    let script = format!(
+        "#!/bin/sh\necho >>'{0}'\n[ $(wc -l <'{0}') -gt {failures} ] || exit 1\nexec '{1}' \"$@\"\n",
+        tries.display(),
+        loader.display()
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn services_hold_nothing_of_a_callers_after_starts_that_failed() {
+    let Some(installation) = installation() else { return };
+    let real = installation.loader.clone();
+    let mut warm =
+        Warm::with_loader(installation, |folder, loader| failing_loader(folder, &loader, 2));
+    warm.surroundings.installation.loader = real;
+    let tries = fs::read(warm.folder.path().join("tries")).unwrap();
+    assert_eq!(tries.len(), 3, "two failed, the third did not");
+    let services = processes_of(&warm.surroundings.prefix);
+    assert_eq!(services.iter().filter(|line| line.contains("services.exe")).count(), 1);
+    // It ends only when nobody holds the pipe any more.
+    let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c echo end");
+    assert_eq!(text(&output), "end");
+}
+
+#[test]
+fn a_first_program_that_always_fails_is_said() {
+    let Some(installation) = installation() else { return };
+    let mut warm = Warm::new(installation);
+    warm.server.take().unwrap().shutdown();
+    let mut surroundings = warm.surroundings.clone();
+    surroundings.installation.loader = "/bin/false".into();
+    let error = Server::start(&surroundings, &Display::default()).unwrap_err().to_string();
+    assert!(error.contains("first program fails") && error.contains("exit status: 1"), "{error}");
+}
+
+#[test]
+fn windows_programs_give_the_library_to_their_children() {
+    let Some(installation) = installation() else { return };
+    if installation.runs_32_bit {
+        println!("skipped: a 32-bit loader could not load the library");
+        return;
+    }
+    let warm = Warm::new(installation);
+    let name = preload().canonicalize().unwrap();
+    // The services are children of the children of the first program.
+    let holds = |entry: &fs::DirEntry| {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let maps = fs::read_to_string(entry.path().join("maps")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("services.exe")
+            && maps.contains(name.to_str().unwrap())
+            && fs::read(entry.path().join("environ")).is_ok_and(|environment| {
+                let prefix = format!("WINEPREFIX={}\0", warm.surroundings.prefix.display());
+                String::from_utf8_lossy(&environment).contains(&prefix)
+            })
+    };
+    assert_eq!(fs::read_dir("/proc").unwrap().flatten().filter(holds).count(), 1);
+    // No Windows program sees the variables that do it.
+    let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c cmd.exe /c set");
+    let set = text(&output);
+    assert!(set.contains("WINEPREFIX") && !set.contains("WINTEROP_"), "{set}");
+    assert!(!set.contains("LD_PRELOAD"), "{set}");
 }
 
 #[test]

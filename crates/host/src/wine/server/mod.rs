@@ -27,8 +27,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,9 @@ const STARTING: Duration = Duration::from_secs(20);
 
 /// How long the first program of a prefix may take; wineboot and the services start behind it.
 const BOOTING: Duration = Duration::from_secs(120);
+
+/// How often the first program is tried. Wine fails a start now and then without a word.
+const BOOTS: u32 = 5;
 
 /// A server that lived longer than this is started again without a pause.
 const STABLE: Duration = Duration::from_secs(10);
@@ -89,6 +92,31 @@ pub enum Error {
         /// What became of it.
         state: String,
     },
+    /// The server runs, and no program does.
+    #[error(
+        "Wine's first program fails in {} ({state}); run it by hand to see \
+         why: WINEPREFIX={} {} hostname.exe",
+        prefix.display(), prefix.display(), program.display()
+    )]
+    Boot {
+        /// The loader.
+        program: PathBuf,
+        /// The prefix.
+        prefix: PathBuf,
+        /// What became of the last try.
+        state: String,
+    },
+    /// The server has ended and there is no other yet.
+    #[error(
+        "the Wine server of {} has ended, and no other runs after {} s; the host's log says why",
+        prefix.display(), waited.as_secs()
+    )]
+    Gone {
+        /// The prefix.
+        prefix: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// The system gave no descriptor or thread.
     #[error("cannot watch the Wine server: {0}; raise the limit of open files (ulimit -n)")]
     Watch(io::Error),
@@ -109,10 +137,13 @@ struct Shared {
     /// Becomes readable when the thread is to stop.
     stop: OwnedFd,
     state: Mutex<State>,
+    /// Told when a server runs.
+    runs: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
+    /// The server, once its services run too.
     pid: Option<Pid>,
     /// What the thread does with the server when it stops.
     ending: Ending,
@@ -139,6 +170,7 @@ impl Server {
             display: display.clone(),
             stop,
             state: Mutex::new(state),
+            runs: Condvar::new(),
         });
         let mut keeper = Keeper { shared: Arc::clone(&shared), owner };
         let running = keeper.obtain()?;
@@ -154,6 +186,20 @@ impl Server {
     pub fn is_alive(&self) -> bool {
         let place = Place::find(&self.shared.surroundings.prefix);
         place.is_some_and(|place| place.owner().is_some())
+    }
+
+    /// Waits until a server runs with its services, at most `patience`.
+    ///
+    /// Without them a program would start the services itself, and they would keep its descriptors.
+    pub fn wait(&self, patience: Duration) -> Result<(), Error> {
+        let state = self.shared.state();
+        let outcome =
+            self.shared.runs.wait_timeout_while(state, patience, |state| state.pid.is_none());
+        let (state, _) = outcome.unwrap_or_else(PoisonError::into_inner);
+        if state.pid.is_some() {
+            return Ok(());
+        }
+        Err(Error::Gone { prefix: self.shared.prefix().to_owned(), waited: patience })
     }
 
     /// The server's process id, if it runs.
@@ -264,8 +310,12 @@ impl Keeper {
             pid = running.pid.as_raw_nonzero(), ours = running.ours,
             prefix = %self.shared.prefix().display(), "Wine server runs"
         );
-        self.boot()?;
+        if let Err(error) = self.boot() {
+            running.end();
+            return Err(error);
+        }
         self.shared.state().pid = Some(running.pid);
+        self.shared.runs.notify_all();
         Ok(running)
     }
 
@@ -318,9 +368,31 @@ impl Keeper {
     }
 
     /// Runs a first program, so that Wine's services run, with descriptors of nobody's.
+    ///
+    /// Its status is believed: where it failed the services may not run, and the next program, a
+    /// user's, would start them.
     fn boot(&self) -> Result<(), Error> {
+        let mut state = String::new();
+        for attempt in 1..=BOOTS {
+            match self.boot_once()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => state = status.to_string(),
+                None => {
+                    state = format!("no end within {} s", BOOTING.as_secs());
+                    break;
+                }
+            }
+            tracing::warn!(attempt, state, "Wine's first program failed");
+        }
         let surroundings = &self.shared.surroundings;
-        let mut environment = surroundings.environment();
+        let program = surroundings.installation.loader.clone();
+        Err(Error::Boot { program, prefix: surroundings.prefix.clone(), state })
+    }
+
+    /// The status of one such program; nothing if it did not end in time.
+    fn boot_once(&self) -> Result<Option<ExitStatus>, Error> {
+        let surroundings = &self.shared.surroundings;
+        let mut environment = surroundings.program_environment();
         for (name, value) in self.shared.display.variables() {
             environment.set(name, value);
         }
@@ -330,12 +402,12 @@ impl Keeper {
             .arg("C:\\windows\\system32\\hostname.exe")
             .spawn()
             .map_err(|source| Error::Start { program: program.clone(), source })?;
-        if process::wait(&mut child, Instant::now() + BOOTING).is_none() {
-            tracing::warn!(seconds = BOOTING.as_secs(), "Wine's first program does not end");
+        let status = process::wait(&mut child, Instant::now() + BOOTING);
+        if status.is_none() {
             let _ = child.kill();
             let _ = child.wait();
         }
-        Ok(())
+        Ok(status)
     }
 
     /// Waits for the server's end or for the order to stop, and starts it again after the first.
