@@ -114,6 +114,14 @@ impl Warm {
         self.run_units(program, &line, &[])
     }
 
+    /// Waits until the services run once; while one starts another it is there twice, as its fork.
+    fn wait_for_one_set_of_services(&self) {
+        wait_until("one services.exe", || {
+            let running = processes_of(&self.surroundings.prefix);
+            running.iter().filter(|line| line.contains("services.exe")).count() == 1
+        });
+    }
+
     fn run_units(
         &self,
         program: &Program,
@@ -377,8 +385,7 @@ fn a_server_that_dies_is_started_again_with_its_services() {
     let (_, code) = warm.run(&Program::cmd(), "cmd.exe /c exit 7");
     assert_eq!(code, Some(7));
     // What the first server left is gone; the same services run once.
-    let services = processes_of(&warm.surroundings.prefix);
-    assert_eq!(services.iter().filter(|line| line.contains("services.exe")).count(), 1);
+    warm.wait_for_one_set_of_services();
 }
 
 #[test]
@@ -436,8 +443,7 @@ fn services_hold_nothing_of_a_callers_after_starts_that_failed() {
     warm.surroundings.installation.loader = real;
     let tries = fs::read(warm.folder.path().join("tries")).unwrap();
     assert_eq!(tries.len(), 3, "two failed, the third did not");
-    let services = processes_of(&warm.surroundings.prefix);
-    assert_eq!(services.iter().filter(|line| line.contains("services.exe")).count(), 1);
+    warm.wait_for_one_set_of_services();
     // It ends only when nobody holds the pipe any more.
     let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c echo end");
     assert_eq!(text(&output), "end");
@@ -474,7 +480,9 @@ fn windows_programs_give_the_library_to_their_children() {
                 String::from_utf8_lossy(&environment).contains(&prefix)
             })
     };
-    assert_eq!(fs::read_dir("/proc").unwrap().flatten().filter(holds).count(), 1);
+    wait_until("services.exe with the library", || {
+        fs::read_dir("/proc").unwrap().flatten().filter(holds).count() == 1
+    });
     // No Windows program sees the variables that do it.
     let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c cmd.exe /c set");
     let set = text(&output);
