@@ -46,16 +46,17 @@ pub(crate) fn prepare(text: Option<&CStr>) {
 }
 
 /// Looks at a system call that Wine makes through libc, and puts the command line in place when it
-/// is the one.
-pub(crate) fn before_system_call(number: c_long, operation: c_long, address: c_long) {
+/// is the one. Says whether it is.
+pub(crate) fn before_system_call(number: c_long, operation: c_long, address: c_long) -> bool {
     if number != libc::SYS_arch_prctl || operation != ARCH_SET_GS {
-        return;
+        return false;
     }
     let line = LINE.swap(null_mut(), Ordering::Acquire);
     if !line.is_null() {
         // SAFETY: Wine passes a thread block that is set up.
         unsafe { put(address as *const u8, line, LENGTH.load(Ordering::Relaxed) as u16) };
     }
+    true
 }
 
 /// # Safety

@@ -4,7 +4,7 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use crate::{children, command_line, patience, report, system};
+use crate::{children, command_line, events, patience, report, system};
 
 /// The size of a request to the server and of its answer, when they carry no data.
 const MESSAGE: usize = 64;
@@ -54,6 +54,20 @@ pub unsafe extern "C" fn fork() -> libc::pid_t {
         children::begin();
     }
     child
+}
+
+/// libc's `sigaction`: where Wine wants a console event of one signal, more signals become some.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sigaction(
+    signal: c_int,
+    action: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { events::install(signal, action, old) }
 }
 
 /// libc's `read`: answers of the server are looked for again before the thread sleeps.
@@ -126,7 +140,9 @@ pub unsafe extern "C" fn syscall(
     e: c_long,
     f: c_long,
 ) -> c_long {
-    command_line::before_system_call(number, a, b);
+    if command_line::before_system_call(number, a, b) {
+        events::begin();
+    }
     // SAFETY: the caller's promise.
     let result = unsafe { system::call(number, [a, b, c, d, e, f]) };
     system::finish(result)

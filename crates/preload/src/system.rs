@@ -88,6 +88,28 @@ pub(crate) fn now() -> u64 {
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }
 
+/// libc's own `sigaction`.
+///
+/// # Safety
+/// As for libc's.
+pub(crate) unsafe fn sigaction(
+    signal: c_int,
+    action: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    type Function =
+        unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+    // SAFETY: looks a name up; the name is a string.
+    let next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"sigaction".as_ptr()) };
+    if next.is_null() {
+        return finish(-c_long::from(libc::ENOSYS)) as c_int;
+    }
+    // SAFETY: libc's `sigaction` has this type.
+    let next = unsafe { core::mem::transmute::<*mut c_void, Function>(next) };
+    // SAFETY: the caller's promise.
+    unsafe { next(signal, action, old) }
+}
+
 /// Ends the process with all its threads.
 pub(crate) fn exit_group(code: c_int) -> ! {
     loop {

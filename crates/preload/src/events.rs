@@ -1,0 +1,277 @@
+//! Turns signals into the console events that Windows programs know.
+//!
+//! Wine makes a Ctrl-C of SIGINT, and lets everything else end the process at once. Here SIGQUIT
+//! becomes Ctrl-Break, and SIGTERM and SIGHUP become a close. What was ignored when the process
+//! began stays ignored.
+//!
+//! # How
+//! - Wine installs its handlers through libc's `sigaction`; that is where ours are put in.
+//! - An event is a thread that runs kernelbase's `CtrlRoutine`, as for Wine's own Ctrl-C. A thread
+//!   is made by a request to the server, and a thread that is in the middle of one must not make
+//!   another. Wine blocks SIGHUP meanwhile but neither SIGTERM nor SIGQUIT, so these two are
+//!   carried by a SIGHUP to the same thread.
+//! - Wine's server ends threads with SIGQUIT. Those come from `tgkill` and go to Wine's handler.
+//! - Before a program's first instruction, and after its libraries are loaded, an asynchronous
+//!   procedure call looks up what is needed and installs a handler of our own below all of the
+//!   program's. It ends the process with `STATUS_CONTROL_C_EXIT` as Windows does; Wine's own would
+//!   end it with 0, as if all were well.
+
+use core::ffi::{c_int, c_void};
+use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use crate::{modules, report, system};
+
+/// Windows' numbers of the events.
+const CTRL_BREAK: u32 = 1;
+const CTRL_CLOSE: u32 = 2;
+
+/// The exit code of a process that an event ended.
+const STATUS_CONTROL_C_EXIT: u32 = 0xC000_013A;
+
+/// The signals that can be ignored from the start.
+const SIGNALS: [c_int; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM];
+
+/// A bit for each signal that was ignored when the process began.
+static IGNORED: AtomicU32 = AtomicU32::new(0);
+/// Whether our handlers are there.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// What the next SIGHUP carries: an event's number and 1, or 0 for itself.
+static CARRIED: AtomicU32 = AtomicU32::new(0);
+/// Wine's own handler for SIGQUIT.
+static WINE_QUIT: AtomicUsize = AtomicUsize::new(0);
+/// Whether the procedure call has been asked for.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// `CtrlRoutine` of kernelbase, once it is known.
+static ROUTINE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// `RtlExitUserProcess` of ntdll.
+static EXIT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// `NtCreateThreadEx` and `NtClose` of Wine's Unix side.
+static CREATE_THREAD: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static CLOSE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+type SetHandler = unsafe extern "win64" fn(extern "win64" fn(u32) -> i32, i32) -> i32;
+type QueueCall = unsafe extern "win64" fn(isize, *const c_void, usize, usize, usize) -> i32;
+type CreateThread = unsafe extern "win64" fn(
+    *mut isize,
+    u32,
+    *const c_void,
+    isize,
+    *const c_void,
+    usize,
+    u32,
+    usize,
+    usize,
+    usize,
+    *const c_void,
+) -> i32;
+
+/// Notes what is ignored.
+pub(crate) fn prepare() {
+    for signal in SIGNALS {
+        // SAFETY: all zeros are a valid value of this plain structure.
+        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        // SAFETY: writes one action.
+        let known = unsafe { system::sigaction(signal, null(), &raw mut action) } == 0;
+        if known && action.sa_sigaction == libc::SIG_IGN {
+            IGNORED.fetch_or(1 << signal, Ordering::Relaxed);
+        }
+    }
+}
+
+fn is_ignored(signal: c_int) -> bool {
+    IGNORED.load(Ordering::Relaxed) & (1 << signal) != 0
+}
+
+/// libc's `sigaction`, as far as it concerns the signals that become events.
+///
+/// # Safety
+/// As for libc's.
+pub(crate) unsafe fn install(
+    signal: c_int,
+    action: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    let is_one = signal == libc::SIGINT || signal == libc::SIGQUIT;
+    // Wine's server, and what Wine forks for other programs, have no `ntdll.so`.
+    if action.is_null() || !is_one || !find_unix_side() {
+        // SAFETY: the caller's promise.
+        return unsafe { system::sigaction(signal, action, old) };
+    }
+    // SAFETY: not null, so the caller promises an action.
+    let wine = unsafe { action.read() };
+    if wine.sa_sigaction == libc::SIG_IGN || wine.sa_sigaction == libc::SIG_DFL {
+        // SAFETY: the caller's promise.
+        return unsafe { system::sigaction(signal, action, old) };
+    }
+    let mut ours = wine;
+    if signal == libc::SIGQUIT {
+        WINE_QUIT.store(wine.sa_sigaction, Ordering::Relaxed);
+        ours.sa_sigaction = quit as Handler as usize;
+        // SAFETY: our handler has the form that the flags ask for, and only does what a handler may.
+        return unsafe { system::sigaction(signal, &raw const ours, old) };
+    }
+    if !INSTALLED.swap(true, Ordering::Relaxed) {
+        ours.sa_sigaction = hang_up as Handler as usize;
+        // SAFETY: as above.
+        unsafe { system::sigaction(libc::SIGHUP, &raw const ours, null_mut()) };
+        if !is_ignored(libc::SIGTERM) {
+            ours.sa_sigaction = terminate as Handler as usize;
+            // SAFETY: as above.
+            unsafe { system::sigaction(libc::SIGTERM, &raw const ours, null_mut()) };
+        }
+    }
+    if is_ignored(libc::SIGINT) {
+        return 0;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { system::sigaction(signal, action, old) }
+}
+
+/// Looks up the functions of Wine's Unix side; false where there is none.
+fn find_unix_side() -> bool {
+    if !CREATE_THREAD.load(Ordering::Relaxed).is_null() {
+        return true;
+    }
+    let Some(create) = unix_function(c"NtCreateThreadEx") else { return false };
+    let Some(close) = unix_function(c"NtClose") else { return false };
+    CLOSE.store(close, Ordering::Relaxed);
+    CREATE_THREAD.store(create, Ordering::Relaxed);
+    true
+}
+
+fn unix_function(name: &core::ffi::CStr) -> Option<*mut c_void> {
+    // SAFETY: finds a library that is loaded already; loads nothing.
+    let library = unsafe { libc::dlopen(c"ntdll.so".as_ptr(), libc::RTLD_NOLOAD | libc::RTLD_NOW) };
+    if library.is_null() {
+        return None;
+    }
+    // SAFETY: the library is loaded and stays.
+    let found = unsafe { libc::dlsym(library, name.as_ptr()) };
+    (!found.is_null()).then_some(found)
+}
+
+unsafe extern "C" fn quit(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes what the flags of the action ask for.
+    let is_wines = unsafe { (*info).si_code } == libc::SI_TKILL;
+    if !is_wines {
+        if !is_ignored(libc::SIGQUIT) {
+            carry(CTRL_BREAK);
+        }
+        return;
+    }
+    let wine = WINE_QUIT.load(Ordering::Relaxed);
+    if wine != 0 {
+        // SAFETY: the handler that Wine wanted for this very signal.
+        let wine = unsafe { core::mem::transmute::<usize, Handler>(wine) };
+        // SAFETY: with what the kernel passed.
+        unsafe { wine(signal, info, context) };
+    }
+}
+
+unsafe extern "C" fn terminate(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+    carry(CTRL_CLOSE);
+}
+
+unsafe extern "C" fn hang_up(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+    match CARRIED.swap(0, Ordering::Relaxed) {
+        0 if is_ignored(libc::SIGHUP) => {}
+        0 => raise(CTRL_CLOSE),
+        carried => raise(carried.wrapping_sub(1)),
+    }
+}
+
+/// Sends this thread a SIGHUP that stands for `event`.
+fn carry(event: u32) {
+    CARRIED.store(event.wrapping_add(1), Ordering::Relaxed);
+    // SAFETY: no arguments, no effects.
+    let thread = unsafe { system::call(libc::SYS_gettid, [0; 6]) };
+    let arguments = [system::pid().into(), thread, libc::SIGHUP.into(), 0, 0, 0];
+    // SAFETY: a signal to this thread, for which there is a handler.
+    unsafe { system::call(libc::SYS_tgkill, arguments) };
+}
+
+/// Lets the program have an event, or ends it if it cannot have one yet.
+fn raise(event: u32) {
+    let routine = ROUTINE.load(Ordering::Acquire);
+    let create = CREATE_THREAD.load(Ordering::Relaxed);
+    let close = CLOSE.load(Ordering::Relaxed);
+    if routine.is_null() || create.is_null() || close.is_null() {
+        report::end(STATUS_CONTROL_C_EXIT as c_int);
+        system::exit_group(STATUS_CONTROL_C_EXIT as c_int);
+    }
+    // SAFETY: Wine's function has this type; it is Windows' own.
+    let create = unsafe { core::mem::transmute::<*mut c_void, CreateThread>(create) };
+    // SAFETY: as above.
+    let close = unsafe {
+        core::mem::transmute::<*mut c_void, unsafe extern "win64" fn(isize) -> i32>(close)
+    };
+    let (mut handle, all_access, this_process) = (0, 0x1f_ffff, -1);
+    // SAFETY: `CtrlRoutine` is the start of a thread and takes the event's number.
+    let status = unsafe {
+        create(
+            &raw mut handle,
+            all_access,
+            null(),
+            this_process,
+            routine,
+            event as usize,
+            0,
+            0,
+            0,
+            0,
+            null(),
+        )
+    };
+    if status == 0 {
+        // SAFETY: the handle was made just now and nobody else has it.
+        unsafe { close(handle) };
+    }
+}
+
+/// Asks for the procedure call, at the first thread's last step before Windows code.
+pub(crate) fn begin() {
+    if ASKED.swap(true, Ordering::Relaxed) || CREATE_THREAD.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    let Some(queue) = unix_function(c"NtQueueApcThread") else { return };
+    // SAFETY: Wine's function has this type; it is Windows' own.
+    let queue = unsafe { core::mem::transmute::<*mut c_void, QueueCall>(queue) };
+    let this_thread = -2;
+    // SAFETY: our function has the type of such a procedure, and this library stays loaded.
+    unsafe { queue(this_thread, set_up as *const c_void, 0, 0, 0) };
+}
+
+/// Runs as Windows code, in the first thread, when the program's libraries are loaded.
+extern "win64" fn set_up(_: usize, _: usize, _: usize) {
+    // SAFETY: Windows code runs in this thread.
+    let Some(base) = (unsafe { modules::find(b"kernelbase.dll") }) else { return };
+    // SAFETY: as above.
+    let Some(ntdll) = (unsafe { modules::find(b"ntdll.dll") }) else { return };
+    // SAFETY: a library that is loaded.
+    let routine = unsafe { modules::export(base, b"CtrlRoutine") };
+    // SAFETY: as above.
+    let set = unsafe { modules::export(base, b"SetConsoleCtrlHandler") };
+    // SAFETY: as above.
+    let exit = unsafe { modules::export(ntdll, b"RtlExitUserProcess") };
+    let (Some(routine), Some(set), Some(exit)) = (routine, set, exit) else { return };
+    EXIT.store(exit.cast_mut(), Ordering::Relaxed);
+    // SAFETY: the documented type of this function.
+    let set = unsafe { core::mem::transmute::<*const c_void, SetHandler>(set) };
+    // SAFETY: our handler has the type that is asked for and stays.
+    unsafe { set(last_resort, 1) };
+    ROUTINE.store(routine.cast_mut(), Ordering::Release);
+}
+
+/// The handler that is asked when the program has none, or all of its own have declined.
+extern "win64" fn last_resort(_: u32) -> i32 {
+    let exit = EXIT.load(Ordering::Relaxed);
+    if exit.is_null() {
+        return 0;
+    }
+    // SAFETY: the documented type of this function.
+    let exit = unsafe { core::mem::transmute::<*mut c_void, extern "win64" fn(u32) -> i32>(exit) };
+    exit(STATUS_CONTROL_C_EXIT)
+}
