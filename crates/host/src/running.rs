@@ -67,7 +67,13 @@ impl RunningProgram {
             Signal::CONT => {
                 crate::tree::signal(&self.mark, Signal::CONT);
             }
-            Signal::HUP => self.send(Signal::TERM),
+            // The whole console hears of these two, as a terminal's whole foreground group does.
+            Signal::INT | Signal::QUIT => {
+                crate::tree::signal(&self.mark, signal);
+            }
+            Signal::KILL => {
+                crate::tree::end(&self.mark);
+            }
             other => self.send(other),
         }
     }

@@ -209,11 +209,14 @@ impl Host {
         match decide(&request, &prepared, self.settings.placement) {
             Decision::InPlace => {
                 tracing::debug!(launch = mark.launch, program = request.shown(), "in place");
-                Ok(Start::InPlace { response: in_place_response(&prepared, &mark)?, graphical })
+                Ok(Start::InPlace {
+                    response: in_place_response(&prepared, &mark, self.settings.grace())?,
+                    graphical,
+                })
             }
             Decision::Hosted(reason) => {
                 tracing::debug!(launch = mark.launch, program = request.shown(), reason, "hosted");
-                let response = hosted_response(graphical, &mark)?;
+                let response = hosted_response(graphical, &mark, self.settings.grace())?;
                 let program = RunningProgram::start(&prepared, &request, mark)
                     .map_err(|error| cannot_start(&prepared, error))?;
                 // A program whose only name is the descriptor needs it as long as it runs.
@@ -366,10 +369,14 @@ fn too_long(error: &winterop_wire::EncodeError) -> Refusal {
     Refusal::too_big(format!("the answer to the launch is too long: {error}"))
 }
 
-fn in_place_response(prepared: &Prepared, mark: &Mark) -> Result<Vec<u8>, Refusal> {
+fn in_place_response(
+    prepared: &Prepared,
+    mark: &Mark,
+    grace: Duration,
+) -> Result<Vec<u8>, Refusal> {
     let assignments: Vec<Vec<u8>> =
         prepared.environment.iter().map(|(name, value)| assignment(name, value)).collect();
-    let mut extensions = answer_extensions(mark);
+    let mut extensions = answer_extensions(mark, grace);
     extensions.push(Tag::IN_PLACE_PROGRAM, prepared.program.as_os_str().as_bytes());
     extensions.push(
         Tag::IN_PLACE_ARGUMENTS,
@@ -395,13 +402,15 @@ fn list<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     bytes
 }
 
-fn hosted_response(graphical: bool, mark: &Mark) -> Result<Vec<u8>, Refusal> {
-    response(graphical, answer_extensions(mark))
+fn hosted_response(graphical: bool, mark: &Mark, grace: Duration) -> Result<Vec<u8>, Refusal> {
+    response(graphical, answer_extensions(mark, grace))
 }
 
-fn answer_extensions(mark: &Mark) -> Extensions<'static> {
+fn answer_extensions(mark: &Mark, grace: Duration) -> Extensions<'static> {
     let mut extensions = Extensions::new();
     extensions.push_u64(Tag::LAUNCH_ID, mark.launch);
+    let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+    extensions.push_u32(Tag::GRACE, grace);
     extensions.push_u32(Tag::HOST_FEATURES, Features::IN_PLACE.with(Features::SIGNALS).0);
     extensions
 }

@@ -10,6 +10,11 @@ use rustix::process::Signal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExitCode(pub u32);
 
+impl ExitCode {
+    /// `STATUS_CONTROL_C_EXIT`: a console event ended the program, and it had no handler.
+    pub const CONSOLE_EVENT: Self = Self(0xC000_013A);
+}
+
 /// How the interpreter ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

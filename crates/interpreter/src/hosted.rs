@@ -29,6 +29,8 @@ pub struct Hosted<'a> {
     pub running: Running,
     /// The terminal, where the program is interactive.
     pub terminal: Option<&'a Terminal>,
+    /// The signal after which the program did not end within its time.
+    pub overdue: Option<Signal>,
     counter: u32,
 }
 
@@ -41,7 +43,7 @@ impl<'a> Hosted<'a> {
         running: Running,
         terminal: Option<&'a Terminal>,
     ) -> Self {
-        Self { connection, inbox, running, terminal, counter: 0 }
+        Self { connection, inbox, running, terminal, overdue: None, counter: 0 }
     }
 
     /// Waits for the exit status.
@@ -60,7 +62,12 @@ impl<'a> Hosted<'a> {
             let mut interest =
                 [PollFd::new(self.connection, PollFlags::IN), PollFd::new(watch, PollFlags::IN)];
             // EINTR and every other result lead to a look at both.
-            let _ = poll(&mut interest, None);
+            let left = watch.time_left(self.running.grace);
+            if poll(&mut interest, left.as_ref()) == Ok(0) {
+                watch.forget_time();
+                self.overdue = watch.demanded();
+                self.send_signal(Signal::KILL);
+            }
             let [connection, signals] = interest.map(|fd| !fd.revents().is_empty());
             if signals {
                 self.pass_signals_on(watch);
@@ -132,7 +139,10 @@ impl<'a> Hosted<'a> {
     fn send_signal(&mut self, signal: Signal) {
         if !self.running.features.contains(Features::SIGNALS) {
             // WSL's way: whoever closes the connection ends the program.
-            if matches!(signal, Signal::INT | Signal::TERM | Signal::HUP | Signal::QUIT) {
+            if matches!(
+                signal,
+                Signal::INT | Signal::TERM | Signal::HUP | Signal::QUIT | Signal::KILL
+            ) {
                 let _ = rustix::net::shutdown(self.connection, rustix::net::Shutdown::Write);
             }
             return;

@@ -25,6 +25,8 @@ pub enum Ended {
     Code(ExitCode),
     /// A signal ended its process.
     Signal(Signal),
+    /// It was ended by force, because it did not end within its time after this signal.
+    Overdue(Signal),
 }
 
 impl Ended {
@@ -33,7 +35,7 @@ impl Ended {
     pub fn ending(self) -> Ending {
         match self {
             Self::Code(code) => code.ending(),
-            Self::Signal(signal) => Ending::Signal(signal),
+            Self::Signal(signal) | Self::Overdue(signal) => Ending::Signal(signal),
         }
     }
 }
@@ -57,9 +59,13 @@ pub fn run(
     let child = fork_sharing(|| prepared.become_program(watch, writer))
         .map_err(|error| cannot_start(plan, error))?;
     let reader = report.map(|(reader, _)| reader);
-    let status = attend(child, watch, terminal, &errors)?;
+    let _ = errors;
+    let (status, overdue) = attend(child, watch, terminal, plan.grace)?;
     if let Some(terminal) = terminal {
         terminal.restore();
+    }
+    if let Some(signal) = overdue {
+        return Ok(Ended::Overdue(signal));
     }
     ended(status, reader.as_ref(), plan)
 }
@@ -119,32 +125,39 @@ fn cannot_start(plan: &Plan, error: Errno) -> Failure {
     ))
 }
 
-/// Waits for the child's end; passes signals on and follows it into a stop.
+/// Waits for the child's end; passes signals on and follows it into a stop. Ends the child when it
+/// was asked to end and its time is over, and says so with the signal.
 fn attend(
     child: Pid,
     watch: &Watch,
     terminal: Option<&Terminal>,
-    errors: impl AsFd,
-) -> Result<WaitStatus, Failure> {
+    grace: u32,
+) -> Result<(WaitStatus, Option<Signal>), Failure> {
+    let mut overdue = None;
     loop {
-        wait_for_signal(watch, &errors);
+        if !wait_for_signal(watch, grace) {
+            watch.forget_time();
+            overdue = watch.demanded();
+            let _ = kill_process(child, Signal::KILL);
+        }
         while let Some(arrival) = watch.next() {
             if arrival.signal != Signal::CHILD {
                 pass_on(child, arrival);
                 continue;
             }
             if let Some(status) = reap(child, terminal)? {
-                return Ok(status);
+                return Ok((status, overdue));
             }
         }
     }
 }
 
-/// Blocks until a signal is there. The wait is for the program's end: it has no deadline.
-fn wait_for_signal(watch: &Watch, _errors: &impl AsFd) {
+/// Blocks until a signal is there; false if the program's time is over first. The wait is for the
+/// program's end: it has a deadline only once the program was asked to end.
+fn wait_for_signal(watch: &Watch, grace: u32) -> bool {
     let mut interest = [PollFd::new(watch, PollFlags::IN)];
     // EINTR and every other result lead to a look at what has arrived.
-    let _ = poll(&mut interest, None);
+    poll(&mut interest, watch.time_left(grace).as_ref()) != Ok(0)
 }
 
 /// Sends the child what only the interpreter was sent. A key on the terminal reached both.

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use rustix::event::Timespec;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::Signal;
 use winterop_channel::unix::{ReceiveError, receive, send};
 use winterop_channel::{Frame, Inbox};
 use winterop_wire::{
@@ -31,7 +32,7 @@ const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 #[must_use]
 pub fn launch(start: &Start<'_>, invocation: &Invocation<'_>, wishes: &Wishes<'_>) -> Ending {
     match try_launch(start, invocation, wishes) {
-        Ok(ended) => conclude(ended, invocation, &start.environment),
+        Ok((ended, demanded)) => conclude(ended, demanded, invocation, &start.environment),
         Err(failure) => complain(&failure),
     }
 }
@@ -40,7 +41,7 @@ fn try_launch(
     start: &Start<'_>,
     invocation: &Invocation<'_>,
     wishes: &Wishes<'_>,
-) -> Result<Ended, Failure> {
+) -> Result<(Ended, Option<Signal>), Failure> {
     refuse_privileges(start, invocation)?;
     let caller = Caller::inspect(start, invocation.program)?;
     let Found { connection, path } = discovery::find(&start.environment, start.auxiliary.secure)
@@ -54,12 +55,13 @@ fn try_launch(
     let watch = Watch::start().map_err(|error| {
         Failure::broken(format!("signals cannot be watched: {}", system_error(error)))
     })?;
-    match answer {
+    let ended = match answer {
         Answer::InPlace(plan) => run_in_place(&plan, &watch, terminal.as_ref(), &connection),
         Answer::Hosted(running) => {
             wait_for_host(&connection, inbox, running, &watch, terminal.as_ref())
         }
-    }
+    }?;
+    Ok((ended, watch.demanded()))
 }
 
 /// Refuses to start a program with rights that the caller does not have: which environment, which
@@ -154,7 +156,9 @@ fn run_in_place(
 ) -> Result<Ended, Failure> {
     let terminal = terminal.filter(|_| !plan.graphical);
     let ended = in_place::run(plan, watch, terminal, connection.as_fd())?;
-    report_end(connection, ended);
+    if !matches!(ended, Ended::Overdue(_)) {
+        report_end(connection, ended);
+    }
     Ok(ended)
 }
 
@@ -163,7 +167,7 @@ fn run_in_place(
 fn report_end(connection: &OwnedFd, ended: Ended) {
     let code = match ended {
         Ended::Code(ExitCode(code)) => code,
-        Ended::Signal(signal) => 128 + signal.as_raw().unsigned_abs(),
+        Ended::Signal(signal) | Ended::Overdue(signal) => 128 + signal.as_raw().unsigned_abs(),
     };
     let mut bytes = Vec::with_capacity(32);
     let header = Header::plain(MessageType::EXIT_STATUS, 1);
@@ -184,24 +188,34 @@ fn wait_for_host(
     // The program's input and output are the program's: whoever reads or writes the other end must
     // see when it closes them. 2 stays for our own words.
     drop((winterop_sys::take_inherited(0), winterop_sys::take_inherited(1)));
-    let result = Hosted::new(connection, inbox, running, terminal).wait(watch);
+    let mut hosted = Hosted::new(connection, inbox, running, terminal);
+    let result = hosted.wait(watch);
     if let Some(terminal) = terminal {
         terminal.restore();
     }
-    result.map(Ended::Code)
+    result.map(|code| hosted.overdue.map_or(Ended::Code(code), Ended::Overdue))
 }
 
 /// Names a crash, hands the full code to whoever asked for it, and chooses the ending.
-fn conclude(ended: Ended, invocation: &Invocation<'_>, environment: &Environment<'_>) -> Ending {
+fn conclude(
+    ended: Ended,
+    demanded: Option<Signal>,
+    invocation: &Invocation<'_>,
+    environment: &Environment<'_>,
+) -> Ending {
     if let Ended::Code(code) = ended {
         write_full_code(code, environment);
         // Ctrl-C is no crash: the shell says nothing of it either.
-        if let Some(crash) = code.crash().filter(|c| c.signal != rustix::process::Signal::INT) {
+        if let Some(crash) = code.crash().filter(|c| c.signal != Signal::INT) {
             let text = format!("{}: {} (0x{:08X})", shown(invocation.name), crash.name, code.0);
             say(text.as_bytes());
         }
     }
-    ended.ending()
+    match (ended, demanded) {
+        // What ends by a console event says so with one code, whichever event it was.
+        (Ended::Code(ExitCode::CONSOLE_EVENT), Some(signal)) => Ending::Signal(signal),
+        _ => ended.ending(),
+    }
 }
 
 /// Writes the 32-bit code as text to the descriptor that `WINTEROP_EXIT_FD` names.

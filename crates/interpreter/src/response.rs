@@ -31,7 +31,12 @@ pub struct Plan {
     pub report: Option<Vec<u8>>,
     /// It is a graphical program.
     pub graphical: bool,
+    /// How many milliseconds it has to end in when it was asked to.
+    pub grace: u32,
 }
+
+/// The grace of hosts that do not say one, in milliseconds.
+const GRACE: u32 = 5_000;
 
 /// A program that runs below the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Running {
     pub graphical: bool,
     /// What the host understands beyond WSL's protocol.
     pub features: Features,
+    /// How many milliseconds it has to end in when it was asked to.
+    pub grace: u32,
 }
 
 /// Turns a response into what to do.
@@ -51,17 +58,23 @@ pub fn understand(response: &CreateProcessResponse<'_>, program: &[u8]) -> Resul
     if response.result != 0 {
         return Err(refusal(response.result, extensions, program));
     }
+    let grace = extensions.get_u32(Tag::GRACE).ok().flatten().unwrap_or(GRACE);
     let graphical = response.flags.contains(ResponseFlags::GRAPHICAL);
     match extensions.get(Tag::IN_PLACE_PROGRAM) {
-        Some(path) => plan(path, extensions, graphical).map(Answer::InPlace),
+        Some(path) => plan(path, extensions, graphical, grace).map(Answer::InPlace),
         None => {
             let features = extensions.features(Tag::HOST_FEATURES).unwrap_or(Features::NONE);
-            Ok(Answer::Hosted(Running { graphical, features }))
+            Ok(Answer::Hosted(Running { graphical, features, grace }))
         }
     }
 }
 
-fn plan(program: &[u8], extensions: &Extensions<'_>, graphical: bool) -> Result<Plan, Failure> {
+fn plan(
+    program: &[u8],
+    extensions: &Extensions<'_>,
+    graphical: bool,
+    grace: u32,
+) -> Result<Plan, Failure> {
     let list = |tag| -> Result<Vec<Vec<u8>>, Failure> {
         let strings = extensions.strings(tag).map_err(|error| {
             Failure::broken(format!("the host's answer cannot be read: {error}"))
@@ -75,6 +88,7 @@ fn plan(program: &[u8], extensions: &Extensions<'_>, graphical: bool) -> Result<
         directory: extensions.get(Tag::IN_PLACE_DIRECTORY).map(<[u8]>::to_vec),
         report: extensions.get(Tag::IN_PLACE_REPORT).map(<[u8]>::to_vec),
         graphical,
+        grace,
     })
 }
 

@@ -3,9 +3,12 @@
 //! They are blocked and read from a descriptor, so that no handler ever runs. What was ignored when
 //! the interpreter started stays ignored: such signals are left alone.
 
+use core::cell::Cell;
+use rustix::event::Timespec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::Signal;
+use rustix::time::{ClockId, clock_gettime};
 use winterop_sys::{SignalSet, block, is_ignored, reset_action, restore_mask, signal_descriptor};
 
 /// What a shell user or a terminal sends, and the death of a child.
@@ -43,6 +46,16 @@ pub struct Watch {
     descriptor: OwnedFd,
     before: SignalSet,
     child_was_ignored: bool,
+    demand: Cell<Option<Demand>>,
+}
+
+/// That the program was asked to end.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    /// With what, the last time.
+    signal: Signal,
+    /// Since when its time runs, on the monotonic clock in milliseconds; Ctrl-C sets no time.
+    since: Option<i64>,
 }
 
 impl Watch {
@@ -65,7 +78,12 @@ impl Watch {
         }
         let set = SignalSet::of(&kept);
         let before = block(set);
-        Ok(Self { descriptor: signal_descriptor(set)?, before, child_was_ignored })
+        Ok(Self {
+            descriptor: signal_descriptor(set)?,
+            before,
+            child_was_ignored,
+            demand: Cell::new(None),
+        })
     }
 
     /// In a child: gives it the signal mask and actions with which the interpreter was started.
@@ -81,10 +99,50 @@ impl Watch {
     pub fn next(&self) -> Option<Arrival> {
         let mut record = [0_u8; RECORD];
         match rustix::io::read(&self.descriptor, &mut record) {
-            Ok(RECORD) => parse(&record),
+            Ok(RECORD) => parse(&record).inspect(|arrival| self.note(arrival.signal)),
             _ => None,
         }
     }
+}
+
+impl Watch {
+    fn note(&self, signal: Signal) {
+        let since = self.demand.get().and_then(|demand| demand.since);
+        let since = match signal {
+            Signal::INT | Signal::QUIT => since,
+            Signal::TERM | Signal::HUP => since.or_else(|| Some(now())),
+            _ => return,
+        };
+        self.demand.set(Some(Demand { signal, since }));
+    }
+
+    /// The signal that asked the program to end, the last one if there were several.
+    #[must_use]
+    pub fn demanded(&self) -> Option<Signal> {
+        self.demand.get().map(|demand| demand.signal)
+    }
+
+    /// How long the program may go on if it has `grace` milliseconds to end in; `None` without a
+    /// limit, because it was not asked to end.
+    #[must_use]
+    pub fn time_left(&self, grace: u32) -> Option<Timespec> {
+        let since = self.demand.get()?.since?;
+        let left = (since + i64::from(grace) - now()).max(0);
+        Some(Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 })
+    }
+
+    /// Begins the time anew after the program was ended by force, so that nothing waits in circles.
+    pub fn forget_time(&self) {
+        if let Some(demand) = self.demand.get() {
+            self.demand.set(Some(Demand { since: None, ..demand }));
+        }
+    }
+}
+
+/// The monotonic clock in milliseconds.
+fn now() -> i64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
 impl AsFd for Watch {

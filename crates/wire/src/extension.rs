@@ -86,6 +86,8 @@ tags! {
     LAUNCH_ID = 40, "LaunchId";
     /// `u32`: the Windows error code behind a failure.
     WINDOWS_ERROR_CODE = 41, "WindowsErrorCode";
+    /// `u32`, milliseconds: how long a program that was asked to end may take until it is ended.
+    GRACE = 42, "Grace";
 }
 
 impl fmt::Display for Tag {

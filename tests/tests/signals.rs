@@ -1,0 +1,235 @@
+//! What a signal does to a program, and to whoever waits for it: `docs/signals.md`.
+//!
+//! A table of signal, placement and kind of program to what the program saw and how it ended.
+
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use winterop_tests::{Host, Placement, placements};
+
+/// The signals that ask a program to end, with the event that a Windows program gets.
+const DEMANDS: [(Signal, &str); 4] = [
+    (Signal::INT, "CTRL_C"),
+    (Signal::QUIT, "CTRL_BREAK"),
+    (Signal::TERM, "CLOSE"),
+    (Signal::HUP, "CLOSE"),
+];
+
+/// A program below an interpreter in a process group of its own.
+struct Running {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    what: String,
+}
+
+impl Running {
+    /// Starts it and waits until it says that it is ready.
+    fn start(host: &Host, placement: Placement, arguments: &[&str]) -> Self {
+        Self::start_with(host, placement, arguments, |_| {})
+    }
+
+    fn start_with(
+        host: &Host,
+        placement: Placement,
+        arguments: &[&str],
+        change: impl FnOnce(&mut std::process::Command),
+    ) -> Self {
+        let program = host.windows().join(arguments[0]);
+        let program = program.to_str().expect("a path in UTF-8");
+        let all: Vec<&str> =
+            ["run", program].into_iter().chain(arguments[1..].iter().copied()).collect();
+        let mut command = host.winterop(placement, &all);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        change(&mut command);
+        let mut child = command.spawn().expect("an interpreter");
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let what = format!("{placement:?} {arguments:?}");
+        let mut running = Self { child, output, what };
+        assert_eq!(running.line(), "ready", "{}", running.what);
+        running
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn send(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it is there");
+    }
+
+    /// The rest of its output, whose end is the end of everything that had it, and its status.
+    fn end(mut self) -> (String, ExitStatus) {
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("the end");
+        (rest.replace('\r', ""), self.child.wait().expect("a status"))
+    }
+}
+
+fn by_signal(status: ExitStatus) -> Option<i32> {
+    assert!(!status.core_dumped());
+    status.signal()
+}
+
+fn assert_same<T: PartialEq + fmt::Debug>(left: T, right: T, what: &str) {
+    assert_eq!(left, right, "{what}");
+}
+
+#[test]
+fn a_program_without_a_handler_ends_and_its_interpreter_by_the_same_signal() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for (signal, _) in DEMANDS {
+            let running = Running::start(&host, placement, &["signal-report.exe", "0"]);
+            running.send(signal);
+            let what = format!("{signal:?} {}", running.what);
+            let (rest, status) = running.end();
+            assert_same((rest.as_str(), by_signal(status)), ("", Some(signal.as_raw())), &what);
+        }
+    }
+}
+
+#[test]
+fn a_program_with_a_handler_gets_the_event_and_has_the_last_word() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for (signal, event) in DEMANDS {
+            let running = Running::start(&host, placement, &["signal-report.exe", "1"]);
+            running.send(signal);
+            let what = format!("{signal:?} {}", running.what);
+            let (rest, status) = running.end();
+            let seen = (rest.as_str(), status.code());
+            assert_same(seen, (format!("{event}\n").as_str(), Some(0)), &what);
+        }
+    }
+}
+
+#[test]
+fn every_event_arrives_and_a_program_that_goes_on_goes_on() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let mut running = Running::start(&host, placement, &["signal-report.exe", "4"]);
+        for (signal, event) in [DEMANDS[0], DEMANDS[1], DEMANDS[0], DEMANDS[1]] {
+            running.send(signal);
+            assert_same(running.line().as_str(), event, &running.what);
+        }
+        let (rest, status) = running.end();
+        assert_same((rest.as_str(), status.code()), ("", Some(0)), "after four events");
+    }
+}
+
+#[test]
+fn a_program_that_will_not_end_is_ended_when_its_time_is_over() {
+    let host = Host::with_settings("grace-seconds = 1\n");
+    host.settled();
+    for placement in placements() {
+        for signal in [Signal::TERM, Signal::HUP] {
+            let mut running = Running::start(&host, placement, &["signal-report.exe", "9"]);
+            running.send(signal);
+            assert_same(running.line().as_str(), "CLOSE", &running.what);
+            let what = format!("{signal:?} {}", running.what);
+            let (rest, status) = running.end();
+            assert_same((rest.as_str(), by_signal(status)), ("", Some(signal.as_raw())), &what);
+        }
+    }
+}
+
+#[test]
+fn a_graphical_program_ends_by_the_signal_too() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for signal in [Signal::INT, Signal::TERM] {
+            let running = Running::start(&host, placement, &["wait-event.exe"]);
+            running.send(signal);
+            let what = format!("{signal:?} {}", running.what);
+            let (_, status) = running.end();
+            assert_same(by_signal(status), Some(signal.as_raw()), &what);
+        }
+    }
+}
+
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for (signal, name) in [(Signal::INT, "INT"), (Signal::HUP, "HUP"), (Signal::TERM, "TERM")] {
+            let program = host.windows().join("signal-report.exe");
+            let program = program.to_str().expect("a path in UTF-8");
+            let winterop = host.winterop(placement, &[]);
+            let script = format!(
+                "trap '' {name}; exec {} run {program} 1",
+                winterop.get_program().to_str().expect("a path in UTF-8")
+            );
+            let mut command = host.command("sh", placement);
+            command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
+            let mut child = command.process_group(0).spawn().expect("a shell");
+            let output = BufReader::new(child.stdout.take().expect("a pipe"));
+            let what = format!("{name} {placement:?}");
+            let mut running = Running { child, output, what: what.clone() };
+            assert_same(running.line().as_str(), "ready", &what);
+            // As from a terminal, to everyone in the group. The ignored one must not be seen.
+            kill_process_group(running.pid(), signal).expect("a group");
+            let other = if signal == Signal::INT { Signal::TERM } else { Signal::INT };
+            running.send(other);
+            let (rest, status) = running.end();
+            let event = if other == Signal::INT { "CTRL_C\n" } else { "CLOSE\n" };
+            assert_same((rest.as_str(), status.code()), (event, Some(0)), &what);
+        }
+    }
+}
+
+#[test]
+fn a_stopped_job_stands_still_and_goes_on() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let mut running = Running::start(&host, placement, &["signal-report.exe", "2"]);
+        running.send(Signal::TSTP);
+        let options = rustix::process::WaitOptions::UNTRACED;
+        let stopped = rustix::process::waitpid(Some(running.pid()), options).expect("a child");
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "{}", running.what);
+        running.send(Signal::CONT);
+        running.send(Signal::INT);
+        assert_same(running.line().as_str(), "CTRL_C", &running.what);
+        running.send(Signal::QUIT);
+        let (rest, status) = running.end();
+        assert_same((rest.as_str(), status.code()), ("CTRL_BREAK\n", Some(0)), "after a stop");
+    }
+}
+
+#[test]
+fn a_loop_of_a_shell_stops_at_ctrl_c() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let program = host.windows().join("signal-report.exe");
+        let script = format!(
+            "while :; do {} run {} 0; echo again; done",
+            host.winterop(placement, &[]).get_program().to_str().expect("UTF-8"),
+            program.to_str().expect("UTF-8")
+        );
+        let mut command = host.command("bash", placement);
+        command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().expect("a shell");
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut running = Running { child, output, what: format!("{placement:?}") };
+        assert_same(running.line().as_str(), "ready", &running.what);
+        kill_process_group(running.pid(), Signal::INT).expect("a group");
+        let (rest, status) = running.end();
+        let seen = (rest.as_str(), by_signal(status));
+        assert_same(seen, ("", Some(Signal::INT.as_raw())), "a loop");
+    }
+}
