@@ -37,7 +37,9 @@ impl Running {
         arguments: &[&str],
         change: impl FnOnce(&mut std::process::Command),
     ) -> Self {
-        let program = host.windows().join(arguments[0]);
+        let own = host.windows().join(arguments[0]);
+        let program =
+            if arguments[0].contains(':') { arguments[0].as_ref() } else { own.as_path() };
         let program = program.to_str().expect("a path in UTF-8");
         let all: Vec<&str> =
             ["run", program].into_iter().chain(arguments[1..].iter().copied()).collect();
@@ -146,16 +148,25 @@ fn a_program_that_will_not_end_is_ended_when_its_time_is_over() {
 }
 
 #[test]
-fn a_graphical_program_ends_by_the_signal_too() {
+fn a_programs_children_hear_of_ctrl_c_and_end_with_it() {
     let host = Host::new();
     host.settled();
     for placement in placements() {
-        for signal in [Signal::INT, Signal::TERM] {
-            let running = Running::start(&host, placement, &["wait-event.exe"]);
-            running.send(signal);
-            let what = format!("{signal:?} {}", running.what);
-            let (_, status) = running.end();
-            assert_same(by_signal(status), Some(signal.as_raw()), &what);
+        let report = host.windows().join("signal-report.exe");
+        let report = format!("Z:{}", report.to_str().expect("UTF-8").replace('/', "\\"));
+        let command = "C:\\windows\\system32\\cmd.exe";
+        for (handlers, seen) in [("1", "CTRL_C\n"), ("0", "")] {
+            let line = [command, "/c", &report, handlers];
+            let running = Running::start(&host, placement, &line);
+            // As from a terminal.
+            kill_process_group(running.pid(), Signal::INT).expect("a group");
+            let what = running.what.clone();
+            let (rest, status) = running.end();
+            assert_same(rest.as_str(), seen, &what);
+            // cmd.exe has no handler, so it ends too: at once, or with its program's code if that
+            // was faster.
+            let by_interrupt = by_signal(status) == Some(Signal::INT.as_raw());
+            assert!(by_interrupt || (handlers == "1" && status.code() == Some(0)), "{status} {what}");
         }
     }
 }
