@@ -1,10 +1,12 @@
 //! How long a program lives: as long as whoever asked for it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::Stdio;
-use winterop_tests::{Host, placements};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStdout, Stdio};
+
+use rustix::process::{Pid, Signal};
+use winterop_tests::{Host, Placement, placements};
 
 #[test]
 fn whoever_connects_to_the_host_and_says_nothing_is_told_and_left() {
@@ -36,5 +38,195 @@ fn a_killed_interpreter_takes_its_program_along() {
         let mut rest = Vec::new();
         output.read_to_end(&mut rest).expect("the end");
         assert!(rest.is_empty(), "{rest:?}");
+    }
+}
+
+/// An interpreter for `arguments`, with pipes; waits for the first line of its program, if it is to
+/// say one.
+fn started(
+    host: &Host,
+    placement: Placement,
+    arguments: &[&str],
+) -> (Child, BufReader<ChildStdout>) {
+    let program = host.windows().join(arguments[0]);
+    let mut all = vec!["run", program.to_str().expect("UTF-8")];
+    all.extend(&arguments[1..]);
+    let mut command = host.winterop(placement, &all);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut interpreter = command.spawn().expect("an interpreter");
+    let mut output = BufReader::new(interpreter.stdout.take().expect("a pipe"));
+    assert!(line(&mut output).starts_with("ready"));
+    (interpreter, output)
+}
+
+fn line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    line.trim_end().to_owned()
+}
+
+#[test]
+fn a_crash_is_named_in_one_line_and_wine_says_nothing() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for (kind, signal, words) in [
+            ("access-violation", 11, "access violation (0xC0000005)"),
+            ("div-zero", 8, "integer division by zero (0xC0000094)"),
+            ("illegal", 4, "illegal instruction (0xC000001D)"),
+            ("breakpoint", 5, "breakpoint (0x80000003)"),
+            ("abort", 6, "(0xC0000409)"),
+        ] {
+            let outcome = host.shell(placement, &format!("exec crash.exe {kind}"));
+            let errors = outcome.errors();
+            assert_eq!(outcome.code(), 128 + signal, "{kind}: {errors}");
+            assert!(errors.lines().count() == 1 && errors.contains(words), "{kind}: {errors}");
+        }
+        let asked = host.shell(placement, "WINEDEBUG=fixme-all exec crash.exe access-violation");
+        assert!(asked.errors().contains("Unhandled page fault"), "{}", asked.errors());
+    }
+}
+
+#[test]
+fn a_program_leaves_its_callers_input_alone() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "printf 'a\\nb\\nc\\n' | while read x; do reads-nothing.exe; echo $x; done";
+        let text = host.shell(placement, script).clean().text();
+        let read: Vec<&str> = text.lines().filter(|line| line.len() == 1).collect();
+        assert_eq!(read, ["a", "b", "c"]);
+    }
+}
+
+#[test]
+fn both_directions_may_be_full_and_each_may_end_first() {
+    let host = Host::new();
+    for placement in placements() {
+        // The program writes while nobody has read, and reads to the end.
+        let input = vec![b'x'; 4 << 20];
+        let outcome = host.shell_with(placement, "cat.exe | cat.exe", input.clone()).clean();
+        assert!(outcome.stdout == input, "{} bytes came back", outcome.stdout.len());
+        // A reader that goes away first.
+        let outcome = host.shell(placement, "flood.exe | head -c 3 | wc -c");
+        assert_eq!(outcome.text().trim(), "3");
+    }
+}
+
+#[test]
+fn a_pipe_ends_with_the_program_also_as_the_first_after_a_boot() {
+    let host = Host::new();
+    for placement in placements() {
+        assert_eq!(host.shell(placement, "hello.exe 2>&1 | cat | tail -n1").text(), "hello\n");
+        host.stop();
+    }
+}
+
+#[test]
+fn what_a_program_leaves_behind_lives_on() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let (mut interpreter, _output) =
+            started(&host, placement, &["spawn-tree.exe", "1", "--leave", "4"]);
+        assert_eq!(interpreter.wait().expect("a status").code(), Some(4));
+        let left = marked(&host, "spawn-tree.exe");
+        assert_eq!(left.len(), 3, "{left:?}");
+        for process in left {
+            rustix::process::kill_process(process, Signal::KILL).expect("it is there");
+        }
+    }
+}
+
+/// The processes of this host's Wine that run `program`.
+fn marked(host: &Host, program: &str) -> Vec<Pid> {
+    let runs = |pid: &Pid| {
+        let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+        let line = std::fs::read(path).unwrap_or_default();
+        let name = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        name.ends_with(program.as_bytes())
+    };
+    let all = host.everything();
+    all.iter().filter_map(|process| Pid::from_raw(process.0)).filter(runs).collect()
+}
+
+#[test]
+fn a_detached_program_runs_on_and_its_caller_does_not_wait() {
+    let host = Host::new();
+    host.settled();
+    let file = host.work().join("pid");
+    let name = format!("Z:{}", file.to_str().expect("UTF-8"));
+    let program = host.windows().join("gui.exe");
+    let program = program.to_str().expect("UTF-8");
+    let mut command =
+        host.winterop(Placement::InPlace, &["run", "--detach", program, &name, "--wait"]);
+    // The program has its caller's output, so that nobody may wait for that to end.
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert_eq!(quiet.status().expect("an interpreter").code(), Some(0));
+    until("the program runs", || file.exists());
+    for process in marked(&host, "gui.exe") {
+        rustix::process::kill_process(process, Signal::KILL).expect("it is there");
+    }
+}
+
+/// Waits for something that the test brought about.
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "{what} does not come true");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn nohup_and_setsid_keep_a_program_from_its_sessions_end() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for way in ["nohup", "setsid"] {
+            let program = host.windows().join("signal-report.exe");
+            let winterop = host.winterop(placement, &[]);
+            let winterop = winterop.get_program().to_str().expect("UTF-8").to_owned();
+            let mut command = host.command(way, placement);
+            command.args([&winterop, "run", program.to_str().expect("UTF-8"), "1"]);
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.process_group(0).spawn().expect(way);
+            let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+            assert_eq!(line(&mut output), "ready", "{way}");
+            let group = Pid::from_child(&child);
+            // With setsid nobody is left in the group.
+            let _ = rustix::process::kill_process_group(group, Signal::HUP);
+            if way == "nohup" {
+                rustix::process::kill_process(group, Signal::INT).expect("it is there");
+                assert_eq!(line(&mut output), "CTRL_C", "{way}");
+                assert_eq!(child.wait().expect("a status").code(), Some(0), "{way}");
+            } else {
+                let _ = child.wait();
+                let running = marked(&host, "signal-report.exe");
+                assert_eq!(running.len(), 1, "{way}: {running:?}");
+                rustix::process::kill_process(running[0], Signal::INT).expect("it is there");
+                assert_eq!(line(&mut output), "CTRL_C", "{way}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_outlives_the_host_and_still_tells_its_status() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let (mut interpreter, mut output) = started(&host, placement, &["wait-event.exe"]);
+        let process = host.process().expect("a host");
+        let pid = Pid::from_raw(process.0).expect("a pid");
+        rustix::process::kill_process(pid, Signal::KILL).expect("it is there");
+        until("the host's end", || host.process().is_none_or(|next| next.0 != process.0));
+        // It is told to end by the end of its input.
+        drop(interpreter.stdin.take());
+        let mut rest = String::new();
+        output.read_to_string(&mut rest).expect("the end");
+        let status = interpreter.wait().expect("a status");
+        assert_eq!((status.code(), status.signal()), (Some(0), None), "{placement:?} {rest}");
+        // The next launch finds a host again.
+        assert_eq!(host.shell(placement, "hello.exe 2>/dev/null").text(), "hello\n");
     }
 }

@@ -166,7 +166,10 @@ fn a_programs_children_hear_of_ctrl_c_and_end_with_it() {
             // cmd.exe has no handler, so it ends too: at once, or with its program's code if that
             // was faster.
             let by_interrupt = by_signal(status) == Some(Signal::INT.as_raw());
-            assert!(by_interrupt || (handlers == "1" && status.code() == Some(0)), "{status} {what}");
+            assert!(
+                by_interrupt || (handlers == "1" && status.code() == Some(0)),
+                "{status} {what}"
+            );
         }
     }
 }

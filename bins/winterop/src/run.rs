@@ -4,6 +4,8 @@ use crate::{bytes, host};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::IsTerminal as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +21,8 @@ const LINUX_ONLY: [&str; 12] = [
 #[command(after_help = "Examples:\n  \
     winterop run ./tool.exe --version\n  \
     winterop run --env KEY=value --unset OTHER ./tool.exe\n  \
-    winterop run cmd /c ver")]
+    winterop run cmd /c ver\n  \
+    winterop run --detach ./server.exe > server.log 2>&1")]
 pub struct Arguments {
     /// Set a variable for the program; `NAME=` sets it to nothing.
     #[arg(long = "env", value_name = "NAME=VALUE")]
@@ -36,6 +39,9 @@ pub struct Arguments {
     /// Pass the arguments, joined by blanks, as the raw Windows command line.
     #[arg(long)]
     verbatim: bool,
+    /// Return once the program runs; it outlives this terminal, and does not read from it.
+    #[arg(long)]
+    detach: bool,
     /// The Windows program: a path, or a name as Windows finds it.
     program: OsString,
     /// Its arguments.
@@ -64,6 +70,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut set = if arguments.keep_env { whole_environment() } else { Vec::new() };
     set.extend(bytes(&arguments.set));
+    if arguments.detach {
+        leave_terminal_input()?;
+    }
     let unset = bytes(&arguments.unset);
     let words = bytes(&arguments.arguments);
     let verbatim = arguments.verbatim.then(|| words.join(&b' '));
@@ -72,9 +81,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         set: views(&set),
         unset: views(&unset),
         verbatim: verbatim.as_deref(),
-        detach: false,
+        detach: arguments.detach,
     };
     execute(&arguments.program, &words, &wishes)
+}
+
+/// A program in the background must not take what is typed for the shell.
+fn leave_terminal_input() -> Result<()> {
+    if std::io::stdin().is_terminal() {
+        let nothing = File::open("/dev/null").context("cannot open /dev/null")?;
+        rustix::stdio::dup2_stdin(&nothing).context("cannot replace standard input")?;
+    }
+    Ok(())
 }
 
 pub fn run_for_build(arguments: &RunnerArguments) -> Result<ExitCode> {

@@ -24,6 +24,7 @@ pub struct RunningProgram {
     pid: Pid,
     mark: Mark,
     end: oneshot::Receiver<u32>,
+    report: Option<OwnedFd>,
 }
 
 impl RunningProgram {
@@ -38,6 +39,8 @@ impl RunningProgram {
         };
         let pid = start_process(prepared, request, report.as_ref().map(|(_, writer)| writer))?;
         let reader = report.map(|(reader, _)| reader);
+        // Without it the program's end is lost with this host, and nothing else.
+        let report = reader.as_ref().and_then(|reader| reader.try_clone().ok());
         let (sender, end) = oneshot::channel();
         let waiter = move || {
             let code = wait(pid, reader.as_ref());
@@ -49,7 +52,7 @@ impl RunningProgram {
             .stack_size(WAITER_STACK)
             .spawn(waiter)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
-        Ok(Self { pid, mark, end })
+        Ok(Self { pid, mark, end, report })
     }
 
     /// Waits for the program's full exit code. Cancel-safe.
@@ -81,6 +84,11 @@ impl RunningProgram {
     fn send(&self, signal: Signal) {
         // One that has ended needs no signal; its pid stays its own until it was waited for.
         let _ = kill_process(self.pid, signal);
+    }
+
+    /// Where the program's full exit code arrives, for its caller: it outlives this host. Only once.
+    pub fn take_report(&mut self) -> Option<OwnedFd> {
+        self.report.take()
     }
 
     /// The launch's mark.

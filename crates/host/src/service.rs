@@ -171,9 +171,13 @@ impl Host {
                     follow_in_place(channel, mark.clone(), graphical || detach).await;
                 }
             }
-            Ok(Start::Hosted { program, response, graphical }) => {
+            Ok(Start::Hosted { mut program, response, graphical }) => {
                 self.note_hosted(&mark);
-                let sent = channel.send(&response, &[]).await;
+                // WSL's interpreter expects no descriptor.
+                let report = program.0.take_report().filter(|_| features != Features::NONE);
+                let attached: Vec<_> = report.iter().map(AsFd::as_fd).collect();
+                let sent = channel.send(&response, &attached).await;
+                drop(report);
                 if sent.is_err() {
                     tracing::info!(launch = mark.launch, "the caller went away during its launch");
                 }

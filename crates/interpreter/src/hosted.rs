@@ -31,6 +31,8 @@ pub struct Hosted<'a> {
     pub terminal: Option<&'a Terminal>,
     /// The signal after which the program did not end within its time.
     pub overdue: Option<Signal>,
+    /// Where the program's exit code arrives too, if the host has sent it.
+    report: Option<OwnedFd>,
     counter: u32,
 }
 
@@ -43,7 +45,15 @@ impl<'a> Hosted<'a> {
         running: Running,
         terminal: Option<&'a Terminal>,
     ) -> Self {
-        Self { connection, inbox, running, terminal, overdue: None, counter: 0 }
+        let terminal = terminal.filter(|_| !running.graphical);
+        Self { connection, inbox, running, terminal, overdue: None, report: None, counter: 0 }
+    }
+
+    /// Takes what came with the host's answer: the descriptor on which the program reports its end.
+    #[must_use]
+    pub fn with_report(mut self, attached: Vec<OwnedFd>) -> Self {
+        self.report = attached.into_iter().next();
+        self
     }
 
     /// Waits for the exit status.
@@ -72,21 +82,38 @@ impl<'a> Hosted<'a> {
             if signals {
                 self.pass_signals_on(watch);
             }
-            if connection {
-                self.read()?;
+            if connection && !self.read()? {
+                return self.outlive_host(watch);
             }
         }
     }
 
-    fn read(&mut self) -> Result<(), Failure> {
+    /// Waits for the end of a program whose host has ended: its own report says how.
+    ///
+    /// Signals cannot be passed on any more; they end this process as they would any other.
+    fn outlive_host(&self, watch: &Watch) -> Result<ExitCode, Failure> {
+        let lost = || {
+            Failure::broken(
+                "the host ended before it told the program's exit status; \
+                 the next launch starts a new one",
+            )
+        };
+        let report = self.report.as_ref().ok_or_else(lost)?;
+        watch.release();
+        let mut code = [0_u8; 4];
+        match rustix::io::retry_on_intr(|| rustix::io::read(report, &mut code)) {
+            Ok(4) => Ok(ExitCode(u32::from_le_bytes(code))),
+            _ => Err(lost()),
+        }
+    }
+
+    /// Reads what has arrived; false at the connection's end.
+    fn read(&mut self) -> Result<bool, Failure> {
         match read_into(self.connection, &mut self.inbox).map_err(|error| broken(&error))? {
-            Read::Data(_) | Read::NotYet => Ok(()),
+            Read::Data(_) | Read::NotYet => Ok(true),
             Read::End => {
                 self.inbox.end().map_err(|error| broken(&error.into()))?;
-                Err(Failure::broken(
-                    "the host ended before it told the program's exit status; \
-                     the next launch starts a new one",
-                ))
+                Ok(false)
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::ending::{Ending, ExitCode};
 use crate::hosted::Hosted;
 use crate::in_place::{self, Ended};
 use crate::request::{self, Caller, Request, Wishes};
-use crate::response::{Answer, Plan, Running, understand};
+use crate::response::{Answer, Plan, understand};
 use crate::signals::Watch;
 use crate::start::{Environment, Invocation, Start};
 use crate::terminal::Terminal;
@@ -49,7 +49,7 @@ fn try_launch(
     let (request, terminal) = request::build(caller, &start.environment, invocation, wishes)?;
     send_request(&connection, &request, &path)?;
     let mut inbox = Inbox::default();
-    let answer = receive_answer(&connection, &mut inbox, invocation)?;
+    let (answer, attached) = receive_answer(&connection, &mut inbox, invocation)?;
     // The descriptors have gone over; hosted, the program's ends must be the only ones left.
     drop(request);
     let watch = Watch::start().map_err(|error| {
@@ -57,8 +57,11 @@ fn try_launch(
     })?;
     let ended = match answer {
         Answer::InPlace(plan) => run_in_place(&plan, &watch, terminal.as_ref(), &connection),
+        // Nobody waits for a detached program; that it was started is all there is to say.
+        Answer::Hosted(_) if wishes.detach => Ok(Ended::Code(ExitCode(0))),
         Answer::Hosted(running) => {
-            wait_for_host(&connection, inbox, running, &watch, terminal.as_ref())
+            let hosted = Hosted::new(&connection, inbox, running, terminal.as_ref());
+            wait_for_host(hosted.with_report(attached), &watch)
         }
     }?;
     Ok((ended, watch.demanded()))
@@ -104,7 +107,7 @@ fn receive_answer(
     connection: &OwnedFd,
     inbox: &mut Inbox,
     invocation: &Invocation<'_>,
-) -> Result<Answer, Failure> {
+) -> Result<(Answer, Vec<OwnedFd>), Failure> {
     loop {
         let frame = receive(connection, inbox, Some(PATIENCE)).map_err(|e| no_answer(&e))?;
         let message = Message::parse(&frame.bytes).map_err(|error| bad_message(&error))?;
@@ -112,7 +115,8 @@ fn receive_answer(
             MessageType::CREATE_PROCESS_RESPONSE => {
                 let response =
                     CreateProcessResponse::decode(&message).map_err(|e| bad_message(&e))?;
-                return understand(&response, invocation.program);
+                let answer = understand(&response, invocation.program)?;
+                return Ok((answer, frame.descriptors));
             }
             MessageType::ERROR_NOTICE => show_notice(&frame)?,
             other => {
@@ -177,18 +181,11 @@ fn report_end(connection: &OwnedFd, ended: Ended) {
     }
 }
 
-fn wait_for_host(
-    connection: &OwnedFd,
-    inbox: Inbox,
-    running: Running,
-    watch: &Watch,
-    terminal: Option<&Terminal>,
-) -> Result<Ended, Failure> {
-    let terminal = terminal.filter(|_| !running.graphical);
+fn wait_for_host(mut hosted: Hosted<'_>, watch: &Watch) -> Result<Ended, Failure> {
+    let terminal = hosted.terminal;
     // The program's input and output are the program's: whoever reads or writes the other end must
     // see when it closes them. 2 stays for our own words.
     drop((winterop_sys::take_inherited(0), winterop_sys::take_inherited(1)));
-    let mut hosted = Hosted::new(connection, inbox, running, terminal);
     let result = hosted.wait(watch);
     if let Some(terminal) = terminal {
         terminal.restore();

@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     pub(crate) server_launches: Option<&'static CStr>,
     /// The whole entry that asks for the library in children.
     pub(crate) children: Option<&'static CStr>,
+    /// What Wine is to say of itself; it stays in the environment.
+    pub(crate) debugging: Option<&'static CStr>,
     /// The whole entry that names this library, `LD_PRELOAD=` included.
     pub(crate) preload: Option<&'static CStr>,
 }
@@ -56,6 +58,10 @@ impl Settings {
         if value(entry, b"WINTEROP_CHILDREN=").is_some() {
             self.children = Some(entry);
             return true;
+        }
+        if let Some(value) = value(entry, b"WINEDEBUG=") {
+            self.debugging = Some(value);
+            return false;
         }
         let fields = [
             (b"WINTEROP_REPORT_FD=".as_slice(), &mut self.report),

@@ -4,7 +4,7 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use crate::{children, command_line, events, patience, report, system};
+use crate::{children, command_line, crashes, events, patience, report, system};
 
 /// The size of a request to the server and of its answer, when they carry no data.
 const MESSAGE: usize = 64;
@@ -102,6 +102,10 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) 
         report::note_request(&request);
     } else {
         patience::leave();
+    }
+    // SAFETY: the caller's promise.
+    if unsafe { crashes::is_noise(fd, buffer, length) } {
+        return length as isize;
     }
     let arguments = [fd.into(), buffer as c_long, length as c_long, 0, 0, 0];
     // SAFETY: the caller's promise.

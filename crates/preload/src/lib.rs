@@ -1,6 +1,6 @@
 //! The library that Winterop preloads into Wine's loader and server.
 //!
-//! It does five things that Wine offers no other way for:
+//! It does six things that Wine offers no other way for:
 //! - **Exit codes.** A Unix process ends with 8 bits. The loader calls `exit` or `_exit` with all
 //!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way.
 //! - **Exact command lines.** Wine builds the Windows command line from arguments, by rules that
@@ -8,6 +8,8 @@
 //!   made the process's parameters and before the first Windows instruction.
 //! - **Faster starts.** A start asks the server several hundred times and sleeps each time. While
 //!   exactly one program starts, [`patience`] lets both sides look again before they sleep.
+//! - **Crashes without noise.** [`crashes`] keeps Wine from writing about them between the program's
+//!   own lines; the interpreter names them in one.
 //! - **Signals as console events.** Wine knows SIGINT only; [`events`] adds Ctrl-Break and close.
 //! - **Starts that do not fail.** Once in some thousand starts the kernel puts the heap where Wine
 //!   needs to be; [`layout`] begins such a start again.
@@ -39,6 +41,7 @@ extern crate std;
 
 mod children;
 mod command_line;
+mod crashes;
 mod environment;
 mod events;
 mod interpose;
@@ -75,6 +78,7 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
     let settings = unsafe { environment::take(environment) };
     report::prepare(settings.report);
     events::prepare();
+    crashes::prepare(settings.debugging);
     command_line::prepare(settings.command_line);
     children::prepare(&settings);
     if let Some(path) = settings.server_launches {
