@@ -1,0 +1,143 @@
+//! After five hundred launches nothing is left that was not there before.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use winterop_tests::{Host, Placement, Process};
+
+/// How many launches there are.
+const LAUNCHES: usize = 500;
+
+/// How many go on at the same time.
+const AT_ONCE: usize = 4;
+
+/// The ways in which an interpreter is ended; between them two of three programs end by themselves.
+const WAYS: [Signal; 5] = [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+
+/// What runs, and what its first line begins with.
+struct Kind {
+    line: &'static [&'static str],
+    first: &'static str,
+    /// It never ends by itself.
+    endless: bool,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind { line: &["hello.exe"], first: "hello", endless: false },
+    Kind { line: &["wait-event.exe"], first: "ready", endless: false },
+    Kind { line: &["spawn-tree.exe", "1"], first: "ready", endless: true },
+    // A program that goes on starting others.
+    Kind {
+        line: &["C:\\windows\\system32\\cmd.exe", "/c", "for /l %i in (1,0,2) do @HELLO"],
+        first: "hello",
+        endless: true,
+    },
+    Kind { line: &["signal-report.exe", "0"], first: "ready", endless: true },
+];
+
+/// One launch: waits for the program's first line, ends it if it is to be ended, and waits for the
+/// end of its output.
+fn launch(host: &Host, number: usize) {
+    let placement = [Placement::InPlace, Placement::Hosted][number % 2];
+    let is_killed = number.is_multiple_of(3);
+    // Ended ones take turns with all kinds, the others with those that end.
+    let kind = if is_killed { &KINDS[number / 3 % KINDS.len()] } else { &KINDS[number % 2] };
+    assert!(is_killed || !kind.endless);
+    let own = |name: &str| host.windows().join(name).to_str().expect("UTF-8").to_owned();
+    let hello = format!("Z:{}", own("hello.exe").replace('/', "\\"));
+    let mut words: Vec<String> =
+        kind.line.iter().map(|word| word.replace("HELLO", &hello)).collect();
+    if !words[0].contains(':') {
+        words[0] = own(&words[0]);
+    }
+    let mut arguments = vec!["run"];
+    arguments.extend(words.iter().map(String::as_str));
+    let mut command = host.winterop(placement, &arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut interpreter = command.spawn().expect("an interpreter");
+    let mut output = BufReader::new(interpreter.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    assert!(line.starts_with(kind.first), "launch {number} {words:?} {placement:?}: {line:?}");
+    if is_killed {
+        let way = WAYS[number / 15 % WAYS.len()];
+        let _ = kill_process(Pid::from_child(&interpreter), way);
+        let _input = interpreter.stdin.take();
+        let _ = interpreter.wait();
+        if way != Signal::KILL {
+            // A program that was asked to end may leave others behind, as on Windows.
+            return;
+        }
+    } else {
+        drop(interpreter.stdin.take());
+        let status = interpreter.wait().expect("a status");
+        assert!(status.success(), "launch {number} {words:?} {placement:?}: {status}");
+    }
+    // The end comes when nobody has the pipe any more.
+    let _ = output.read_to_end(&mut Vec::new());
+}
+
+/// The processes that run now, other than those in `known`.
+fn others(host: &Host, known: &BTreeSet<i32>) -> Vec<Process> {
+    host.everything().into_iter().filter(|process| !known.contains(&process.0)).collect()
+}
+
+/// How many descriptors a process has, and how many of them are sockets.
+fn descriptors(process: i32) -> (usize, usize) {
+    let folder = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process of ours");
+    let links: Vec<_> =
+        folder.flatten().flat_map(|entry| std::fs::read_link(entry.path())).collect();
+    let sockets = links.iter().filter(|link| link.to_string_lossy().starts_with("socket:")).count();
+    (links.len(), sockets)
+}
+
+#[test]
+fn five_hundred_launches_leave_nothing() {
+    let host = Host::new();
+    host.settled();
+    // A first round, for what is made once and kept.
+    (0..6).for_each(|number| launch(&host, number));
+    sweep(&host, &BTreeSet::new());
+    let process = host.process().expect("a host").0;
+    let known: BTreeSet<i32> = host.everything().iter().map(|process| process.0).collect();
+    let before = descriptors(process);
+    thread::scope(|scope| {
+        for part in 0..AT_ONCE {
+            let host = &host;
+            scope.spawn(move || {
+                (0..LAUNCHES).filter(|n| n % AT_ONCE == part).for_each(|n| launch(host, n));
+            });
+        }
+    });
+    sweep(&host, &known);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        sweep(&host, &known);
+        let (left, now) = (others(&host, &known), descriptors(process));
+        if left.is_empty() && now.0 <= before.0 && now.1 <= before.1 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "left: {left:?}; descriptors {before:?}, now {now:?}");
+        thread::yield_now();
+    }
+    assert_eq!(host.process().expect("a host").0, process, "the host has not ended meanwhile");
+}
+
+/// Ends what programs that were asked to end have left behind on purpose: the children of
+/// `spawn-tree` and of cmd.exe, which had not been asked.
+fn sweep(host: &Host, known: &BTreeSet<i32>) {
+    for process in others(host, known) {
+        let line = std::fs::read(format!("/proc/{}/cmdline", process.0)).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        if ["spawn-tree", "hello"].iter().any(|name| line.contains(name))
+            && let Some(pid) = Pid::from_raw(process.0)
+        {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
