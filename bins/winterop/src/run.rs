@@ -63,11 +63,7 @@ pub struct RunnerArguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    for assignment in &arguments.set {
-        if !assignment.as_bytes().contains(&b'=') {
-            bail!("--env {}: this is no NAME=VALUE", assignment.display());
-        }
-    }
+    check_names(arguments)?;
     let mut set = if arguments.keep_env { whole_environment() } else { Vec::new() };
     set.extend(bytes(&arguments.set));
     if arguments.detach {
@@ -84,6 +80,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         detach: arguments.detach,
     };
     execute(&arguments.program, &words, &wishes)
+}
+
+/// Refuses what cannot be a variable, before anything is started.
+fn check_names(arguments: &Arguments) -> Result<()> {
+    for assignment in &arguments.set {
+        match assignment.as_bytes().iter().position(|byte| *byte == b'=') {
+            Some(0) => bail!("--env {}: there is no name before the =", assignment.display()),
+            Some(_) => {}
+            None => bail!("--env {}: this is no NAME=VALUE", assignment.display()),
+        }
+    }
+    for name in &arguments.unset {
+        if name.is_empty() || name.as_bytes().contains(&b'=') {
+            bail!("--unset {}: this is no variable's name", name.display());
+        }
+    }
+    Ok(())
 }
 
 /// A program in the background must not take what is typed for the shell.

@@ -28,6 +28,11 @@ impl Refusal {
         Self { text: text.into(), errno: Errno::NOENT, status: 127 }
     }
 
+    /// What was asked for cannot be said to the program: status 126.
+    pub fn invalid(text: impl Into<String>) -> Self {
+        Self { text: text.into(), errno: Errno::INVAL, status: 126 }
+    }
+
     /// The arguments or the environment are over Windows' limits: status 126.
     pub fn too_big(text: impl Into<String>) -> Self {
         Self { text: text.into(), errno: Errno::TOOBIG, status: 126 }
@@ -128,6 +133,14 @@ impl Launcher for CommandLauncher {
         let Some(program) = self.command.first() else {
             return Err(Refusal::cannot_run("the settings name no command to start programs with"));
         };
+        if request.verbatim.is_some() {
+            return Err(Refusal::invalid(format!(
+                "{}: the settings start programs with the command {}, which takes arguments and \
+                 cannot take a raw command line; leave --verbatim out",
+                request.shown(),
+                program.display()
+            )));
+        }
         let path = crate::program_path(request)?;
         let arguments = request.arguments.iter().skip(1).cloned().map(OsString::from_vec);
         let arguments: Vec<OsString> =

@@ -78,7 +78,7 @@ pub struct LaunchRequest {
     pub set: Vec<Vec<u8>>,
     /// Variables to remove on the Windows side.
     pub unset: Vec<Vec<u8>>,
-    /// The whole command line, instead of the arguments.
+    /// What stands behind the program's name in the command line, instead of the arguments.
     pub verbatim: Option<Vec<u8>>,
     /// The program outlives the caller.
     pub detach: bool,

@@ -4,7 +4,8 @@ use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::located::base_name;
 use crate::request::LaunchRequest;
 use crate::wine::command::{
-    Account, Display, REPORT_VARIABLE, Request as WineRequest, Surroundings, build,
+    Account, Display, Error as BuildError, REPORT_VARIABLE, Request as WineRequest, Surroundings,
+    build,
 };
 use crate::wine::installation::Search;
 use crate::wine::launches::Page;
@@ -13,6 +14,7 @@ use crate::wine::server::Server;
 use crate::wine::{drives, prefix};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -157,7 +159,13 @@ impl Launcher for WineLauncher {
                 report: None,
             },
         )
-        .map_err(|error| Refusal::too_big(format!("{}: {error}", request.shown())))?;
+        .map_err(|error| {
+            let text = format!("{}: {error}", request.shown());
+            match error {
+                BuildError::TooLong { .. } => Refusal::too_big(text),
+                BuildError::Nul => Refusal::invalid(text),
+            }
+        })?;
         for name in &launch.left_out {
             tracing::warn!(name = %name.display(), "a variable would steer the Linux side");
         }
@@ -209,14 +217,8 @@ impl WineLauncher {
         request: &LaunchRequest,
         program: &Named<'_>,
     ) -> Result<(PathBuf, Vec<u16>, Vec<u16>), Refusal> {
-        let failed = |error: CommandLineError| {
-            let text = format!("{}: {error}", request.shown());
-            match error {
-                CommandLineError::TooLong(_) => Refusal::too_big(text),
-                _ => Refusal::cannot_run(text),
-            }
-        };
-        if program.kind == ProgramKind::Batch {
+        let failed = |error| no_command_line(request, &error);
+        if program.kind == ProgramKind::Batch && request.verbatim.is_none() {
             let processor = WindowsPath::from_bytes(*b"C:\\windows\\system32\\cmd.exe");
             let host = BatchHost { processor: &processor, dialect: Dialect::Wine };
             let line = batch(&host, program.image, &request.arguments).map_err(failed)?;
@@ -256,10 +258,19 @@ impl WineLauncher {
     }
 }
 
+/// A line that cannot be written, as the error number says it: too long, or not to be said at all.
+fn no_command_line(request: &LaunchRequest, error: &CommandLineError) -> Refusal {
+    let text = format!("{}: {error}", request.shown());
+    match Errno::from_raw_os_error(error.errno()) {
+        Errno::TOOBIG => Refusal::too_big(text),
+        _ => Refusal::invalid(text),
+    }
+}
+
 fn plain_line(request: &LaunchRequest, kind: ProgramKind) -> Result<CommandLine, CommandLineError> {
     let name = request.arguments.first().map(Vec::as_slice).unwrap_or_default();
     match (&request.verbatim, kind) {
-        (Some(line), _) => verbatim(name, line),
+        (Some(line), kind) => verbatim(kind, name, line),
         (None, ProgramKind::CommandProcessor) => command_processor(&request.arguments),
         (None, _) => c_runtime(&request.arguments),
     }

@@ -23,7 +23,7 @@ pub struct Wishes<'a> {
     pub set: Vec<&'a [u8]>,
     /// Variables to remove on the Windows side.
     pub unset: Vec<&'a [u8]>,
-    /// The Windows command line as it shall arrive, instead of one built from the arguments.
+    /// What shall stand behind the name in the Windows command line, instead of the arguments.
     pub verbatim: Option<&'a [u8]>,
     /// The program shall outlive the caller.
     pub detach: bool,

@@ -57,7 +57,8 @@ tags! {
     SET_VARIABLES = 7, "SetVariables";
     /// `NAME` list: to be removed from the program's environment.
     UNSET_VARIABLES = 8, "UnsetVariables";
-    /// The whole Windows command line, instead of one built from the arguments.
+    /// What stands behind the program's name in the Windows command line, instead of what is built
+    /// from the arguments.
     VERBATIM_COMMAND_LINE = 9, "VerbatimCommandLine";
     /// `u32`: the [`Features`] that the client understands.
     CLIENT_FEATURES = 10, "ClientFeatures";

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use winterop_translate::WindowsPath;
 use winterop_translate::bytes::to_utf16;
 use winterop_translate::command_line::{
-    BatchHost, Dialect, batch, c_runtime, command_processor, verbatim,
+    BatchHost, Dialect, ProgramKind, batch, c_runtime, command_processor, verbatim,
 };
 
 #[path = "../../tests/support/mod.rs"]
@@ -19,7 +19,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(support::command_line_to_argv(&line.to_utf16()), expected);
     }
     let _ = command_processor(&arguments);
-    let _ = verbatim(arguments[0], input);
+    for kind in [ProgramKind::CommandProcessor, ProgramKind::Batch, ProgramKind::Other] {
+        let _ = verbatim(kind, arguments[0], input);
+    }
     let processor = WindowsPath::from_bytes("C:\\windows\\system32\\cmd.exe");
     let script = WindowsPath::from_bytes("C:\\a & b.cmd");
     for dialect in [Dialect::Windows, Dialect::Wine] {

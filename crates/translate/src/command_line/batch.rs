@@ -125,12 +125,12 @@ fn refusal(byte: u8, dialect: Dialect) -> Option<(&'static str, &'static str)> {
         b'"' => Some((
             "a quotation mark",
             "which would end the quoting in a batch file; pass it in a file or a variable instead, \
-             or write the whole command line yourself with --verbatim",
+             or give cmd.exe the whole line with --verbatim",
         )),
         b'%' if dialect == Dialect::Wine => Some((
             "a percent sign",
             "which Wine's cmd.exe expands in the arguments of a batch file; pass it in a file or a \
-             variable instead, or write the whole command line yourself with --verbatim",
+             variable instead, or give cmd.exe the whole line with --verbatim",
         )),
         _ => None,
     }

@@ -163,6 +163,13 @@ pub enum CommandLineError {
     /// There is no argument at all, not even the program's name.
     #[error("the argument list is empty: a Windows program needs its own name as argument 0")]
     NoArguments,
+    /// A raw command line for a batch file.
+    #[error(
+        "a batch file has no command line of its own that could be passed as it is, since cmd.exe \
+         runs it; give the line to cmd.exe, as in \
+         `winterop run --verbatim cmd '/d /s /c \"\"C:\\dir\\file.cmd\" a b\"'`"
+    )]
+    VerbatimBatch,
 }
 
 impl CommandLineError {
@@ -170,7 +177,7 @@ impl CommandLineError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::TooLong(_) => 7,
-            Self::Character { .. } | Self::NoArguments => 22,
+            Self::Character { .. } | Self::NoArguments | Self::VerbatimBatch => 22,
         }
     }
 
@@ -225,8 +232,19 @@ pub fn build<A: AsRef<[u8]>>(
 /// Writes a line of the program's name and text that is passed on as it is.
 ///
 /// # Errors
-/// If the name has a quote, either has a NUL, or the line is over [`COMMAND_LINE_LIMIT`].
-pub fn verbatim(program: &[u8], line: &[u8]) -> Result<CommandLine, CommandLineError> {
+/// If the name has a quote, either has a NUL, the line is over the limit of who reads it, or the
+/// program is a batch file: Windows gives it to cmd.exe, which reads the whole line by rules of its
+/// own, and what it would start then nobody has checked.
+pub fn verbatim(
+    kind: ProgramKind,
+    program: &[u8],
+    line: &[u8],
+) -> Result<CommandLine, CommandLineError> {
+    let (limit, reader) = match kind {
+        ProgramKind::Batch => return Err(CommandLineError::VerbatimBatch),
+        ProgramKind::CommandProcessor => (COMMAND_PROCESSOR_LIMIT, CMD),
+        ProgramKind::Other => (COMMAND_LINE_LIMIT, WINDOWS),
+    };
     refuse_nul(&[program, line])?;
     let mut whole = Vec::with_capacity(program.len() + line.len() + 3);
     c_runtime::push_program(&mut whole, program)?;
@@ -234,7 +252,7 @@ pub fn verbatim(program: &[u8], line: &[u8]) -> Result<CommandLine, CommandLineE
         whole.push(b' ');
         whole.extend_from_slice(line);
     }
-    CommandLine::checked(whole, COMMAND_LINE_LIMIT, WINDOWS)
+    CommandLine::checked(whole, limit, reader)
 }
 
 /// Checks that every environment entry (`NAME=value`) is within [`VARIABLE_LIMIT`].
@@ -331,10 +349,27 @@ mod tests {
 
     #[test]
     fn verbatim_is_verbatim() {
-        let line = verbatim(b"C:\\a b.exe", b"/x \"y & %z%").unwrap();
+        let other = ProgramKind::Other;
+        let line = verbatim(other, b"C:\\a b.exe", b"/x \"y & %z%").unwrap();
         assert_eq!(line.as_bytes(), b"\"C:\\a b.exe\" /x \"y & %z%");
-        assert_eq!(verbatim(b"a.exe", b"").unwrap().as_bytes(), b"a.exe");
-        assert_eq!(verbatim(b"a.exe", b"x\0y").unwrap_err().errno(), 22);
+        assert_eq!(verbatim(other, b"a.exe", b"").unwrap().as_bytes(), b"a.exe");
+        assert_eq!(verbatim(other, b"a.exe", b"x\0y").unwrap_err().errno(), 22);
+    }
+
+    #[test]
+    fn verbatim_lines_have_the_limit_of_who_reads_them() {
+        let line = "x".repeat(COMMAND_PROCESSOR_LIMIT);
+        assert!(verbatim(ProgramKind::Other, b"a.exe", line.as_bytes()).is_ok());
+        let error = verbatim(ProgramKind::CommandProcessor, b"cmd", line.as_bytes()).unwrap_err();
+        assert_eq!(error.errno(), 7);
+        assert!(error.to_string().ends_with("more than the 8191 that cmd.exe takes"), "{error}");
+    }
+
+    #[test]
+    fn a_batch_file_takes_no_verbatim_line() {
+        let error = verbatim(ProgramKind::Batch, b"x.cmd", b"a & calc").unwrap_err();
+        assert_eq!((error.errno(), &error), (22, &CommandLineError::VerbatimBatch));
+        assert!(error.to_string().contains("--verbatim cmd '/d /s /c "), "{error}");
     }
 
     #[test]
