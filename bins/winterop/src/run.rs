@@ -126,9 +126,7 @@ fn views(list: &[Vec<u8>]) -> Vec<&[u8]> {
 fn whole_environment() -> Vec<Vec<u8>> {
     let passed = |name: &OsStr| {
         !LINUX_ONLY.iter().any(|own| name == *own)
-            && !["WINTEROP_", "WINE", "LD_", "XDG_", "LC_"]
-                .iter()
-                .any(|start| name.as_bytes().starts_with(start.as_bytes()))
+            && winterop_host::wine::command::may_be_passed(name.as_bytes())
     };
     std::env::vars_os()
         .filter(|(name, _)| passed(name))

@@ -56,6 +56,8 @@ pub struct Prepared {
     pub needs: Vec<PathBuf>,
     /// Why it can only run below the host.
     pub hosted_because: Option<&'static str>,
+    /// What the caller is told although the program runs, a line each.
+    pub warnings: Vec<String>,
 }
 
 impl Prepared {

@@ -165,7 +165,12 @@ impl Host {
         let deciding =
             tokio::task::spawn_blocking(move || host.prepare_and_start(request, own_mark));
         let outcome = wait_with_notices(&channel, features, deciding).await;
-        match outcome {
+        if let Ok((_, warnings)) = &outcome {
+            for warning in warnings {
+                notify(&channel, features, warning).await;
+            }
+        }
+        match outcome.map(|(start, _)| start) {
             Ok(Start::InPlace { response, graphical }) => {
                 if channel.send(&response, &[]).await.is_ok() {
                     follow_in_place(channel, mark.clone(), graphical || detach).await;
@@ -207,22 +212,33 @@ impl Host {
 
     /// Everything about a launch that may block: looking at files, waiting for Wine. Ends with the
     /// caller's descriptors closed here, on this launch's own thread.
-    fn prepare_and_start(&self, request: LaunchRequest, mark: Mark) -> Result<Start, Refusal> {
-        let prepared = self.launcher.prepare(&request, &mark)?;
+    fn prepare_and_start(&self, request: LaunchRequest, mark: Mark) -> Result<Started, Refusal> {
+        let mut prepared = self.launcher.prepare(&request, &mark)?;
+        let warnings = std::mem::take(&mut prepared.warnings);
+        self.start(request, &prepared, mark).map(|start| (start, warnings))
+    }
+
+    /// Starts what was prepared, or says how the caller does.
+    fn start(
+        &self,
+        request: LaunchRequest,
+        prepared: &Prepared,
+        mark: Mark,
+    ) -> Result<Start, Refusal> {
         let graphical = prepared.graphical;
-        match decide(&request, &prepared, self.settings.placement) {
+        match decide(&request, prepared, self.settings.placement) {
             Decision::InPlace => {
                 tracing::debug!(launch = mark.launch, program = request.shown(), "in place");
                 Ok(Start::InPlace {
-                    response: in_place_response(&prepared, &mark, self.settings.grace())?,
+                    response: in_place_response(prepared, &mark, self.settings.grace())?,
                     graphical,
                 })
             }
             Decision::Hosted(reason) => {
                 tracing::debug!(launch = mark.launch, program = request.shown(), reason, "hosted");
                 let response = hosted_response(graphical, &mark, self.settings.grace())?;
-                let program = RunningProgram::start(&prepared, &request, mark)
-                    .map_err(|error| cannot_start(&prepared, error))?;
+                let program = RunningProgram::start(prepared, &request, mark)
+                    .map_err(|error| cannot_start(prepared, error))?;
                 // A program whose only name is the descriptor needs it as long as it runs.
                 let keeps = prepared.keeps_executable().then_some(request.descriptors.executable);
                 Ok(Start::Hosted { program: (program, keeps.flatten()), response, graphical })
@@ -255,6 +271,9 @@ impl Host {
         tell_end(&mut channel, code).await;
     }
 }
+
+/// What a launch has become, and what its caller is told before.
+type Started = (Start, Vec<String>);
 
 /// What a launch has become.
 #[derive(Debug)]
@@ -289,8 +308,8 @@ fn is_passing(error: &io::Error) -> bool {
 async fn wait_with_notices(
     channel: &Channel,
     features: Features,
-    deciding: tokio::task::JoinHandle<Result<Start, Refusal>>,
-) -> Result<Start, Refusal> {
+    deciding: tokio::task::JoinHandle<Result<Started, Refusal>>,
+) -> Result<Started, Refusal> {
     tokio::pin!(deciding);
     loop {
         match tokio::time::timeout(NOTICE_INTERVAL, &mut deciding).await {
@@ -298,16 +317,19 @@ async fn wait_with_notices(
             Ok(Err(error)) => {
                 return Err(Refusal::cannot_run(format!("the host failed at the launch: {error}")));
             }
-            // Whoever does not know extensions is not sent any.
-            Err(_) if features != Features::NONE => notify(channel).await,
-            Err(_) => {}
+            Err(_) => notify(channel, features, "Wine is still being prepared…").await,
         }
     }
 }
 
-async fn notify(channel: &Channel) {
+/// Tells the client something that is no answer yet.
+async fn notify(channel: &Channel, features: Features, text: &str) {
+    if features == Features::NONE {
+        // Whoever does not know extensions is not sent any.
+        return;
+    }
     let mut extensions = Extensions::new();
-    extensions.push(Tag::ERROR_TEXT, &b"Wine is still being prepared\xe2\x80\xa6"[..]);
+    extensions.push(Tag::ERROR_TEXT, text.as_bytes());
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::ERROR_NOTICE, 1);
     if (ErrorNotice { extensions }).encode(&header, &mut bytes).is_ok() {

@@ -15,6 +15,7 @@ use crate::wine::{drives, prefix};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use winterop_settings::Settings;
+use winterop_translate::bytes::for_display;
 use winterop_translate::command_line::{
     BatchHost, CommandLine, CommandLineError, Dialect, ProgramKind, batch, c_runtime,
     command_processor, verbatim,
@@ -48,6 +50,7 @@ pub struct WineLauncher {
     places: Places,
     settings: Settings,
     ready: Mutex<Option<Arc<Ready>>>,
+    left_out: LeftOut,
 }
 
 /// How long a launch waits for a server that is being started again; that takes a second or two.
@@ -78,7 +81,7 @@ impl WineLauncher {
     /// A launcher that gets Wine ready when it is first needed, or when told to.
     #[must_use]
     pub fn new(places: Places, settings: Settings) -> Self {
-        Self { places, settings, ready: Mutex::new(None) }
+        Self { places, settings, ready: Mutex::new(None), left_out: LeftOut::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, Option<Arc<Ready>>> {
@@ -166,9 +169,7 @@ impl Launcher for WineLauncher {
                 BuildError::Nul => Refusal::invalid(text),
             }
         })?;
-        for name in &launch.left_out {
-            tracing::warn!(name = %name.display(), "a variable would steer the Linux side");
-        }
+        let warnings = self.left_out.tell(request, &launch.left_out);
         let mut environment: Vec<(OsString, OsString)> =
             launch.environment.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         environment.push(mark.entry());
@@ -187,6 +188,7 @@ impl Launcher for WineLauncher {
             graphical: program.is_some_and(|p| p.subsystem == Subsystem::Graphical),
             needs: needs.into_iter().chain(&ready.surroundings.preload).cloned().collect(),
             hosted_because: is_nameless.then_some("its executable has no name of its own"),
+            warnings: warnings.into_iter().collect(),
         })
     }
 
@@ -273,6 +275,41 @@ fn plain_line(request: &LaunchRequest, kind: ProgramKind) -> Result<CommandLine,
         (Some(line), kind) => verbatim(kind, name, line),
         (None, ProgramKind::CommandProcessor) => command_processor(&request.arguments),
         (None, _) => c_runtime(&request.arguments),
+    }
+}
+
+/// The names of variables that did not reach a program, of which users were told.
+#[derive(Debug, Default)]
+struct LeftOut(Mutex<BTreeSet<OsString>>);
+
+/// After so many names nobody reads on.
+const MOST_NAMES: usize = 64;
+
+impl LeftOut {
+    /// What to tell the caller: of names that came with WSLENV once while this host runs, or every
+    /// start in a session would repeat it; of what was asked for by name each time.
+    fn tell(&self, request: &LaunchRequest, names: &[OsString]) -> Option<String> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked_for = |name: &OsString| {
+            request.set.iter().any(|entry| {
+                entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+            })
+        };
+        let new = |name: &&OsString| {
+            (told.len() < MOST_NAMES && told.insert((*name).clone())) || asked_for(name)
+        };
+        let short = |name: &OsString| for_display(name.as_bytes()).chars().take(60).collect();
+        let names: Vec<String> = names.iter().filter(new).map(short).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let names = names.join(", ");
+        tracing::info!(program = request.shown(), names, "variables that are not passed on");
+        Some(format!(
+            "{}: not passed on, because Wine or Linux's own libraries would take it for theirs: \
+             {names}",
+            base_name(Path::new(&request.shown()))
+        ))
     }
 }
 

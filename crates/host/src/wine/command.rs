@@ -329,7 +329,8 @@ fn is_passed_under_another_name(name: &[u8]) -> bool {
 
 /// Whether a variable of this name can be in the environment without steering the loader, the C
 /// library or Wine instead of the program.
-fn may_be_passed(name: &[u8]) -> bool {
+#[must_use]
+pub fn may_be_passed(name: &[u8]) -> bool {
     const STEERING: [&[u8]; 9] =
         [b"WINE", b"WINTEROP_", b"LD_", b"LC_", b"MALLOC_", b"GLIBC_", b"GCONV_", b"GST_", b"XDG_"];
     const NAMES: [&[u8]; 12] = [
