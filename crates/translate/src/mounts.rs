@@ -32,6 +32,15 @@ pub struct Device {
     pub minor: u32,
 }
 
+/// A file or directory by its position on its file system, whatever that is mounted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file system.
+    pub device: Device,
+    /// The path below the root of the file system, with a slash in front; empty for the root.
+    pub path: Vec<u8>,
+}
+
 /// One mount that can be reached by its mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -132,6 +141,45 @@ impl MountTable {
 
     pub(crate) fn get(&self, index: usize) -> Option<&Mount> {
         self.mounts.get(index)
+    }
+
+    /// Finds where an absolute path is on its file system, which is the same for every process that
+    /// has the file system mounted anywhere; `None` where the table does not say.
+    ///
+    /// The path must be lexically normal and without links.
+    pub fn place(&self, path: &[u8]) -> Option<Place> {
+        let mount = self.innermost(path)?;
+        let rest = strip_directory(path.strip_suffix(b"/").unwrap_or(path), mount.point_key())?;
+        Some(Place { device: mount.device, path: [mount.root_key(), rest].concat() })
+    }
+
+    /// The absolute paths that lead to a place in this table, shortest first.
+    pub fn paths_to(&self, place: &Place) -> Vec<Vec<u8>> {
+        let mut paths: Vec<Vec<u8>> = self
+            .mounts
+            .iter()
+            .enumerate()
+            .filter(|(_, mount)| mount.device == place.device)
+            .filter_map(|(index, mount)| {
+                let rest = strip_directory(&place.path, mount.root_key())?;
+                let path = [mount.point_key(), rest].concat();
+                let path = if path.is_empty() { b"/".to_vec() } else { path };
+                (self.innermost_index(&path) == Some(index)).then_some(path)
+            })
+            .collect();
+        paths.sort_by_key(Vec::len);
+        paths
+    }
+
+    /// The same table, in which no mount shows a Windows directory: for a host whose drives are its
+    /// own and not the ones that are mounted here.
+    #[must_use]
+    pub fn without_windows(mut self) -> Self {
+        self.windows.clear();
+        for mount in &mut self.mounts {
+            mount.windows = None;
+        }
+        self
     }
 
     /// All mounts, in the order of a walk through the tree of directories.

@@ -520,8 +520,9 @@ fn join_for_wine(letter: u8, rest: &[u8]) -> WindowsPath {
     WindowsPath(path)
 }
 
-/// Tells whether Wine opens a name below a drive letter, and not only as `\\?\unix\…`.
-fn opens_in_wine(rest: &[u8]) -> bool {
+/// Tells whether Wine opens a name, or names with slashes between them, below a drive letter, and
+/// not only as `\\?\unix\…`.
+pub fn opens_in_wine(rest: &[u8]) -> bool {
     rest.split(|&byte| byte == b'/').all(|name| {
         !name.iter().any(|byte| matches!(byte, 0..=31 | b'*' | b'?' | b'"' | b'<' | b'>' | b'|'))
             && !matches!(name.last(), Some(b'.' | b' '))
