@@ -193,6 +193,7 @@ pub fn wine_places() -> Result<Places> {
         runtime: places::runtime()?,
         preload: part("libwinterop_preload.so"),
         helper: part("winterop-helper.exe"),
+        distribution: places::distribution(),
     })
 }
 

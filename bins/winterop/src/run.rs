@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Pass the whole environment on.
     #[arg(long)]
     keep_env: bool,
+    /// Start in the working directory or not at all, where it is gone or has no Windows name.
+    #[arg(long)]
+    strict_cwd: bool,
     /// Run below the host, even where the program could run in place.
     #[arg(long)]
     hosted: bool,
@@ -78,6 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         unset: views(&unset),
         verbatim: verbatim.as_deref(),
         detach: arguments.detach,
+        strict_directory: arguments.strict_cwd,
     };
     execute(&arguments.program, &words, &wishes)
 }

@@ -1,5 +1,7 @@
 //! The host's ways to create a Windows process.
 
+use crate::directory;
+use crate::located::Name;
 use crate::request::LaunchRequest;
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -54,6 +56,13 @@ pub struct Prepared {
     pub graphical: bool,
     /// Files that must be the same for the caller, at the same names, if it is to run in its place.
     pub needs: Vec<PathBuf>,
+    /// The directory to start in, as the host names it.
+    pub directory: PathBuf,
+    /// Whether that is another one than the caller's.
+    pub is_elsewhere: bool,
+    /// Whether a name in this leads through a descriptor of the request's, which must stay open
+    /// for as long as the program runs.
+    pub keeps_descriptors: bool,
     /// Why it can only run below the host.
     pub hosted_because: Option<&'static str>,
     /// What the caller is told although the program runs, a line each.
@@ -61,11 +70,18 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Whether an argument names this process's own descriptor, which must stay open then.
+    /// Takes over where the program is and where it starts: as names of the host's.
     #[must_use]
-    pub fn keeps_executable(&self) -> bool {
-        let own = format!("/proc/{}/fd/", std::process::id());
-        self.arguments.iter().any(|argument| argument.to_string_lossy().contains(&own))
+    pub fn located(mut self, program: &Name, directory: &Name) -> Self {
+        self.keeps_descriptors =
+            program.is_through_descriptor() || directory.is_through_descriptor();
+        if directory.is_through_descriptor() {
+            self.hosted_because = Some("the host cannot name the caller's working directory");
+        }
+        if program.is_through_descriptor() {
+            self.hosted_because = Some("its executable has no name of its own");
+        }
+        self
     }
 }
 
@@ -143,7 +159,15 @@ impl Launcher for CommandLauncher {
                 program.display()
             )));
         }
-        let path = crate::program_path(request)?;
+        let name = crate::program_name(request)?;
+        let path = name.path().to_owned();
+        let program = find_on_path(program);
+        let (directory, warnings) = match directory::find(request, &[&program]) {
+            Ok(name) => (name, Vec::new()),
+            Err(loss) => {
+                (Name::Own(PathBuf::from("/")), vec![loss.accept(request, "the root directory")?])
+            }
+        };
         let arguments = request.arguments.iter().skip(1).cloned().map(OsString::from_vec);
         let arguments: Vec<OsString> =
             self.command.iter().cloned().chain([path.into_os_string()]).chain(arguments).collect();
@@ -151,13 +175,17 @@ impl Launcher for CommandLauncher {
             std::env::vars_os().filter(|(name, _)| name != Mark::VARIABLE).collect();
         environment.extend(crate::windows_variables(request));
         environment.push(mark.entry());
-        Ok(Prepared {
-            program: find_on_path(program),
+        let prepared = Prepared {
             arguments,
             environment,
-            needs: vec![find_on_path(program)],
+            needs: vec![program.clone()],
+            program,
+            directory: directory.path().to_owned(),
+            is_elsewhere: !warnings.is_empty(),
+            warnings,
             ..Prepared::default()
-        })
+        };
+        Ok(prepared.located(&name, &directory))
     }
 
     fn warm_up(&self, _progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {

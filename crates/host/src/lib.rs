@@ -5,6 +5,7 @@
 //! left. Only [`wine`] knows Wine.
 #![forbid(unsafe_code)]
 
+pub mod directory;
 pub mod launcher;
 pub mod located;
 pub mod placement;
@@ -19,23 +20,27 @@ pub use launcher::{CommandLauncher, Launcher, Mark, Prepared, Refusal};
 pub use service::Host;
 pub use wine_launcher::{Places, WineLauncher};
 
+use located::Name;
 use request::LaunchRequest;
 use rustix::fd::AsFd;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
 
 /// The name under which the host can open the program of `request`.
 ///
 /// # Errors
 /// A [`Refusal`] where neither a descriptor nor a path came.
-pub fn program_path(request: &LaunchRequest) -> Result<PathBuf, Refusal> {
+pub fn program_name(request: &LaunchRequest) -> Result<Name, Refusal> {
     let claimed = request.linux_executable.as_deref();
     match &request.descriptors.executable {
-        Some(file) => Ok(located::name_of(file.as_fd(), claimed, request.peer.pid)),
-        None => claimed.map(|path| OsString::from_vec(path.to_vec()).into()).ok_or_else(|| {
-            Refusal::cannot_run("the request came without an executable: neither open nor by name")
-        }),
+        Some(file) => Ok(request.caller().name_of(file.as_fd(), claimed)),
+        None => claimed.map(|path| Name::Own(OsString::from_vec(path.to_vec()).into())).ok_or_else(
+            || {
+                Refusal::cannot_run(
+                    "the request came without an executable: neither open nor by name",
+                )
+            },
+        ),
     }
 }
 

@@ -1,13 +1,49 @@
 //! Finds names under which the host can open what a caller has handed over.
 //!
 //! A caller may live in another root or mount namespace, its executable may be unlinked or a memfd.
-//! Whatever a name says is compared, by device and inode, with the descriptor that was passed, so
-//! that nobody can swap one file for another.
+//! What a name says is never believed: whatever it leads to is compared, by device and inode, with
+//! the descriptor that was passed. Names come, in this order, from
+//! 1. the kernel, where the host sees the same file at the same name;
+//! 2. the mount tables, where the host has the same file system mounted elsewhere: a bind mount of
+//!    the caller's, a container whose root is a directory of the machine;
+//! 3. the root directory that the caller has passed, with the name below it, where the file system
+//!    is the caller's alone;
+//! 4. the descriptor itself, for what has no name anywhere.
+//!
+//! The last two lead through a descriptor of this process, which has to stay open for as long as the
+//! name is used, and only processes below this one can follow them.
 
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use winterop_translate::MountTable;
+
+/// A name that the host can open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// The file's own name for the host, without links.
+    Own(PathBuf),
+    /// A name through a descriptor of this process.
+    ThroughDescriptor(PathBuf),
+}
+
+impl Name {
+    /// The name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Own(path) | Self::ThroughDescriptor(path) => path,
+        }
+    }
+
+    /// Whether the name holds only as long as a descriptor of this process is open.
+    #[must_use]
+    pub fn is_through_descriptor(&self) -> bool {
+        matches!(self, Self::ThroughDescriptor(_))
+    }
+}
 
 fn same(left: &Stat, right: &Stat) -> bool {
     left.st_dev == right.st_dev && left.st_ino == right.st_ino
@@ -22,49 +58,108 @@ pub fn is_at(path: &Path, descriptor: impl AsFd) -> bool {
     }
 }
 
+/// Opens `path` as somebody sees it whose root directory is `root`: links and `..` lead nowhere
+/// outside.
+fn open_in(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+}
+
 /// Whether `path`, looked up from the caller's `root`, is the same file as for the host.
 #[must_use]
 pub fn is_same_in(root: BorrowedFd<'_>, path: &Path) -> bool {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let Ok(theirs) = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) else {
-        return false;
-    };
-    is_at(path, &theirs)
+    open_in(root, path).is_some_and(|theirs| is_at(path, &theirs))
 }
 
-/// A name for the file behind `descriptor` that the host can open.
-///
-/// In this order: the kernel's own name for it, if the host sees the same file there; the caller's
-/// name below the caller's root, as long as the caller lives; the descriptor itself, under this
-/// process's number.
-#[must_use]
-pub fn name_of(descriptor: BorrowedFd<'_>, claimed: Option<&[u8]>, peer: i32) -> PathBuf {
-    let link = PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
-    if let Ok(name) = std::fs::read_link(link)
-        && name.is_absolute()
-        && is_at(&name, descriptor)
-    {
-        return name;
-    }
-    if let Some(name) = claimed.and_then(|name| below_root_of(peer, name))
-        && is_at(&name, descriptor)
-    {
-        return name;
-    }
+/// The kernel's name for what a descriptor has open; it may hold in another root or mount namespace
+/// only, or no longer.
+fn kernel_name(descriptor: BorrowedFd<'_>) -> Option<PathBuf> {
+    let link = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+    std::fs::read_link(link).ok().filter(|name| name.is_absolute())
+}
+
+/// This process's own descriptor as a path that others can follow, too.
+fn descriptor_path(descriptor: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()))
 }
 
-/// `path` as the process `peer` sees it, for somebody outside.
-fn below_root_of(peer: i32, path: &[u8]) -> Option<PathBuf> {
-    if peer <= 0 {
+/// Whoever has handed files over, as far as that says where they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Its root directory, where it was passed.
+    pub root: Option<BorrowedFd<'a>>,
+    /// Its process, as the kernel says; 0 where that is not visible from here.
+    pub pid: i32,
+}
+
+impl Caller<'_> {
+    /// Finds a name for the file behind `descriptor`. `claimed` is what the caller calls it.
+    #[must_use]
+    pub fn name_of(&self, descriptor: BorrowedFd<'_>, claimed: Option<&[u8]>) -> Name {
+        let by_kernel = kernel_name(descriptor);
+        if let Some(name) = by_kernel.as_ref().filter(|name| is_at(name, descriptor)) {
+            return Name::Own(name.clone());
+        }
+        let in_root = self.root.zip(by_kernel).and_then(|(root, name)| below(root, &name));
+        if let Some(path) = in_root.as_deref().and_then(|path| self.mounted_here(path, descriptor))
+        {
+            return Name::Own(path);
+        }
+        let claimed = claimed.map(|path| PathBuf::from(OsString::from_vec(path.to_vec())));
+        let through_root = self.root.and_then(|root| {
+            let names = in_root.into_iter().chain(claimed);
+            names.into_iter().find_map(|name| through_root(root, &name, descriptor))
+        });
+        Name::ThroughDescriptor(through_root.unwrap_or_else(|| descriptor_path(descriptor)))
+    }
+
+    /// Where the host has mounted what the caller has at `path`, a name from the caller's root.
+    fn mounted_here(&self, path: &Path, descriptor: BorrowedFd<'_>) -> Option<PathBuf> {
+        if self.pid <= 0 {
+            return None;
+        }
+        let table = |process: &str| {
+            let text = std::fs::read(format!("/proc/{process}/mountinfo")).ok()?;
+            Some(MountTable::parse(&text))
+        };
+        let place = table(&self.pid.to_string())?.place(path.as_os_str().as_bytes())?;
+        let names = table("self")?.paths_to(&place);
+        let names = names.into_iter().map(|name| PathBuf::from(OsString::from_vec(name)));
+        names.into_iter().find(|name| is_at(name, descriptor))
+    }
+
+    /// The host's own name for a path as the caller says it, links followed. What does not exist is
+    /// named below the nearest directory that does. `None` where the host sees none of it.
+    #[must_use]
+    pub fn host_path(&self, path: &Path) -> Option<PathBuf> {
+        let root = self.root?;
+        for existing in path.ancestors() {
+            let Some(opened) = open_in(root, existing) else { continue };
+            let Name::Own(name) = self.name_of(opened.as_fd(), None) else { return None };
+            let rest = path.strip_prefix(existing).ok()?;
+            return Some(if rest.as_os_str().is_empty() { name } else { name.join(rest) });
+        }
+        None
+    }
+}
+
+/// The kernel's name `name` as somebody says it whose root directory is `root`.
+fn below(root: BorrowedFd<'_>, name: &Path) -> Option<PathBuf> {
+    let rest = name.strip_prefix(kernel_name(root)?).ok()?;
+    Some(Path::new("/").join(rest))
+}
+
+/// A name for the file behind `descriptor` that begins at the descriptor `root`, if `name` leads
+/// there.
+fn through_root(root: BorrowedFd<'_>, name: &Path, descriptor: BorrowedFd<'_>) -> Option<PathBuf> {
+    let opened = open_in(root, name)?;
+    if !fstat(&opened).is_ok_and(|it| fstat(descriptor).is_ok_and(|passed| same(&it, &passed))) {
         return None;
     }
-    let mut name = format!("/proc/{peer}/root").into_bytes();
-    if !path.starts_with(b"/") {
-        return None;
-    }
-    name.extend_from_slice(path);
-    Some(PathBuf::from(std::ffi::OsString::from_vec(name)))
+    // Without links: from here on they would lead into the host's root.
+    let name = below(root, &kernel_name(opened.as_fd())?)?;
+    let path = descriptor_path(root).join(name.strip_prefix("/").ok()?);
+    is_at(&path, descriptor).then_some(path)
 }
 
 /// The last component of a path, as text.
@@ -79,30 +174,69 @@ pub fn base_name(path: &Path) -> String {
 mod tests {
     use super::*;
 
+    fn directory(path: impl AsRef<Path>) -> OwnedFd {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        rustix::fs::open(path.as_ref(), flags, Mode::empty()).unwrap()
+    }
+
+    fn own_pid() -> i32 {
+        std::process::id().cast_signed()
+    }
+
     #[test]
     fn a_file_has_its_own_name_and_an_unlinked_one_a_descriptors() {
-        let directory = tempfile::tempdir().unwrap();
-        let directory = directory.path().canonicalize().unwrap();
-        let path = directory.join("x.exe");
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let path = folder.join("x.exe");
         std::fs::write(&path, "MZ").unwrap();
         let file = std::fs::File::open(&path).unwrap();
-        let peer = std::process::id().cast_signed();
-        assert_eq!(name_of(file.as_fd(), None, peer), path);
+        let root = directory("/");
+        let caller = Caller { root: Some(root.as_fd()), pid: own_pid() };
+        assert_eq!(caller.name_of(file.as_fd(), None), Name::Own(path.clone()));
         std::fs::remove_file(&path).unwrap();
         // Somebody puts another file under the old name.
         std::fs::write(&path, "MZ other").unwrap();
-        let claimed = path.as_os_str().as_bytes();
-        let name = name_of(file.as_fd(), Some(claimed), peer);
-        assert!(name.starts_with("/proc") && is_at(&name, &file), "{}", name.display());
+        let name = caller.name_of(file.as_fd(), Some(path.as_os_str().as_bytes()));
+        assert!(name.is_through_descriptor() && is_at(name.path(), &file), "{name:?}");
+    }
+
+    #[test]
+    fn a_claim_that_leads_elsewhere_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let passed = folder.path().join("passed");
+        std::fs::write(&passed, "MZ").unwrap();
+        let file = std::fs::File::open(&passed).unwrap();
+        std::fs::remove_file(&passed).unwrap();
+        std::fs::write(folder.path().join("claimed"), "MZ").unwrap();
+        let root = directory(folder.path());
+        let caller = Caller { root: Some(root.as_fd()), pid: own_pid() };
+        let name = caller.name_of(file.as_fd(), Some(b"/claimed"));
+        assert!(is_at(name.path(), &file) && name.path().starts_with("/proc"), "{name:?}");
+    }
+
+    #[test]
+    fn paths_of_a_callers_are_found_in_its_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(folder.join("etc")).unwrap();
+        std::os::unix::fs::symlink("/etc", folder.join("link")).unwrap();
+        let root = directory(&folder);
+        let caller = Caller { root: Some(root.as_fd()), pid: own_pid() };
+        for (path, expected) in
+            [("/etc", "etc"), ("/link/new/x", "etc/new/x"), ("/../..", ""), ("/new", "new")]
+        {
+            let found = caller.host_path(Path::new(path)).unwrap();
+            assert_eq!(found, folder.join(expected), "{path}");
+        }
+        assert_eq!(Caller { root: None, ..caller }.host_path(Path::new("/etc")), None);
     }
 
     #[test]
     fn a_root_without_the_file_does_not_see_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let root = rustix::fs::open(directory.path(), flags, Mode::empty()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let root = directory(folder.path());
         assert!(!is_same_in(root.as_fd(), Path::new("/bin/sh")));
-        let real = rustix::fs::open("/", flags, Mode::empty()).unwrap();
+        let real = directory("/");
         assert!(is_same_in(real.as_fd(), Path::new("/bin/sh")));
     }
 }

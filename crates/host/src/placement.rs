@@ -5,7 +5,7 @@
 //! namespace, and who sees the launcher's files at the same names. Everybody else is hosted.
 
 use crate::launcher::Prepared;
-use crate::located::{is_at, is_same_in};
+use crate::located::is_same_in;
 use crate::request::LaunchRequest;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, Stat, statat};
@@ -79,17 +79,8 @@ fn sees_other_files(request: &LaunchRequest, prepared: &Prepared) -> Option<&'st
     if !prepared.needs.iter().all(|path| is_same_in(root.as_fd(), path)) {
         return Some("the caller sees other files");
     }
-    let directory = &request.descriptors.directory;
-    let claimed = request.linux_directory.as_deref().map(as_path);
-    match (directory, claimed) {
-        // An instance has a root of its own with everything that is in the machine's.
-        (Some(_), Some(path)) if path == Path::new("/") => None,
-        (Some(directory), Some(path)) if is_at(path, directory) => None,
-        _ => Some("the host cannot name the caller's working directory"),
-    }
-}
-
-fn as_path(bytes: &[u8]) -> &Path {
-    use std::os::unix::ffi::OsStrExt as _;
-    Path::new(std::ffi::OsStr::from_bytes(bytes))
+    // An instance has a root of its own with everything that is in the machine's.
+    let directory = &prepared.directory;
+    let is_seen = directory == Path::new("/") || is_same_in(root.as_fd(), directory);
+    (!is_seen).then_some("the caller does not see its working directory at the host's name")
 }

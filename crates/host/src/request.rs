@@ -1,5 +1,6 @@
 //! A launch as the host received it: who asks, for what, with which descriptors.
 
+use crate::located::Caller;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use winterop_channel::Frame;
 use winterop_sys::PeerCredentials;
@@ -38,6 +39,12 @@ impl Descriptors {
             place.get_or_insert(descriptor);
         }
         assigned
+    }
+
+    /// These without the program's own, whose other ends must see when it closes them.
+    #[must_use]
+    pub fn without_standard(self) -> Self {
+        Self { standard: Default::default(), ..self }
     }
 
     /// The standard descriptors, borrowed.
@@ -82,6 +89,8 @@ pub struct LaunchRequest {
     pub verbatim: Option<Vec<u8>>,
     /// The program outlives the caller.
     pub detach: bool,
+    /// The program shall start in the caller's own directory or not at all.
+    pub strict_directory: bool,
     /// What the caller understands.
     pub features: Features,
     /// Rows and columns of the terminal, where the program is interactive.
@@ -177,9 +186,19 @@ impl LaunchRequest {
             unset: list(Tag::UNSET_VARIABLES)?,
             verbatim: bytes_of(Tag::VERBATIM_COMMAND_LINE),
             detach: extensions.get_u8(Tag::DETACH)?.is_some_and(|value| value != 0),
+            strict_directory: extensions
+                .get_u8(Tag::STRICT_DIRECTORY)?
+                .is_some_and(|value| value != 0),
             features: extensions.features(Tag::CLIENT_FEATURES)?,
             terminal: common.pseudoconsole.then_some((common.rows, common.columns)),
         })
+    }
+
+    /// Who has handed its files over.
+    #[must_use]
+    pub fn caller(&self) -> Caller<'_> {
+        let root = self.descriptors.root.as_ref().map(AsFd::as_fd);
+        Caller { root, pid: self.peer.pid }
     }
 
     /// The program as messages name it: as it was typed, else by its path.

@@ -1,7 +1,6 @@
 //! A hosted program: started on the caller's descriptors, waited for, signalled.
 
 use crate::launcher::{Mark, Prepared};
-use crate::located::{is_at, name_of};
 use crate::request::LaunchRequest;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -110,7 +109,7 @@ fn start_process(
     if let Some((name, report)) = prepared.report.zip(report) {
         environment.push(format!("{name}={}", report.as_raw_fd()).into_bytes());
     }
-    let directory = directory_of(request);
+    let directory = open_directory(&prepared.directory);
     let _processors = Processors::of_caller(request.peer.pid);
     spawn(&Spawn {
         program: prepared.program.as_os_str().as_bytes(),
@@ -149,18 +148,11 @@ impl Drop for Processors {
     }
 }
 
-/// The caller's working directory under a name that this process can say too: a program asks for its
-/// directory's name, and what was opened in another mount namespace has none here.
-fn directory_of(request: &LaunchRequest) -> Option<OwnedFd> {
-    let passed = request.descriptors.directory.as_ref()?;
-    let claimed = request.linux_directory.as_deref();
-    let named = claimed.map(OsStr::from_bytes).map(Path::new).filter(|path| is_at(path, passed));
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => name_of(passed.as_fd(), claimed, request.peer.pid),
-    };
+/// Opens the directory to start in by the name that the program will say, too. One that has vanished
+/// since it was looked at leaves the program where the host is.
+fn open_directory(path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(&path, flags, Mode::empty()).ok()
+    rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
 /// Waits for the process's end and reads its full code.

@@ -3,7 +3,7 @@
 
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
-use crate::request::{Incoming, LaunchRequest, sort};
+use crate::request::{Descriptors, Incoming, LaunchRequest, sort};
 use crate::running::RunningProgram;
 use crate::tree;
 use rustix::fd::AsFd;
@@ -239,9 +239,9 @@ impl Host {
                 let response = hosted_response(graphical, &mark, self.settings.grace())?;
                 let program = RunningProgram::start(prepared, &request, mark)
                     .map_err(|error| cannot_start(prepared, error))?;
-                // A program whose only name is the descriptor needs it as long as it runs.
-                let keeps = prepared.keeps_executable().then_some(request.descriptors.executable);
-                Ok(Start::Hosted { program: (program, keeps.flatten()), response, graphical })
+                let kept =
+                    prepared.keeps_descriptors.then(|| request.descriptors.without_standard());
+                Ok(Start::Hosted { program: (program, kept), response, graphical })
             }
         }
     }
@@ -250,10 +250,10 @@ impl Host {
     async fn follow_hosted(
         &self,
         mut channel: Channel,
-        program: (RunningProgram, Option<rustix::fd::OwnedFd>),
+        program: (RunningProgram, Option<Descriptors>),
         survives: bool,
     ) {
-        let (mut program, _executable) = program;
+        let (mut program, _kept) = program;
         let code = loop {
             tokio::select! {
                 code = program.ended() => break code,
@@ -278,15 +278,8 @@ type Started = (Start, Vec<String>);
 /// What a launch has become.
 #[derive(Debug)]
 enum Start {
-    InPlace {
-        response: Vec<u8>,
-        graphical: bool,
-    },
-    Hosted {
-        program: (RunningProgram, Option<rustix::fd::OwnedFd>),
-        response: Vec<u8>,
-        graphical: bool,
-    },
+    InPlace { response: Vec<u8>, graphical: bool },
+    Hosted { program: (RunningProgram, Option<Descriptors>), response: Vec<u8>, graphical: bool },
 }
 
 fn is_passing(error: &io::Error) -> bool {
@@ -409,6 +402,9 @@ fn in_place_response(
         list(prepared.arguments.iter().map(|argument| argument.as_bytes())),
     );
     extensions.push(Tag::IN_PLACE_ENVIRONMENT, list(assignments.iter().map(Vec::as_slice)));
+    if prepared.is_elsewhere {
+        extensions.push(Tag::IN_PLACE_DIRECTORY, prepared.directory.as_os_str().as_bytes());
+    }
     if let Some(report) = prepared.report {
         extensions.push(Tag::IN_PLACE_REPORT, report.as_bytes());
     }

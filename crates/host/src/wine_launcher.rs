@@ -1,14 +1,17 @@
 //! The launcher `wine`: brings together what [`crate::wine`] knows.
 
+use crate::directory::{self, Loss};
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
-use crate::located::base_name;
+use crate::located::{Name, base_name};
 use crate::request::LaunchRequest;
+use crate::wine::aliases::Aliases;
 use crate::wine::command::{
     Account, Display, Error as BuildError, REPORT_VARIABLE, Request as WineRequest, Surroundings,
     build,
 };
 use crate::wine::installation::Search;
 use crate::wine::launches::Page;
+use crate::wine::names::Names;
 use crate::wine::pe::{Diagnosis, Program, Subsystem, diagnose_with};
 use crate::wine::server::Server;
 use crate::wine::{drives, prefix};
@@ -29,7 +32,8 @@ use winterop_translate::command_line::{
     BatchHost, CommandLine, CommandLineError, Dialect, ProgramKind, batch, c_runtime,
     command_processor, verbatim,
 };
-use winterop_translate::{Drives, MountTable, Naming, Translator, WindowsPath, wslenv};
+use winterop_translate::{Translator, WindowsPath, wslenv};
+use winterop_wire::Features;
 
 /// Where the launcher keeps its things.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct Places {
     pub preload: Option<PathBuf>,
     /// The Windows program that makes real pipes.
     pub helper: Option<PathBuf>,
+    /// The name of the distribution whose root is the machine's: `\\wsl.localhost\NAME`.
+    pub distribution: String,
 }
 
 /// Starts Windows programs with Wine.
@@ -60,7 +66,8 @@ const RESTARTING: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 struct Ready {
     surroundings: Surroundings,
-    translator: Translator,
+    names: Names,
+    aliases: Aliases,
     server: Mutex<Option<Server>>,
     /// Removed with the host.
     _page: Option<Page>,
@@ -120,36 +127,98 @@ impl WineLauncher {
         progress("starting Wine");
         let server = Server::start(&surroundings, &Display::default())
             .map_err(|error| Refusal::cannot_run(error.to_string()))?;
-        let translator = translator(&surroundings.prefix)?;
-        Ok(Ready { surroundings, translator, server: Mutex::new(Some(server)), _page: page })
+        let names = names(&surroundings.prefix, &self.places.distribution)?;
+        let aliases = Aliases::new(self.places.runtime.join("names"));
+        let server = Mutex::new(Some(server));
+        Ok(Ready { surroundings, names, aliases, server, _page: page })
     }
 }
 
-/// What the prefix's drives make of the host's files.
-fn translator(prefix: &Path) -> Result<Translator, Refusal> {
-    let drives = drives::read(prefix).map_err(|error| Refusal::cannot_run(error.to_string()))?;
-    let mut offered = Drives::default();
-    for drive in drives {
-        // The letter is ASCII by its type.
-        let letter = u8::try_from(drive.letter.upper()).unwrap_or(b'Z');
-        offered.offer(letter, drive.folder.as_os_str().as_bytes());
+/// What the prefix's drives make of the host's files; keeps the distribution's own share.
+fn names(prefix: &Path, distribution: &str) -> Result<Names, Refusal> {
+    // Without the share files have names by drive letters, and only those.
+    if let Err(error) = drives::link_distribution(prefix, distribution, Path::new("/")) {
+        tracing::warn!(%error, "the distribution has no share");
     }
-    let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let translator = Translator::new(MountTable::parse(&mounts)).with_drives(offered);
-    Ok(translator.with_naming(Naming::Wine))
+    Names::read(prefix, distribution).map_err(|error| Refusal::cannot_run(error.to_string()))
+}
+
+impl Ready {
+    /// The launcher's files: whoever sees them at the same names can run Wine itself.
+    fn needs(&self) -> Vec<&Path> {
+        let Surroundings { installation, prefix, preload, .. } = &self.surroundings;
+        let always = [installation.loader.as_path(), prefix.as_path()];
+        always.into_iter().chain(preload.as_deref()).collect()
+    }
+
+    /// Where the program starts, under a name that has a drive letter; drive C, with words for the
+    /// caller, where its own directory is lost.
+    fn directory(
+        &self,
+        request: &LaunchRequest,
+        translator: &Translator,
+    ) -> Result<(Name, Option<String>), Refusal> {
+        let found = match directory::find(request, &self.needs()) {
+            Err(Loss::Gone) => self.directory_by_windows_name(request, translator),
+            found => found,
+        };
+        match found.and_then(|name| self.with_drive_letter(name, translator)) {
+            Ok(name) => Ok((name, None)),
+            Err(loss) => {
+                let home = self.surroundings.prefix.join("drive_c");
+                Ok((Name::Own(home), Some(loss.accept(request, "C:\\")?)))
+            }
+        }
+    }
+
+    fn with_drive_letter(&self, name: Name, translator: &Translator) -> Result<Name, Loss> {
+        let path = self.aliases.of_directory(name.path()).map_err(|error| {
+            tracing::warn!(%error, "a directory gets no name that Wine can open");
+            Loss::NoWindowsName
+        })?;
+        let windows = translator.to_windows(path.as_os_str().as_bytes().into());
+        if !windows.is_ok_and(|path| path.has_drive_letter()) {
+            return Err(Loss::NoWindowsName);
+        }
+        Ok(match name {
+            Name::Own(_) => Name::Own(path),
+            Name::ThroughDescriptor(_) => Name::ThroughDescriptor(path),
+        })
+    }
+
+    /// A client that is not ours passes no descriptor, and says its directory as Windows would.
+    fn directory_by_windows_name(
+        &self,
+        request: &LaunchRequest,
+        translator: &Translator,
+    ) -> Result<Name, Loss> {
+        if request.features != Features::NONE || request.working_directory.is_empty() {
+            return Err(Loss::Gone);
+        }
+        let windows = WindowsPath::from_bytes(&*request.working_directory);
+        let path = translator.to_linux(&windows).map_err(|_| Loss::Gone)?;
+        let path = PathBuf::from(OsString::from_vec(path));
+        if path.is_dir() { Ok(Name::Own(path)) } else { Err(Loss::Gone) }
+    }
 }
 
 impl Launcher for WineLauncher {
     fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal> {
         let ready = self.ready(&mut |_| {})?;
         ready.wait_for_server()?;
-        let path = crate::program_path(request)?;
-        let kind = ProgramKind::of(path.as_os_str().as_bytes());
-        let program = diagnose(request, &path, kind, &ready.surroundings)?;
-        let image = windows_path(&ready.translator, &path)?;
+        let translator = ready.names.translator();
+        let name = crate::program_name(request)?;
+        let kind = ProgramKind::of(name.path().as_os_str().as_bytes());
+        let program = diagnose(request, name.path(), kind, &ready.surroundings)?;
+        let path = ready.aliases.of_file(name.path()).map_err(|error| {
+            let text = format!("{}: it gets no name that Wine can open: {error}", request.shown());
+            Refusal::cannot_run(text)
+        })?;
+        let image = windows_path(&translator, &path)?;
+        let (directory, warning) = ready.directory(request, &translator)?;
         let named = Named { path: &path, image: &image, kind };
         let (start, image, line) = self.command_line(request, &named)?;
-        let variables = variables(request, &ready.translator)?;
+        let variables = variables(request, &translator)?;
         let display = display(request);
         let launch = build(
             &ready.surroundings,
@@ -169,27 +238,28 @@ impl Launcher for WineLauncher {
                 BuildError::Nul => Refusal::invalid(text),
             }
         })?;
-        let warnings = self.left_out.tell(request, &launch.left_out);
+        let left_out = self.left_out.tell(request, &launch.left_out);
         let mut environment: Vec<(OsString, OsString)> =
             launch.environment.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         environment.push(mark.entry());
         set_debugging(&mut environment, request);
-        if let Some(directory) = &request.linux_directory {
-            // Wine 8 cannot name the directory `/` without it, and checks that it is the same one.
-            environment.push(("PWD".into(), OsString::from_vec(directory.clone())));
-        }
-        let needs = [&ready.surroundings.installation.loader, &ready.surroundings.prefix];
-        let is_nameless = path.starts_with(format!("/proc/{}", std::process::id()));
-        Ok(Prepared {
+        // Wine takes the directory's name from here, where it is the same directory.
+        environment.push(("PWD".into(), directory.path().as_os_str().to_owned()));
+        // In place, the program is started by its name too.
+        let needs = ready.needs().into_iter().chain([path.as_path()]).map(Path::to_owned).collect();
+        let prepared = Prepared {
             program: launch.program,
             arguments: launch.arguments,
             environment,
             report: ready.surroundings.preload.as_ref().map(|_| REPORT_VARIABLE),
             graphical: program.is_some_and(|p| p.subsystem == Subsystem::Graphical),
-            needs: needs.into_iter().chain(&ready.surroundings.preload).cloned().collect(),
-            hosted_because: is_nameless.then_some("its executable has no name of its own"),
-            warnings: warnings.into_iter().collect(),
-        })
+            needs,
+            directory: directory.path().to_owned(),
+            is_elsewhere: warning.is_some(),
+            warnings: warning.into_iter().chain(left_out).collect(),
+            ..Prepared::default()
+        };
+        Ok(prepared.located(&name, &directory))
     }
 
     fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
@@ -202,6 +272,7 @@ impl Launcher for WineLauncher {
         if let Some(server) = server {
             server.shutdown();
         }
+        ready.aliases.remove();
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Wishes<'a> {
     pub verbatim: Option<&'a [u8]>,
     /// The program shall outlive the caller.
     pub detach: bool,
+    /// The program shall start in the working directory or not at all.
+    pub strict_directory: bool,
 }
 
 /// The caller's variables that a graphical or a terminal program under Wine needs.
@@ -88,8 +90,7 @@ impl Caller {
         }
         let root = open_directory(b"/").map_err(|error| cannot_open(b"/", error))?;
         let directory = open_directory(b".").ok();
-        let directory_path =
-            rustix::process::getcwd(Vec::new()).map(|path| path.into_bytes()).unwrap_or_default();
+        let directory_path = directory_path();
         let terminal = Terminal::of(standard);
         Ok(Self { standard, executable, root, directory, directory_path, terminal })
     }
@@ -115,6 +116,13 @@ fn open_program(program: &[u8]) -> Result<OwnedFd, Errno> {
 
 fn open_directory(path: &[u8]) -> Result<OwnedFd, Errno> {
     above_standard(open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The working directory's name; empty where it has none: it was removed, or lies outside of the
+/// root, which the kernel says with text in place of the first slash.
+fn directory_path() -> Vec<u8> {
+    let path = rustix::process::getcwd(Vec::new()).map(|path| path.into_bytes());
+    path.ok().filter(|path| path.starts_with(b"/")).unwrap_or_default()
 }
 
 /// Keeps the numbers that the caller has closed from being given to what is opened from here on:
@@ -231,6 +239,9 @@ fn extensions<'a>(
     }
     if wishes.detach {
         extensions.push_u8(Tag::DETACH, 1);
+    }
+    if wishes.strict_directory {
+        extensions.push_u8(Tag::STRICT_DIRECTORY, 1);
     }
     extensions.push_u32(Tag::CLIENT_FEATURES, FEATURES.0);
     extensions.push(Tag::EXECUTABLE_NAME, invocation.name);

@@ -66,6 +66,8 @@ tags! {
     EXECUTABLE_NAME = 11, "ExecutableName";
     /// `u8`, 1: the program is to outlive the client.
     DETACH = 12, "Detach";
+    /// `u8`, 1: the program is to start in the working directory or not at all.
+    STRICT_DIRECTORY = 13, "StrictDirectory";
     /// UTF-8, one or more lines: what went wrong, on what, and what to do.
     ERROR_TEXT = 32, "ErrorText";
     /// `u8`: the status the interpreter should exit with.

@@ -2,14 +2,17 @@
 //!
 //! [`installation`] finds Wine, [`prefix`] makes the folder that Wine calls a prefix, [`server`]
 //! keeps it warm, [`pe`] says whether a file can run at all, [`command`] builds what to execute for
-//! one launch, [`drives`] reads which folder each drive letter means. [`launches`] is the page
-//! through which starts on an idle machine are made faster.
+//! one launch, [`drives`] reads which folder each drive letter means, [`names`] names files by them,
+//! [`aliases`] links those whose names Wine cannot open. [`launches`] is the page through which
+//! starts on an idle machine are made faster.
 
+pub mod aliases;
 pub mod command;
 pub mod drives;
 mod forwarder;
 pub mod installation;
 pub mod launches;
+pub mod names;
 pub mod pe;
 pub mod prefix;
 mod registry;
