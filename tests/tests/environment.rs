@@ -43,3 +43,73 @@ fn variables_that_would_steer_wine_are_told_of_once() {
         assert_eq!(outcome.clean().text(), "A=3\n");
     }
 }
+
+#[test]
+fn a_bare_name_is_found_before_there_is_a_prefix() {
+    for placement in placements() {
+        let host = Host::new();
+        assert!(!host.base().join("data/winterop/prefix").exists());
+        // Not `cmd.exe`, of which the tests have a copy on PATH.
+        let outcome = finish(&mut host.winterop(placement, &["run", "HostName"]));
+        assert!(outcome.status.success(), "{}", outcome.errors());
+        assert_eq!(outcome.text().lines().count(), 1, "{}", outcome.text());
+    }
+}
+
+/// Writes a value into the registry and has Wine write it to its files.
+fn set_variable(host: &Host, name: &str, value: &str) {
+    let arguments = ["reg", "add", "HKCU\\Environment", "/f", "/v", name, "/d", value];
+    run(host, Placement::InPlace, &arguments).clean();
+    assert!(host.stop().status.success());
+}
+
+#[test]
+fn names_are_found_as_windows_finds_them() {
+    let host = Host::new();
+    host.settled();
+    let prefix = host.base().join("data/winterop/prefix");
+    set_variable(&host, "PATH", "C:\\my tools;Z:\\none");
+    let tools = prefix.join("drive_c/My Tools");
+    std::fs::create_dir(&tools).expect("a folder");
+    std::fs::copy(host.windows().join("argv-report.exe"), tools.join("report.exe"))
+        .expect("a copy");
+    std::fs::write(tools.join("Twice.bat"), "@echo batch %1\r\n").expect("a batch file");
+    std::fs::write(tools.join("text"), "no program").expect("a file");
+    for placement in placements() {
+        let text = |arguments: &[&str]| run(&host, placement, arguments).clean().text();
+        for name in ["hostname", "HOSTNAME.exe", "C:\\windows\\system32\\hostname"] {
+            assert_eq!(text(&[name]), text(&["hostname.exe"]), "{name}");
+        }
+        assert!(text(&["report", "a b"]).contains("\"a b\""));
+        assert_eq!(text(&["twice", "x"]), "batch x\n");
+        assert_eq!(text(&["C:\\MY TOOLS\\twice.BAT", "y"]), "batch y\n");
+        for name in ["text", "gone", "gone.exe", "C:\\gone.exe", "dir", "a\tb"] {
+            let refused = run(&host, placement, &[name]);
+            refused.refused(
+                127,
+                &["there is no such program", "C:\\windows\\system32", "C:\\my tools"],
+            );
+        }
+    }
+}
+
+#[test]
+fn names_on_linuxs_path_may_lack_their_extension() {
+    let host = Host::new();
+    let folder = host.base().join("bin");
+    for (name, text) in [("first.bat", "@echo one %1\r\n"), ("second.CMD", "@echo two\r\n")] {
+        std::fs::write(folder.join(name), text).expect(name);
+    }
+    // Linux's own programs of the same name are passed over; a file here comes first.
+    std::fs::write(folder.join("hello"), "#!/bin/sh\necho no\n").expect("a script");
+    std::fs::write(host.work().join("here.cmd"), "@echo here\r\n").expect("a batch file");
+    std::fs::write(folder.join("here.cmd"), "@echo not here\r\n").expect("a batch file");
+    for placement in placements() {
+        let text = |arguments: &[&str]| run(&host, placement, arguments).clean().text();
+        assert_eq!(text(&["first.bat", "a b"]), "one \"a b\"\n");
+        assert_eq!(text(&["first", "a&b"]), "one \"a&b\"\n");
+        assert_eq!(text(&["second"]), "two\n");
+        assert_eq!(text(&["hello"]), "hello\n");
+        assert_eq!(text(&["here"]), "here\n");
+    }
+}

@@ -5,8 +5,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::IsTerminal as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::io::{IsTerminal as _, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use winterop_interpreter::{Auxiliary, Environment, Invocation, Start, Wishes, end, launch};
@@ -16,6 +16,9 @@ const LINUX_ONLY: [&str; 12] = [
     "PATH", "HOME", "SHELL", "TMPDIR", "TEMP", "TMP", "PWD", "OLDPWD", "USER", "LOGNAME", "_",
     "WSLENV",
 ];
+
+/// The extensions of programs that a host can start, in the order in which Windows tries them.
+const EXTENSIONS: [&str; 4] = [".com", ".exe", ".bat", ".cmd"];
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -82,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         verbatim: verbatim.as_deref(),
         detach: arguments.detach,
         strict_directory: arguments.strict_cwd,
+        search: false,
     };
     execute(&arguments.program, &words, &wishes)
 }
@@ -140,13 +144,9 @@ fn whole_environment() -> Vec<Vec<u8>> {
 
 /// Becomes the interpreter for `program`.
 fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<ExitCode> {
-    let Some(file) = find(program) else {
-        eprintln!(
-            "winterop: {}: there is no such program here, on PATH or in Windows' directories",
-            program.display()
-        );
-        return Ok(ExitCode::from(127));
-    };
+    let found = find(program);
+    // What is not here the host may know, with the drives and the registry of its Windows side.
+    let wishes = Wishes { search: found.is_none(), ..wishes.clone() };
     let variables: Vec<Vec<u8>> = std::env::vars_os()
         .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
         .collect();
@@ -155,49 +155,89 @@ fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<Ex
         host::ensure().context("the host, which starts Windows programs")?;
     }
     let arguments = words.iter().map(Vec::as_slice).collect();
-    let path = file.as_os_str().as_bytes();
+    let path = found.as_ref().map_or(program.as_bytes(), |file| file.as_os_str().as_bytes());
     let invocation = Invocation { program: path, name: program.as_bytes(), arguments };
     let start = Start { arguments: Vec::new(), environment, auxiliary: Auxiliary::default() };
     // Rust's start-up code ignores it, and a program in place would inherit that.
     winterop_sys::reset_action(rustix::process::Signal::PIPE);
-    end(launch(&start, &invocation, wishes))
+    end(launch(&start, &invocation, &wishes))
 }
 
-/// The file that `program` names: a path as it is; a bare name in the working directory, on PATH,
-/// then in Windows' own directories with Windows' extensions.
+/// The file that `program` names, as far as Linux knows it: a path as it is; a bare name in the
+/// working directory, then on PATH, each time as it is and with the extensions of Windows programs.
 fn find(program: &OsStr) -> Option<PathBuf> {
-    let given = Path::new(program);
-    if program.as_bytes().contains(&b'/') || given.is_file() {
-        return Some(given.to_owned());
+    if program.as_bytes().contains(&b'/') {
+        return Some(PathBuf::from(program));
     }
-    let directories =
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
-    let on_path = directories.iter().map(|directory| directory.join(program));
-    let exe = |file: &PathBuf| file.is_file() && is_windows_program(file);
-    if let Some(file) = on_path.into_iter().find(exe) {
-        return Some(file);
-    }
-    in_windows(program)
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let here = std::iter::once(PathBuf::new());
+    here.chain(std::env::split_paths(&path)).find_map(|folder| find_in(&folder, program))
 }
 
+fn find_in(folder: &Path, program: &OsStr) -> Option<PathBuf> {
+    let named = |extension: &str| {
+        let mut name = program.to_owned();
+        name.push(extension);
+        folder.join(name)
+    };
+    let upper = EXTENSIONS.map(str::to_ascii_uppercase);
+    let spellings = EXTENSIONS.iter().copied().zip(upper.iter().map(String::as_str));
+    let extended = spellings.flat_map(|(lower, upper)| [named(lower), named(upper)]);
+    std::iter::once(named("")).chain(extended).find(|file| is_windows_program(file))
+}
+
+/// Whether a file is one that the host can start: by its extension, or by how it begins.
 fn is_windows_program(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().as_bytes();
+    let has_extension = EXTENSIONS.iter().any(|extension| {
+        let end = name.len().checked_sub(extension.len()).and_then(|start| name.get(start..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(extension.as_bytes()))
+    });
+    file.is_file() && (has_extension || begins_as_one(file))
+}
+
+fn begins_as_one(file: &Path) -> bool {
     let mut magic = [0; 2];
-    let read = std::fs::File::open(file)
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic));
+    let read = File::open(file).and_then(|mut file| file.read_exact(&mut magic));
     read.is_ok() && &magic == b"MZ"
 }
 
-/// Looks where Windows looks, in the user's prefix.
-fn in_windows(program: &OsStr) -> Option<PathBuf> {
-    use winterop_translate::pathext::{Places, SearchOrder};
-    let drive = crate::places::data().ok()?.join("prefix/drive_c");
-    let order = SearchOrder::new(&Places { windows: Some(b"C:\\windows"), ..Places::default() });
-    let linux = |path: &winterop_translate::WindowsPath| -> Option<PathBuf> {
-        let below = path.as_bytes().strip_prefix(b"C:\\")?;
-        let below = below.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
-        Some(drive.join(OsString::from_vec(below)))
-    };
-    let found =
-        order.find(program.as_bytes(), |path| linux(path).is_some_and(|file| file.is_file()))?;
-    linux(&found)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_with_the_extensions_of_windows_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("a", "MZ"),
+            ("b", "#!/bin/sh"),
+            ("b.EXE", ""),
+            ("c.exe", "MZ"),
+            ("c.com", "MZ"),
+            ("d.txt", "MZ"),
+            ("e", "text"),
+            ("f.Cmd", "text"),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("g.exe")).unwrap();
+        let found = |name: &str| {
+            let file = find_in(folder.path(), OsStr::new(name))?;
+            Some(file.file_name().unwrap().to_str().unwrap().to_owned())
+        };
+        for (name, expected) in [
+            ("a", Some("a")),
+            ("b", Some("b.EXE")),
+            ("c", Some("c.com")),
+            ("d.txt", Some("d.txt")),
+            ("e", None),
+            ("f.Cmd", Some("f.Cmd")),
+            ("f", None),
+            ("g", None),
+            ("h", None),
+        ] {
+            assert_eq!(found(name).as_deref(), expected, "{name}");
+        }
+    }
 }

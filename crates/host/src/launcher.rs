@@ -159,7 +159,9 @@ impl Launcher for CommandLauncher {
                 program.display()
             )));
         }
-        let name = crate::program_name(request)?;
+        // What stands behind the command knows where its programs are.
+        let name =
+            crate::program_name(request, |name| Ok(OsString::from_vec(name.to_vec()).into()))?;
         let path = name.path().to_owned();
         let program = find_on_path(program);
         let (directory, warnings) = match directory::find(request, &[&program]) {

@@ -25,22 +25,26 @@ use request::LaunchRequest;
 use rustix::fd::AsFd;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 /// The name under which the host can open the program of `request`.
 ///
+/// `find` looks a bare name up, as the host's Windows side does.
+///
 /// # Errors
-/// A [`Refusal`] where neither a descriptor nor a path came.
-pub fn program_name(request: &LaunchRequest) -> Result<Name, Refusal> {
+/// A [`Refusal`] where neither a descriptor nor a path came, and those of `find`.
+pub fn program_name(
+    request: &LaunchRequest,
+    find: impl FnOnce(&[u8]) -> Result<PathBuf, Refusal>,
+) -> Result<Name, Refusal> {
     let claimed = request.linux_executable.as_deref();
-    match &request.descriptors.executable {
-        Some(file) => Ok(request.caller().name_of(file.as_fd(), claimed)),
-        None => claimed.map(|path| Name::Own(OsString::from_vec(path.to_vec()).into())).ok_or_else(
-            || {
-                Refusal::cannot_run(
-                    "the request came without an executable: neither open nor by name",
-                )
-            },
-        ),
+    match (&request.descriptors.executable, claimed, &request.search) {
+        (Some(file), ..) => Ok(request.caller().name_of(file.as_fd(), claimed)),
+        (None, Some(path), _) => Ok(Name::Own(OsString::from_vec(path.to_vec()).into())),
+        (None, None, Some(name)) => find(name).map(Name::Own),
+        (None, None, None) => Err(Refusal::cannot_run(
+            "the request came without an executable: neither open nor by name",
+        )),
     }
 }
 

@@ -75,6 +75,8 @@ pub struct LaunchRequest {
     pub linux_directory: Option<Vec<u8>>,
     /// argv[0] as it was typed.
     pub name: Option<Vec<u8>>,
+    /// The name of a program that is still to be found; then there is no executable.
+    pub search: Option<Vec<u8>>,
     /// Where the caller wants the program.
     pub placement: Placement,
     /// Variables of the Linux side that the host may need.
@@ -179,6 +181,7 @@ impl LaunchRequest {
             linux_executable: bytes_of(Tag::LINUX_EXECUTABLE),
             linux_directory: bytes_of(Tag::LINUX_DIRECTORY),
             name: bytes_of(Tag::EXECUTABLE_NAME),
+            search: bytes_of(Tag::SEARCH_NAME),
             placement: extensions.placement()?,
             linux_variables: list(Tag::LINUX_VARIABLES)?,
             raw_wslenv: list(Tag::RAW_WSLENV)?,

@@ -13,6 +13,7 @@ use crate::wine::installation::Search;
 use crate::wine::launches::Page;
 use crate::wine::names::Names;
 use crate::wine::pe::{Diagnosis, Program, Subsystem, diagnose_with};
+use crate::wine::programs::Programs;
 use crate::wine::server::Server;
 use crate::wine::{drives, prefix};
 use rustix::fd::OwnedFd;
@@ -207,7 +208,7 @@ impl Launcher for WineLauncher {
         let ready = self.ready(&mut |_| {})?;
         ready.wait_for_server()?;
         let translator = ready.names.translator();
-        let name = crate::program_name(request)?;
+        let name = crate::program_name(request, |name| find_program(&ready.surroundings, name))?;
         let kind = ProgramKind::of(name.path().as_os_str().as_bytes());
         let program = diagnose(request, name.path(), kind, &ready.surroundings)?;
         let path = ready.aliases.of_file(name.path()).map_err(|error| {
@@ -389,6 +390,18 @@ fn has_pipes(request: &LaunchRequest) -> bool {
         fstat(descriptor).is_ok_and(|status| {
             matches!(FileType::from_raw_mode(status.st_mode), FileType::Fifo | FileType::Socket)
         })
+    })
+}
+
+/// Finds a program by its bare name, as Windows does.
+fn find_program(surroundings: &Surroundings, name: &[u8]) -> Result<PathBuf, Refusal> {
+    let programs = Programs::read(&surroundings.prefix);
+    programs.find(name).ok_or_else(|| {
+        Refusal::not_found(format!(
+            "{}: there is no such program here, on PATH, or in Windows' directories ({})",
+            for_display(name),
+            programs.places()
+        ))
     })
 }
 

@@ -43,7 +43,7 @@ fn try_launch(
     wishes: &Wishes<'_>,
 ) -> Result<(Ended, Option<Signal>), Failure> {
     refuse_privileges(start, invocation)?;
-    let caller = Caller::inspect(start, invocation.program)?;
+    let caller = Caller::inspect(start, invocation.program, wishes)?;
     let Found { connection, path } = discovery::find(&start.environment, start.auxiliary.secure)
         .map_err(|attempts| no_server(invocation, &attempts))?;
     let (request, terminal) = request::build(caller, &start.environment, invocation, wishes)?;

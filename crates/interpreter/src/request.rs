@@ -29,6 +29,8 @@ pub struct Wishes<'a> {
     pub detach: bool,
     /// The program shall start in the working directory or not at all.
     pub strict_directory: bool,
+    /// The program is a bare name that the host is to find, as Windows does.
+    pub search: bool,
 }
 
 /// The caller's variables that a graphical or a terminal program under Wine needs.
@@ -61,7 +63,7 @@ impl Request {
 pub struct Caller {
     /// Descriptors 0, 1 and 2, where they are open.
     pub standard: [Option<BorrowedFd<'static>>; 3],
-    executable: OwnedFd,
+    executable: Option<OwnedFd>,
     root: OwnedFd,
     directory: Option<OwnedFd>,
     directory_path: Vec<u8>,
@@ -70,22 +72,28 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Looks at the process and opens the executable, the root and the working directory.
+    /// Looks at the process and opens the executable, the root and the working directory. There is
+    /// no executable yet where the host is to find it.
     ///
     /// # Errors
     /// A [`Failure`] that says why the program cannot be opened.
-    pub fn inspect(start: &Start<'_>, program: &[u8]) -> Result<Self, Failure> {
+    pub fn inspect(
+        start: &Start<'_>,
+        program: &[u8],
+        wishes: &Wishes<'_>,
+    ) -> Result<Self, Failure> {
         let executable = start.auxiliary.executable;
         // Before anything is opened, or a closed descriptor would seem to be open. The executable
         // that the kernel opened may sit on such a number itself.
         let standard = [0, 1, 2].map(|fd| inherited(fd).filter(|_| executable != Some(fd)));
         let executable = match executable.and_then(take_inherited) {
-            Some(opened) => above_standard(opened),
-            None => open_program(program),
+            Some(opened) => Some(above_standard(opened)),
+            None if wishes.search => None,
+            None => Some(open_program(program)),
         };
-        let executable = executable.map_err(|error| cannot_open(program, error))?;
+        let executable = executable.transpose().map_err(|error| cannot_open(program, error))?;
         occupy_closed(&standard);
-        if fstat(&executable).is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_dir()) {
+        if executable.as_ref().is_some_and(is_directory) {
             return Err(cannot_open(program, Errno::ISDIR));
         }
         let root = open_directory(b"/").map_err(|error| cannot_open(b"/", error))?;
@@ -107,6 +115,10 @@ impl Caller {
         path.extend_from_slice(program.strip_prefix(b"./").unwrap_or(program));
         path
     }
+}
+
+fn is_directory(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_dir())
 }
 
 fn open_program(program: &[u8]) -> Result<OwnedFd, Errno> {
@@ -168,7 +180,10 @@ pub fn build(
 ) -> Result<(Request, Option<Terminal>), Failure> {
     let path = caller.absolute(invocation.program);
     let mut names = WindowsNames::new(environment);
-    let filename = names.executable(&path, caller.executable.as_fd());
+    let filename = match &caller.executable {
+        Some(file) => names.executable(&path, file.as_fd()),
+        None => invocation.program.to_vec(),
+    };
     let working_directory = names.directory(&caller.directory_path, caller.directory.as_ref());
     let variables = names.variables(environment);
     let entries = variables.iter().map(|entry| &**entry).collect();
@@ -201,7 +216,7 @@ pub fn build(
             shown(invocation.program)
         ))
     })?;
-    let descriptors = [Some(caller.executable), Some(caller.root), caller.directory];
+    let descriptors = [caller.executable, Some(caller.root), caller.directory];
     let request = Request {
         bytes,
         standard: caller.standard.into_iter().flatten().collect(),
@@ -218,7 +233,10 @@ fn extensions<'a>(
     path: &'a [u8],
 ) -> Extensions<'a> {
     let mut extensions = Extensions::new();
-    extensions.push(Tag::LINUX_EXECUTABLE, path);
+    match &caller.executable {
+        Some(_) => extensions.push(Tag::LINUX_EXECUTABLE, path),
+        None => extensions.push(Tag::SEARCH_NAME, invocation.program),
+    }
     if !caller.directory_path.is_empty() {
         extensions.push(Tag::LINUX_DIRECTORY, &*caller.directory_path);
     }
@@ -271,6 +289,7 @@ fn passed_variables<'a>(environment: &Environment<'a>) -> impl Iterator<Item = &
 fn roles(caller: &Caller) -> impl Iterator<Item = Role> {
     let standard = [Role::Stdin, Role::Stdout, Role::Stderr];
     let open = standard.into_iter().zip(caller.standard).filter_map(|(role, fd)| fd.map(|_| role));
+    let executable = caller.executable.as_ref().map(|_| Role::Executable);
     let directory = caller.directory.as_ref().map(|_| Role::WorkingDirectory);
-    open.chain([Role::Executable, Role::RootDirectory]).chain(directory)
+    open.chain(executable).chain([Role::RootDirectory]).chain(directory)
 }

@@ -113,6 +113,42 @@ impl SearchOrder {
     }
 }
 
+/// Puts the values of variables in the place of `%NAME%`, as Windows does with the `PATH` of its
+/// registry. `lookup` gets the name; what it does not know stays as it is.
+///
+/// ```
+/// use winterop_translate::pathext::expand;
+///
+/// let root = |name: &[u8]| (name == b"SystemRoot").then(|| b"C:\\windows".to_vec());
+/// assert_eq!(expand(b"%SystemRoot%\\x;%NO%;5%", root), b"C:\\windows\\x;%NO%;5%");
+/// ```
+pub fn expand(text: &[u8], lookup: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut expanded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(|&byte| byte == b'%') {
+        let (before, named) = rest.split_at(start);
+        expanded.extend_from_slice(before);
+        let inner = named.get(1..).unwrap_or_default();
+        let value = inner.iter().position(|&byte| byte == b'%').and_then(|end| {
+            let value = lookup(inner.get(..end)?)?;
+            Some((value, inner.get(end + 1..)?))
+        });
+        rest = match value {
+            Some((value, behind)) => {
+                expanded.extend_from_slice(&value);
+                behind
+            }
+            // This one begins no name; the next one may.
+            None => {
+                expanded.push(b'%');
+                inner
+            }
+        };
+    }
+    expanded.extend_from_slice(rest);
+    expanded
+}
+
 fn below(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let directory = directory.strip_suffix(b"\\").unwrap_or(directory);
     [directory, b"\\", name].concat()
@@ -215,7 +251,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn variables_are_put_in_once() {
+        let lookup = |name: &[u8]| match name {
+            b"A" => Some(b"%B%".to_vec()),
+            b"B" => Some(b"b".to_vec()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("%A%%B%", "%B%b"),
+            ("%", "%"),
+            ("%%", "%%"),
+            ("%%B%%", "%b%"),
+            ("x%B", "x%B"),
+            ("%no%B%", "%nob"),
+            ("", ""),
+        ] {
+            let expanded = expand(text.as_bytes(), lookup);
+            assert_eq!(String::from_utf8(expanded).unwrap(), expected, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_bytes_can_be_expanded(text in proptest::collection::vec(any::<u8>(), 0..60)) {
+            prop_assert_eq!(expand(&text, |_| None), text.clone());
+            expand(&text, |name| Some(name.to_vec()));
+        }
+
         #[test]
         fn any_bytes_can_be_searched(
             name in proptest::collection::vec(any::<u8>(), 0..12),

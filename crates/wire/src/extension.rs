@@ -68,6 +68,8 @@ tags! {
     DETACH = 12, "Detach";
     /// `u8`, 1: the program is to start in the working directory or not at all.
     STRICT_DIRECTORY = 13, "StrictDirectory";
+    /// The name of a program that the host is to find as Windows does; the request names no file.
+    SEARCH_NAME = 14, "SearchName";
     /// UTF-8, one or more lines: what went wrong, on what, and what to do.
     ERROR_TEXT = 32, "ErrorText";
     /// `u8`: the status the interpreter should exit with.

@@ -3,8 +3,8 @@
 //! [`installation`] finds Wine, [`prefix`] makes the folder that Wine calls a prefix, [`server`]
 //! keeps it warm, [`pe`] says whether a file can run at all, [`command`] builds what to execute for
 //! one launch, [`drives`] reads which folder each drive letter means, [`names`] names files by them,
-//! [`aliases`] links those whose names Wine cannot open. [`launches`] is the page through which
-//! starts on an idle machine are made faster.
+//! [`aliases`] links those whose names Wine cannot open, [`programs`] finds a program by its bare
+//! name. [`launches`] is the page through which starts on an idle machine are made faster.
 
 pub mod aliases;
 pub mod command;
@@ -15,5 +15,6 @@ pub mod launches;
 pub mod names;
 pub mod pe;
 pub mod prefix;
+pub mod programs;
 mod registry;
 pub mod server;

@@ -1,4 +1,4 @@
-//! Sets values in a registry file that Wine's server wrote, while no server runs.
+//! Reads values of a registry file that Wine's server wrote, and sets them while no server runs.
 //!
 //! The server keeps the registry as text: a first line, then sections of one key each,
 //! `[Software\\Wine] TIME`, lines that begin with `#`, and values `"name"="text"` or
@@ -91,8 +91,76 @@ fn push(output: &mut String, line: &str) {
     output.push('\n');
 }
 
+/// The text of a value: a string (`REG_SZ`) or one with variables in it (`REG_EXPAND_SZ`), as bytes
+/// that are read as WTF-8. `None` where it is not there, or is something else.
+///
+/// `key` is relative to the file's root, with single backslashes. The file may hold anything.
+pub(super) fn text(file: &[u8], key: &str, name: &str) -> Option<Vec<u8>> {
+    let header = format!("[{}]", key.replace('\\', "\\\\"));
+    let mut lines = file.split(|byte| *byte == b'\n');
+    lines.find(|line| starts_ignoring_case(line, header.as_bytes()))?;
+    let start = format!("\"{name}\"=");
+    let line = lines
+        .take_while(|line| line.first() != Some(&b'['))
+        .find(|line| starts_ignoring_case(line, start.as_bytes()))?;
+    let value = line.get(start.len()..)?;
+    let quoted = value.strip_prefix(b"str(2):").unwrap_or(value);
+    Some(winterop_translate::bytes::from_utf16(&unescape(quoted.strip_prefix(b"\"")?)))
+}
+
+fn starts_ignoring_case(line: &[u8], start: &[u8]) -> bool {
+    line.get(..start.len()).is_some_and(|line| line.eq_ignore_ascii_case(start))
+}
+
+/// The UTF-16 units up to the closing quote. The server writes what is not ASCII as `\x` and up to
+/// four digits, and control characters as C does.
+fn unescape(quoted: &[u8]) -> Vec<u16> {
+    let mut units = Vec::with_capacity(quoted.len());
+    let mut rest = quoted;
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        let unit = match (byte, tail) {
+            (b'"', _) => break,
+            (b'\\', [b'x', digits @ ..]) => number(digits, 16, 4, &mut rest),
+            (b'\\', [b'0'..=b'7', ..]) => number(tail, 8, 3, &mut rest),
+            (b'\\', [escape, behind @ ..]) => {
+                rest = behind;
+                u16::from(control(*escape))
+            }
+            _ => u16::from(*byte),
+        };
+        units.push(unit);
+    }
+    units
+}
+
+/// Reads up to `most` digits and leaves what is behind them in `rest`.
+fn number<'a>(digits: &'a [u8], base: u32, most: usize, rest: &mut &'a [u8]) -> u16 {
+    let value = |byte: &u8| char::from(*byte).to_digit(base).and_then(|d| u16::try_from(d).ok());
+    let values: Vec<u16> = digits.iter().take(most).map_while(value).collect();
+    *rest = digits.get(values.len()..).unwrap_or_default();
+    let base = u16::try_from(base).unwrap_or(16);
+    values.iter().fold(0, |sum: u16, digit| sum.wrapping_mul(base).wrapping_add(*digit))
+}
+
+fn control(escape: u8) -> u8 {
+    match escape {
+        b'a' => 7,
+        b'b' => 8,
+        b't' => b'\t',
+        b'n' => b'\n',
+        b'v' => 11,
+        b'f' => 12,
+        b'r' => b'\r',
+        b'e' => 27,
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const FILE: &str = "WINE REGISTRY Version 2\n\
@@ -110,6 +178,31 @@ mod tests {
             "\"auto\"=\"0\"\n\"Big\"=dword:0000000a\n",
         );
         assert_eq!(file, expected);
+    }
+
+    #[test]
+    fn texts_are_read_as_the_server_writes_them() {
+        let file = "[A] 1\n\"P\"=\"wrong\"\n[A\\\\B C] 2\n#time=1\n\"X\"=dword:00000001\n\
+                    \"P\"=str(2):\"%S%\\\\a;\\\"\\xe4\\x263a\\xd83d\\xde00\\x41g\\t\\0332\\\"\"\n\
+                    \"Q\"=\"open\n[C] 3\n\"R\"=\"r\"\n";
+        let read = |key, name| {
+            text(file.as_bytes(), key, name).map(|text| String::from_utf8(text).unwrap())
+        };
+        assert_eq!(read("a\\b c", "p").unwrap(), "%S%\\a;\"ä☺😀Ag\t\u{1b}2\"");
+        assert_eq!(read("A\\B C", "Q").unwrap(), "open");
+        assert_eq!(read("A", "P").unwrap(), "wrong");
+        for (key, name) in [("A\\B C", "X"), ("A\\B C", "R"), ("A\\B", "P"), ("", "")] {
+            assert_eq!(read(key, name), None, "{key} {name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_can_be_read(value in "[\\PC\"\\\\x0-9a-f\n]{0,60}", end in any::<Vec<u8>>()) {
+            let file = [b"[K] 1\n\"V\"=\"", value.as_bytes(), &end].concat();
+            prop_assert!(text(&file, "K", "V").is_some());
+            text(&end, "K", "V");
+        }
     }
 
     #[test]
