@@ -211,7 +211,7 @@ impl Launcher for WineLauncher {
         let name = crate::program_name(request, |name| find_program(&ready.surroundings, name))?;
         let kind = ProgramKind::of(name.path().as_os_str().as_bytes());
         let program = diagnose(request, name.path(), kind, &ready.surroundings)?;
-        let path = ready.aliases.of_file(name.path()).map_err(|error| {
+        let path = ready.aliases.of_program(name.path()).map_err(|error| {
             let text = format!("{}: it gets no name that Wine can open: {error}", request.shown());
             Refusal::cannot_run(text)
         })?;

@@ -529,6 +529,17 @@ pub fn opens_in_wine(rest: &[u8]) -> bool {
     })
 }
 
+/// Tells whether Windows takes the name of a file for a device: `con`, `NUL.txt`, `com1 .log`.
+pub fn is_device(name: &[u8]) -> bool {
+    let stem = name.split(|byte| matches!(byte, b'.' | b':')).next().unwrap_or_default();
+    let stem = stem.trim_ascii_end();
+    let named = |device: &&[u8]| stem.eq_ignore_ascii_case(device);
+    let numbered =
+        |device: &[u8]| device.eq_ignore_ascii_case(b"com") || device.eq_ignore_ascii_case(b"lpt");
+    [&b"con"[..], b"prn", b"aux", b"nul", b"conin$", b"conout$"].iter().any(named)
+        || matches!(stem, [device @ .., b'1'..=b'9'] if numbered(device))
+}
+
 /// Puts a Linux directory and the rest of a Windows path together.
 fn linux_below(directory: &[u8], rest: &[u8], push: fn(&mut Vec<u8>, &[u8])) -> Vec<u8> {
     let mut path = Vec::with_capacity(directory.len() + rest.len() + 1);
@@ -868,6 +879,16 @@ mod tests {
         }
         assert_eq!(linux(&wine, "\\\\?\\unix\\etc\\a*b"), "/etc/a*b");
         assert_eq!(linux(&wine, "Z:\\a\u{f03a}b"), "/a\u{f03a}b");
+    }
+
+    #[test]
+    fn devices_are_known_by_their_names() {
+        for name in ["con", "NUL.txt", "Aux .exe", "com1", "LPT9.a.b", "prn:", "CONIN$"] {
+            assert!(is_device(name.as_bytes()), "{name}");
+        }
+        for name in ["", "cons", "com", "com0", "com10", ".con", "xnul", "conin", "c on"] {
+            assert!(!is_device(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Wine 8 starts no program and opens no working directory below a drive letter where a name on the
 //! way has one of `* ? " < > | \`, a control character, or a dot or a blank at its end: it knows
 //! nothing of private-use characters, and takes `\\?\unix\…` for files that a program opens, but not
-//! for these two. A working directory may have no more than 259 characters besides. So such a file
+//! for these two. A program named like a device (`nul.exe`) is taken for the device, and a working
+//! directory may have no more than 259 characters. So such a file
 //! gets a link without all that, in a folder of the host's own: Windows programs see the link's
 //! name, and everything below it, as they would see any other.
 
@@ -14,7 +15,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 use winterop_translate::bytes::to_utf16;
-use winterop_translate::paths::opens_in_wine;
+use winterop_translate::paths::{is_device, opens_in_wine};
 
 /// The most UTF-16 units that a directory may have, with a drive letter and a backslash at its end.
 const LONGEST_DIRECTORY: usize = 259 - 3;
@@ -46,16 +47,15 @@ impl Aliases {
         }
     }
 
-    /// A name for the file at the absolute path `path` that Wine opens below a drive letter; the
+    /// A name for the program at the absolute path `path` that Wine opens below a drive letter; the
     /// path itself where it is one.
     ///
     /// # Errors
     /// The system's, where a link cannot be made.
-    pub fn of_file(&self, path: &Path) -> io::Result<PathBuf> {
-        match last_odd(path) {
-            Some(odd) => self.through_link(path, &odd),
-            None => Ok(path.to_owned()),
-        }
+    pub fn of_program(&self, path: &Path) -> io::Result<PathBuf> {
+        // Wine would take the last name of the path, and only that, for the device.
+        let is_device = path.file_name().is_some_and(|name| is_device(name.as_bytes()));
+        if is_device { self.through_link(path, path) } else { self.without_odd(path) }
     }
 
     /// The same for a directory to start in, which may not be too long either.
@@ -63,26 +63,18 @@ impl Aliases {
     /// # Errors
     /// The system's, where a link cannot be made.
     pub fn of_directory(&self, path: &Path) -> io::Result<PathBuf> {
-        let name = self.of_file(path)?;
+        let name = self.without_odd(path)?;
         let is_long = to_utf16(name.as_os_str().as_bytes()).len() > LONGEST_DIRECTORY;
         if is_long { self.through_link(path, path) } else { Ok(name) }
     }
 
-    /// `path` with a link in the place of `odd`, its beginning.
-    fn through_link(&self, path: &Path, odd: &Path) -> io::Result<PathBuf> {
-        let link = self.folder.join(link_name(odd));
-        if leads_to(&link, odd) {
-            note_use(&link);
-        } else {
-            self.make_room()?;
-            make(&link, odd)?;
+    fn without_odd(&self, path: &Path) -> io::Result<PathBuf> {
+        match last_odd(path) {
+            Some(odd) => self.through_link(path, &odd),
+            None => Ok(path.to_owned()),
         }
-        let rest = path.strip_prefix(odd).unwrap_or(Path::new(""));
-        Ok(if rest.as_os_str().is_empty() { link } else { link.join(rest) })
     }
-}
 
-impl Aliases {
     fn make_room(&self) -> io::Result<()> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries.flatten(),
@@ -100,6 +92,19 @@ impl Aliases {
             }
         }
         Ok(())
+    }
+
+    /// `path` with a link in the place of `odd`, its beginning.
+    fn through_link(&self, path: &Path, odd: &Path) -> io::Result<PathBuf> {
+        let link = self.folder.join(link_name(odd));
+        if leads_to(&link, odd) {
+            note_use(&link);
+        } else {
+            self.make_room()?;
+            make(&link, odd)?;
+        }
+        let rest = path.strip_prefix(odd).unwrap_or(Path::new(""));
+        Ok(if rest.as_os_str().is_empty() { link } else { link.join(rest) })
     }
 }
 
@@ -176,8 +181,8 @@ mod tests {
     fn ordinary_names_stay() {
         let folder = tempfile::tempdir().unwrap();
         let aliases = Aliases::new(folder.path().join("names"));
-        for path in ["/", "/usr/a b/x.exe", "/a:b/x", "/.hidden/ü/con"] {
-            assert_eq!(aliases.of_file(Path::new(path)).unwrap(), Path::new(path));
+        for path in ["/", "/usr/a b/x.exe", "/a:b/x", "/con/ü/.con"] {
+            assert_eq!(aliases.of_program(Path::new(path)).unwrap(), Path::new(path));
         }
         assert!(!folder.path().join("names").exists());
     }
@@ -190,17 +195,19 @@ mod tests {
             let base = folder.path().join("base").join(std::ffi::OsStr::from_bytes(odd));
             fs::create_dir_all(&base).unwrap();
             fs::write(base.join("x.exe"), "MZ").unwrap();
-            let name = aliases.of_file(&base.join("x.exe")).unwrap();
+            let name = aliases.of_program(&base.join("x.exe")).unwrap();
             assert!(last_odd(&name).is_none(), "{}", name.display());
             assert_eq!(
                 fs::canonicalize(&name).unwrap(),
                 base.canonicalize().unwrap().join("x.exe")
             );
-            assert_eq!(aliases.of_file(&base.join("x.exe")).unwrap(), name);
+            assert_eq!(aliases.of_program(&base.join("x.exe")).unwrap(), name);
         }
+        let device = folder.path().join("base/nul.exe");
+        assert!(!is_device(aliases.of_program(&device).unwrap().file_name().unwrap().as_bytes()));
         let program = folder.path().join("base/x?y.exe");
-        assert!(aliases.of_file(&program).unwrap().to_string_lossy().ends_with(".exe"));
-        assert_eq!(fs::read_dir(folder.path().join("names")).unwrap().count(), 7);
+        assert!(aliases.of_program(&program).unwrap().to_string_lossy().ends_with(".exe"));
+        assert_eq!(fs::read_dir(folder.path().join("names")).unwrap().count(), 8);
     }
 
     #[test]
@@ -239,6 +246,6 @@ mod tests {
         let name = aliases.of_directory(&long).unwrap();
         assert!(name.as_os_str().len() < 200, "{}", name.display());
         assert_eq!(fs::canonicalize(name).unwrap(), long.canonicalize().unwrap());
-        assert_eq!(aliases.of_file(&long).unwrap(), long);
+        assert_eq!(aliases.of_program(&long).unwrap(), long);
     }
 }

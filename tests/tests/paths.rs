@@ -1,0 +1,143 @@
+//! Where a program finds itself: its own path, its working directory, and the files around it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use winterop_tests::{Host, Outcome, Placement, finish, placements};
+
+/// The name below `Z:\`, the root.
+fn on_z(path: &Path) -> String {
+    format!("Z:{}", path.to_string_lossy().replace('/', "\\"))
+}
+
+/// What `self-path` has printed: its own path and its working directory.
+#[track_caller]
+fn two_lines(outcome: Outcome) -> (String, String) {
+    let text = outcome.clean().text();
+    let Some((program, directory)) = text.trim_end_matches('\n').split_once('\n') else {
+        panic!("not two lines: {text}")
+    };
+    (program.to_owned(), directory.to_owned())
+}
+
+#[test]
+fn ordinary_places_are_below_z_and_c() {
+    let host = Host::new();
+    let home = host.base().join("home");
+    for placement in placements() {
+        let script = "cd && cp $W/self-path.exe . && ./self-path.exe";
+        let (program, directory) = two_lines(host.shell(placement, script));
+        assert_eq!(program, on_z(&home.join("self-path.exe")));
+        assert_eq!(directory, on_z(&home));
+        let (_, directory) = two_lines(host.shell(placement, "cd / && exec self-path.exe"));
+        assert_eq!(directory, "Z:\\");
+        // The prefix's own folder.
+        let script = "cd $XDG_DATA_HOME/winterop/prefix/drive_c && cp $W/self-path.exe windows/ && \
+                      windows/self-path.exe && cd windows && ./self-path.exe";
+        let outcome = host.shell(placement, script).clean();
+        let name = "C:\\windows\\self-path.exe";
+        assert_eq!(outcome.text(), format!("{name}\nC:\\\n{name}\nC:\\windows\n"));
+        // Links are followed, the executable's and the directory's.
+        let script = "mkdir -p real; cp $W/self-path.exe real/; ln -sfn real link; \
+                      ln -sf real/self-path.exe name.exe; cd link; ../name.exe";
+        let (program, directory) = two_lines(host.shell(placement, script));
+        assert_eq!(program, on_z(&host.work().join("real/self-path.exe")));
+        assert_eq!(directory, on_z(&host.work().join("real")));
+    }
+}
+
+/// Names that a directory can have under Linux. The second part of each is how Windows programs see
+/// it, where it is told by its own name.
+const NAMES: [(&[u8], Option<&str>); 21] = [
+    (b"a b", Some("a b")),
+    ("äöü 日本 😀".as_bytes(), Some("äöü 日本 😀")),
+    (b"a:b", Some("a:b")),
+    (b"%PATH% &^()!'`$;,=", Some("%PATH% &^()!'`$;,=")),
+    (b"-w", Some("-w")),
+    (b".hidden", Some(".hidden")),
+    (b"con", None),
+    (b"~", Some("~")),
+    (b"a*b", None),
+    (b"?", None),
+    (b"\"quoted\"", None),
+    (b"<in>|out", None),
+    (b"tab\there", None),
+    (b"new\nline", None),
+    (b"\x01\x1f", None),
+    (b"dot.", None),
+    (b"...", None),
+    (b"blank ", None),
+    (b"back\\slash", None),
+    (b"\xff\xfe", None),
+    (b"\xed\xa0\x80", None),
+];
+
+#[test]
+fn directories_with_any_name() {
+    let host = Host::new();
+    for placement in placements() {
+        for (name, seen) in NAMES {
+            let folder = host.work().join(placement.value()).join(OsStr::from_bytes(name));
+            works_in(&host, placement, &folder, seen);
+        }
+    }
+}
+
+/// Runs programs from and in a folder, and looks whether it is that one.
+fn works_in(host: &Host, placement: Placement, folder: &Path, seen: Option<&str>) {
+    fs::create_dir_all(folder).expect("a folder");
+    fs::copy(host.windows().join("self-path.exe"), folder.join("p.exe")).expect("a program");
+    host.settled();
+    let script = "cd \"$1\" && ./p.exe && cmd.exe /c 'echo x>written' && test -s written && \
+                  rm written && cd / && \"$1/p.exe\"";
+    let mut command = host.script(placement, script);
+    let outcome = finish(command.arg("sh").arg(folder)).clean();
+    let text = outcome.text();
+    let [program, directory, same, root] = text.lines().collect::<Vec<_>>()[..] else {
+        panic!("{}: {text}", folder.display())
+    };
+    assert_eq!((program, root), (same, "Z:\\"));
+    assert!(directory.contains(":\\"), "{directory}");
+    assert_eq!(program.strip_suffix("\\p.exe"), Some(directory), "{}", folder.display());
+    if let Some(seen) = seen {
+        assert_eq!(directory, on_z(&folder.with_file_name(seen)));
+    }
+}
+
+#[test]
+fn directories_that_are_too_long_for_windows() {
+    let host = Host::new();
+    let long = host.work().join("l".repeat(200)).join("m".repeat(200));
+    fs::create_dir_all(&long).expect("a folder");
+    fs::copy(host.windows().join("self-path.exe"), long.join("p.exe")).expect("a program");
+    for placement in placements() {
+        host.settled();
+        let script = "cd \"$1\" && ./p.exe && cmd.exe /c 'echo x>written' && rm written";
+        let mut command = host.script(placement, script);
+        let (program, directory) = two_lines(finish(command.arg("sh").arg(&long)));
+        assert_eq!(program, on_z(&long.join("p.exe")));
+        assert!(directory.starts_with("Z:\\") && directory.len() < 259, "{directory}");
+    }
+}
+
+#[test]
+fn programs_with_any_name() {
+    let host = Host::new();
+    for placement in placements() {
+        for (name, seen) in NAMES {
+            let file = [name, b".exe"].concat();
+            let path = host.work().join(OsStr::from_bytes(&file));
+            fs::copy(host.windows().join("self-path.exe"), &path).expect("a program");
+            host.settled();
+            let mut command = host.script(placement, "exec \"./$1\"");
+            let outcome = finish(command.arg("sh").arg(OsStr::from_bytes(&file)));
+            let (program, directory) = two_lines(outcome);
+            assert_eq!(directory, on_z(&host.work()));
+            match seen {
+                Some(seen) => assert_eq!(program, on_z(&host.work().join(format!("{seen}.exe")))),
+                None => assert!(program.ends_with(".exe"), "{program}"),
+            }
+        }
+    }
+}
