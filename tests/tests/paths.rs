@@ -132,6 +132,11 @@ fn programs_with_any_name() {
             host.settled();
             let mut command = host.script(placement, "exec \"./$1\"");
             let outcome = finish(command.arg("sh").arg(OsStr::from_bytes(&file)));
+            if name.contains(&b'"') {
+                // Its name begins the command line, where Windows has no way to write that.
+                outcome.refused(126, &["quotation mark"]);
+                continue;
+            }
             let (program, directory) = two_lines(outcome);
             assert_eq!(directory, on_z(&host.work()));
             match seen {
