@@ -113,3 +113,49 @@ fn names_on_linuxs_path_may_lack_their_extension() {
         assert_eq!(text(&["here"]), "here\n");
     }
 }
+
+#[test]
+fn groups_of_variables_are_passed_where_the_settings_say_so() {
+    let script = "export http_proxy=http://p:1 CI=true TERM=dumb HTTPS_PROXY=http://q:2 OTHER=o; \
+                  env-report.exe HTTP_PROXY https_proxy CI TERM OTHER";
+    let host = Host::with_settings("pass-environment = [\"proxy\", \"ci\"]\n");
+    for placement in placements() {
+        let expected = "HTTP_PROXY=http://p:1\nhttps_proxy=http://q:2\nCI=true\nTERM\nOTHER\n";
+        assert_eq!(host.shell(placement, script).clean().text(), expected);
+        // What is said for this one program is stronger, and so is WSLENV.
+        let script = format!(
+            "export WSLENV=CI:TERM; {script}; winterop run --unset ci --env HTTP_PROXY=own \
+             --env https_proxy= env-report.exe http_proxy HTTPS_PROXY CI"
+        );
+        let text = host.shell(placement, &script).clean().text();
+        assert!(text.contains("\nTERM=dumb\n"), "{text}");
+        assert!(text.ends_with("http_proxy=own\nHTTPS_PROXY=\nCI\n"), "{text}");
+    }
+    let host = Host::new();
+    let outcome = host.shell(Placement::InPlace, script).clean();
+    assert_eq!(outcome.text(), "HTTP_PROXY\nhttps_proxy\nCI\nTERM\nOTHER\n");
+}
+
+#[test]
+fn one_program_is_given_what_run_says() {
+    let host = Host::new();
+    for placement in placements() {
+        let text = |arguments: &[&str]| {
+            host.settled();
+            let mut command = host.winterop(placement, &["run"]);
+            command.args(arguments).env("A", "outer").env("B", "outer").env("P", "/usr:rel/x");
+            finish(command.env("WSLENV", "A:P/l")).clean().text()
+        };
+        let report = ["env-report.exe", "A", "B", "P", "C"];
+        assert_eq!(text(&report), "A=outer\nB\nP=Z:\\usr;rel\\x\nC\n");
+        let run = |options: &[&str]| text(&[options, &report].concat());
+        assert_eq!(run(&["--env", "C=a=b c"]), "A=outer\nB\nP=Z:\\usr;rel\\x\nC=a=b c\n");
+        // Empty is not unset.
+        assert_eq!(run(&["--env", "A=", "--env", "P=/x"]), "A=\nB\nP=/x\nC\n");
+        assert_eq!(run(&["--unset", "A", "--unset", "P"]), "A\nB\nP\nC\n");
+        let kept = run(&["--keep-env", "--unset", "A", "--env", "C=1"]);
+        assert_eq!(kept, "A\nB=outer\nP=Z:\\usr;rel\\x\nC=1\n");
+        let kept = run(&["--keep-env", "--env", "b=own"]);
+        assert_eq!(kept, "A=outer\nB=own\nP=Z:\\usr;rel\\x\nC\n");
+    }
+}

@@ -176,10 +176,7 @@ fn launcher() -> Result<(Arc<dyn Launcher>, Settings)> {
     };
     let launcher: Arc<dyn Launcher> = match settings.launcher {
         LauncherKind::Wine => Arc::new(WineLauncher::new(wine_places()?, settings.clone())),
-        LauncherKind::Command => {
-            let command = settings.command.iter().map(Into::into).collect();
-            Arc::new(CommandLauncher::new(command))
-        }
+        LauncherKind::Command => Arc::new(CommandLauncher::new(&settings)),
     };
     Ok((launcher, settings))
 }

@@ -9,7 +9,9 @@ use std::io::{IsTerminal as _, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use winterop_host::wine::command::may_be_passed;
 use winterop_interpreter::{Auxiliary, Environment, Invocation, Start, Wishes, end, launch};
+use winterop_translate::wslenv;
 
 /// Variables that mean something else on the Windows side, or nothing.
 const LINUX_ONLY: [&str; 12] = [
@@ -130,11 +132,14 @@ fn views(list: &[Vec<u8>]) -> Vec<&[u8]> {
     list.iter().map(Vec::as_slice).collect()
 }
 
-/// Every variable that can mean the same on the Windows side.
+/// Every variable that can mean the same on the Windows side. What WSLENV lists goes as that says.
 fn whole_environment() -> Vec<Vec<u8>> {
+    let listed = std::env::var_os("WSLENV").unwrap_or_default();
+    let listed: Vec<&[u8]> = wslenv::entries(listed.as_bytes()).map(|listed| listed.name).collect();
     let passed = |name: &OsStr| {
         !LINUX_ONLY.iter().any(|own| name == *own)
-            && winterop_host::wine::command::may_be_passed(name.as_bytes())
+            && !listed.contains(&name.as_bytes())
+            && may_be_passed(name.as_bytes())
     };
     std::env::vars_os()
         .filter(|(name, _)| passed(name))

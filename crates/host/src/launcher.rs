@@ -3,9 +3,11 @@
 use crate::directory;
 use crate::located::Name;
 use crate::request::LaunchRequest;
+use crate::variables;
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use winterop_settings::{Settings, VariableGroup};
 
 /// A launch that will not happen, in words for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,13 +137,15 @@ impl Mark {
 #[derive(Clone, Debug)]
 pub struct CommandLauncher {
     command: Vec<OsString>,
+    groups: Vec<VariableGroup>,
 }
 
 impl CommandLauncher {
-    /// A launcher that puts `command` before the program's path and its arguments.
+    /// A launcher that puts the settings' command before the program's path and its arguments.
     #[must_use]
-    pub fn new(command: Vec<OsString>) -> Self {
-        Self { command }
+    pub fn new(settings: &Settings) -> Self {
+        let command = settings.command.iter().map(Into::into).collect();
+        Self { command, groups: settings.pass_environment.clone() }
     }
 }
 
@@ -175,7 +179,7 @@ impl Launcher for CommandLauncher {
             self.command.iter().cloned().chain([path.into_os_string()]).chain(arguments).collect();
         let mut environment: Vec<(OsString, OsString)> =
             std::env::vars_os().filter(|(name, _)| name != Mark::VARIABLE).collect();
-        environment.extend(crate::windows_variables(request));
+        environment.extend(variables::chosen(request, &self.groups, None));
         environment.push(mark.entry());
         let prepared = Prepared {
             arguments,

@@ -13,6 +13,7 @@ pub mod request;
 pub mod running;
 pub mod service;
 pub mod tree;
+mod variables;
 pub mod wine;
 mod wine_launcher;
 
@@ -46,19 +47,4 @@ pub fn program_name(
             "the request came without an executable: neither open nor by name",
         )),
     }
-}
-
-/// The variables that WSLENV and the caller's own wishes give to the Windows side.
-pub(crate) fn windows_variables(request: &LaunchRequest) -> Vec<(OsString, OsString)> {
-    let split = |entry: &Vec<u8>| {
-        let at = entry.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = entry.split_at(at);
-        Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.get(1..)?.to_vec())))
-    };
-    let unset =
-        |name: &OsString| request.unset.iter().any(|n| OsString::from_vec(n.clone()) == *name);
-    let from_wslenv = request.environment.iter().filter_map(split);
-    // As in WSL: what is empty is removed on the Windows side.
-    let kept = from_wslenv.filter(|(name, value)| !value.is_empty() && !unset(name));
-    kept.chain(request.set.iter().filter_map(split)).collect()
 }

@@ -4,6 +4,7 @@ use crate::directory::{self, Loss};
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::located::{Name, base_name};
 use crate::request::LaunchRequest;
+use crate::variables::{chosen, split};
 use crate::wine::aliases::Aliases;
 use crate::wine::command::{
     Account, Display, Error as BuildError, REPORT_VARIABLE, Request as WineRequest, Surroundings,
@@ -27,13 +28,13 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use winterop_settings::Settings;
+use winterop_settings::{Settings, VariableGroup};
 use winterop_translate::bytes::for_display;
 use winterop_translate::command_line::{
     BatchHost, CommandLine, CommandLineError, Dialect, ProgramKind, batch, c_runtime,
     command_processor, verbatim,
 };
-use winterop_translate::{Translator, WindowsPath, wslenv};
+use winterop_translate::{Translator, WindowsPath};
 use winterop_wire::Features;
 
 /// Where the launcher keeps its things.
@@ -219,7 +220,7 @@ impl Launcher for WineLauncher {
         let (directory, warning) = ready.directory(request, &translator)?;
         let named = Named { path: &path, image: &image, kind };
         let (start, image, line) = self.command_line(request, &named)?;
-        let variables = variables(request, &translator)?;
+        let variables = variables(request, &self.settings.pass_environment, &translator)?;
         let display = display(request);
         let launch = build(
             &ready.surroundings,
@@ -442,29 +443,13 @@ fn windows_path(translator: &Translator, path: &Path) -> Result<WindowsPath, Ref
         .map_err(|error| Refusal::cannot_run(error.to_string()))
 }
 
-/// The variables for the Windows side. Paths that WSLENV lists are translated anew: the caller's
-/// mount table does not know the host's drives.
+/// The variables for the Windows side, within its limits.
 fn variables(
     request: &LaunchRequest,
+    groups: &[VariableGroup],
     translator: &Translator,
 ) -> Result<Vec<(OsString, OsString)>, Refusal> {
-    let mut variables = crate::windows_variables(request);
-    let raw = |name: &[u8]| {
-        request.raw_wslenv.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix(b"="))
-    };
-    let listed = request.environment.iter().find_map(|entry| entry.strip_prefix(b"WSLENV="));
-    let retranslated = wslenv::translate(listed, wslenv::Direction::ToWindows, raw, |path| {
-        translator.to_windows(path.into()).ok().map(WindowsPath::into_bytes)
-    });
-    for entry in retranslated {
-        let Some(at) = entry.iter().position(|byte| *byte == b'=') else { continue };
-        let (name, value) = entry.split_at(at);
-        if raw(name).is_some()
-            && let Some((_, old)) = variables.iter_mut().find(|(n, _)| n.as_bytes() == name)
-        {
-            *old = OsStr::from_bytes(value.get(1..).unwrap_or_default()).to_owned();
-        }
-    }
+    let variables = chosen(request, groups, Some(translator));
     let entries: Vec<Vec<u8>> =
         variables.iter().map(|(n, v)| [n.as_bytes(), b"=", v.as_bytes()].concat()).collect();
     winterop_translate::command_line::check_environment(&entries)
@@ -473,11 +458,7 @@ fn variables(
 }
 
 fn linux_variables(request: &LaunchRequest) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-    request.linux_variables.iter().filter_map(|entry| {
-        let at = entry.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = entry.split_at(at);
-        Some((OsStr::from_bytes(name), OsStr::from_bytes(value.get(1..)?)))
-    })
+    request.linux_variables.iter().filter_map(|entry| split(entry))
 }
 
 fn display(request: &LaunchRequest) -> Display {

@@ -56,7 +56,7 @@ impl<'a> WindowsNames<'a> {
             listed,
             Direction::ToWindows,
             |name| environment.get(name),
-            |path| translate_value(translator, path),
+            |path| wslenv::windows_value(translator, path),
         )
     }
 
@@ -66,14 +66,6 @@ impl<'a> WindowsNames<'a> {
             Translator::new(read_mounts()).with_distribution(distribution, b"/")
         })
     }
-}
-
-/// A variable may hold a relative path: its slashes are turned, as WSL does it.
-fn translate_value(translator: &Translator, path: &[u8]) -> Option<Vec<u8>> {
-    if path.starts_with(b"/") {
-        return translator.to_windows(path.into()).ok().map(WindowsPath::into_bytes);
-    }
-    Some(path.iter().map(|byte| if *byte == b'/' { b'\\' } else { *byte }).collect())
 }
 
 fn read_mounts() -> MountTable {

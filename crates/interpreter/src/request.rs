@@ -10,6 +10,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use winterop_sys::{inherited, take_inherited};
+use winterop_translate::groups;
 use winterop_wire::{
     CommonBlock, CreateProcess, Extensions, Features, Header, MessageType, Placement, Role, Tag,
 };
@@ -33,9 +34,9 @@ pub struct Wishes<'a> {
     pub search: bool,
 }
 
-/// The caller's variables that a graphical or a terminal program under Wine needs.
-const PASSED_VARIABLES: [&[u8]; 6] =
-    [b"DISPLAY", b"WAYLAND_DISPLAY", b"XAUTHORITY", b"XDG_RUNTIME_DIR", b"TERM", b"WINEDEBUG"];
+/// The caller's variables that a graphical program under Wine needs, or Wine itself.
+const PASSED_VARIABLES: [&[u8]; 5] =
+    [b"DISPLAY", b"WAYLAND_DISPLAY", b"XAUTHORITY", b"XDG_RUNTIME_DIR", b"WINEDEBUG"];
 
 /// What the interpreter understands beyond WSL's protocol.
 const FEATURES: Features = Features::IN_PLACE.with(Features::SIGNALS);
@@ -281,7 +282,7 @@ fn push_list<'v>(extensions: &mut Extensions<'_>, tag: Tag, list: impl Iterator<
 fn passed_variables<'a>(environment: &Environment<'a>) -> impl Iterator<Item = &'a [u8]> {
     let passed = |entry: &&[u8]| {
         let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
-        PASSED_VARIABLES.contains(&name)
+        PASSED_VARIABLES.contains(&name) || groups::contain(name)
     };
     environment.entries().filter(passed).collect::<Vec<_>>().into_iter()
 }

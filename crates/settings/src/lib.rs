@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use winterop_translate::groups;
 
 /// Programs that refuse unix pipes as their standard handles: libuv asks Windows what they are.
 const NEED_PIPES: [&str; 3] = ["node.exe", "bun.exe", "deno.exe"];
@@ -27,6 +28,8 @@ pub struct Settings {
     pub pipes: Vec<String>,
     /// Base names of programs that are taken for such and do well without.
     pub no_pipes: Vec<String>,
+    /// Groups of variables that every program gets, as if WSLENV listed them.
+    pub pass_environment: Vec<VariableGroup>,
     /// How long a program that was told to end may take until it is ended, in seconds.
     pub grace_seconds: u64,
     /// How long the output of what a hosted program left behind is waited for, in seconds.
@@ -55,6 +58,30 @@ pub enum PlacementSetting {
     Hosted,
 }
 
+/// Variables that mean the same on both sides, and are passed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VariableGroup {
+    /// Where the network is reached through a proxy.
+    Proxy,
+    /// By what a program knows that it runs in continuous integration.
+    Ci,
+    /// What a program may write to the terminal.
+    Term,
+}
+
+impl VariableGroup {
+    /// The names of the variables.
+    #[must_use]
+    pub fn names(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Proxy => groups::PROXY,
+            Self::Ci => groups::CI,
+            Self::Term => groups::TERMINAL,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -63,6 +90,7 @@ impl Default for Settings {
             placement: PlacementSetting::default(),
             pipes: Vec::new(),
             no_pipes: Vec::new(),
+            pass_environment: Vec::new(),
             grace_seconds: 5,
             drain_seconds: 2,
         }
@@ -167,10 +195,15 @@ mod tests {
     #[test]
     fn what_is_set_is_obeyed() {
         let text = "launcher = \"command\"\ncommand = [\"ssh\", \"win\"]\nplacement = \"hosted\"\n\
-                    pipes = [\"Tool.exe\"]\nno-pipes = [\"bun.exe\"]\n";
+                    pipes = [\"Tool.exe\"]\nno-pipes = [\"bun.exe\"]\n\
+                    pass-environment = [\"proxy\", \"ci\", \"term\"]\n";
         let settings = read(text).unwrap();
         assert_eq!(settings.command, ["ssh", "win"]);
         assert_eq!(settings.placement, PlacementSetting::Hosted);
+        for group in &settings.pass_environment {
+            assert!(group.names().iter().all(|name| groups::contain(name)), "{group:?}");
+        }
+        assert_eq!(settings.pass_environment.len(), 3);
         assert!(settings.needs_pipes("tool.EXE") && settings.needs_pipes("node.exe"));
         assert!(!settings.needs_pipes("bun.exe") && !settings.needs_pipes("cmd.exe"));
     }
@@ -180,6 +213,7 @@ mod tests {
         for (text, part) in [
             ("placement = \"cloud\"", "line 1"),
             ("colour = 1", "unknown field `colour`"),
+            ("pass-environment = [\"all\"]", "unknown variant `all`, expected one of `proxy`"),
             ("launcher = \"command\"", "needs `command`"),
         ] {
             let error = read(text).unwrap_err().to_string();

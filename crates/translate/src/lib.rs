@@ -11,6 +11,7 @@
 //! | [`mounts`] | the text of `/proc/self/mountinfo` into a table of mounts |
 //! | [`paths`] | Linux paths to Windows paths and back |
 //! | [`wslenv`] | the variables that `WSLENV` lists |
+//! | [`groups`] | variables that a setting passes together |
 //! | [`command_line`] | an argument list into one Windows command line |
 //! | [`pathext`] | a bare program name into a file, as Windows searches for it |
 //! | [`wslpath`] | the arguments of `wslpath` into its output |
@@ -30,6 +31,7 @@ extern crate std;
 
 pub mod bytes;
 pub mod command_line;
+pub mod groups;
 pub mod mounts;
 pub mod pathext;
 pub mod paths;

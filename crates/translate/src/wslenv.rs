@@ -16,7 +16,7 @@
 
 use alloc::vec::Vec;
 
-use crate::paths::is_absolute;
+use crate::paths::{Translator, WindowsPath, is_absolute};
 
 /// Which way variables travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +140,15 @@ pub fn translate<'e>(
         }
     }
     output
+}
+
+/// One path of a variable's value as Windows hears it. A relative one stays relative: its slashes are
+/// turned, as WSL does it.
+pub fn windows_value(translator: &Translator, path: &[u8]) -> Option<Vec<u8>> {
+    if path.starts_with(b"/") {
+        return translator.to_windows(path.into()).ok().map(WindowsPath::into_bytes);
+    }
+    Some(path.iter().map(|byte| if *byte == b'/' { b'\\' } else { *byte }).collect())
 }
 
 /// Appends the translated list; false where nothing of it could be translated.
