@@ -146,3 +146,116 @@ fn programs_with_any_name() {
         }
     }
 }
+
+/// Whether this test may mount; says so where it may not.
+fn may_mount() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: only root mounts here");
+    }
+    root
+}
+
+/// A script that runs in a mount namespace of its own, inside an instance.
+fn apart(host: &Host, placement: Placement, script: &str) -> Outcome {
+    host.settled();
+    let inner = ["shell", "unshare", "-m", "sh", "-e", "-c", script];
+    finish(&mut host.winterop(placement, &inner))
+}
+
+#[test]
+fn drive_c_where_it_is_mounted() {
+    if !may_mount() {
+        return;
+    }
+    let host = Host::new();
+    let mount = "mount -t tmpfs none /mnt; mkdir /mnt/c; \
+                 mount --bind $XDG_DATA_HOME/winterop/prefix/drive_c /mnt/c; \
+                 cp $W/self-path.exe /mnt/c/windows/; ";
+    for placement in placements() {
+        // Mounted by the caller, where the host does not see it.
+        let script =
+            format!("{mount} cd /mnt/c/windows; ./self-path.exe; /mnt/c/windows/self-path.exe");
+        let outcome = apart(&host, placement, &script).clean();
+        let lines = "C:\\windows\\self-path.exe\nC:\\windows\n";
+        assert_eq!(outcome.text(), lines.repeat(2));
+        let script =
+            format!("{mount} cd /mnt/c; cmd.exe /c cd; wslpath -w windows; wslpath C:/users");
+        let outcome = apart(&host, placement, &script).clean();
+        assert_eq!(outcome.text(), "C:\\\nC:\\windows\n/mnt/c/users\n");
+    }
+}
+
+#[test]
+fn bind_mounts_lead_to_what_is_mounted() {
+    if !may_mount() {
+        return;
+    }
+    let host = Host::new();
+    for placement in placements() {
+        let script = "mkdir -p a/below b c; cp $W/self-path.exe a/below; \
+                      mount --bind a b; : >c/self-path.exe; \
+                      mount --bind a/below/self-path.exe c/self-path.exe; \
+                      cd b/below; ./self-path.exe; cd ../../c; ./self-path.exe";
+        let outcome = apart(&host, placement, script).clean();
+        let below = on_z(&host.work().join("a/below"));
+        let c = on_z(&host.work().join("c"));
+        let program = format!("{below}\\self-path.exe");
+        assert_eq!(outcome.text(), format!("{program}\n{below}\n{program}\n{c}\n"));
+    }
+}
+
+/// The folder of a container: the programs of the tests, and the way to the interop server.
+const CONTAINER: &str = "mkdir -p $root/run/WSL $root/app/data; \
+                         cp $W/self-path.exe $(command -v cmd.exe) $root/app; \
+                         mount --bind /run/WSL $root/run/WSL; echo inside >$root/app/data/text; ";
+
+#[test]
+fn a_containers_root_that_the_host_sees() {
+    if !may_mount() {
+        return;
+    }
+    let host = Host::new();
+    let place = on_z(&host.work().join("root/app"));
+    for placement in placements() {
+        let script = format!(
+            "root=$PWD/root; {CONTAINER} cd root; chroot . /app/self-path.exe; \
+             env -C app chroot .. app/self-path.exe; \
+             chroot . /app/cmd.exe /c 'type app\\data\\text'"
+        );
+        let outcome = apart(&host, placement, &script).clean();
+        let program = format!("{place}\\self-path.exe");
+        let root = place.trim_end_matches("\\app");
+        let expected = format!("{program}\n{root}\n{program}\n{root}\ninside\n");
+        assert_eq!(outcome.text(), expected);
+    }
+}
+
+#[test]
+fn a_containers_root_that_only_it_has() {
+    if !may_mount() {
+        return;
+    }
+    let host = Host::new();
+    let mounts = [
+        "mkdir own; root=$PWD/own; mount -t tmpfs none own; ",
+        "mkdir low up work all; root=$PWD/all; echo low >low/lower; \
+         mount -t overlay none -o lowerdir=low,upperdir=up,workdir=work all; ",
+    ];
+    for placement in placements() {
+        for mount in mounts {
+            let script = format!(
+                "{mount} {CONTAINER} cd $root/app; chroot $root /app/self-path.exe >data/where; \
+                 cd data; cut -c -8 where; \
+                 ../cmd.exe /c 'type text'; ../cmd.exe /c 'echo new>fresh'; cat fresh; \
+                 chroot $root /app/cmd.exe /c 'type app\\data\\text & echo x>app\\new'; \
+                 cat $root/app/new"
+            );
+            let outcome = apart(&host, placement, &script).clean();
+            let expected = "Z:\\proc\\\nZ:\\proc\\\ninside\nnew\ninside\nx\n";
+            assert_eq!(outcome.text(), expected, "{mount}");
+            finish(host.command("rm", placement).args(["-rf", "own", "low", "up", "work", "all"]))
+                .clean();
+        }
+    }
+}
