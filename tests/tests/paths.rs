@@ -259,3 +259,93 @@ fn a_containers_root_that_only_it_has() {
         }
     }
 }
+
+#[test]
+fn a_directory_that_is_lost_is_told_of_or_refused() {
+    let host = Host::new();
+    let gone = "mkdir gone; cd gone; rmdir ../gone; ";
+    for placement in placements() {
+        for command in ["exec self-path.exe", "exec winterop run self-path.exe"] {
+            let outcome = host.shell(placement, &[gone, command].concat());
+            let errors = outcome.errors();
+            assert_eq!(outcome.text().lines().nth(1), Some("C:\\"), "{errors}");
+            let told = errors.contains("self-path.exe: the working directory has been removed")
+                && errors.contains("starts in C:\\");
+            assert!(told && errors.lines().count() == 1, "{errors}");
+        }
+        let script = [gone, "winterop run --strict-cwd self-path.exe"].concat();
+        host.shell(placement, &script).refused(126, &["removed", "--strict-cwd"]);
+        // One that is there is no reason to refuse anything.
+        let outcome = host.shell(placement, "winterop run --strict-cwd self-path.exe");
+        let (_, directory) = two_lines(outcome);
+        assert_eq!(directory, on_z(&host.work()));
+        // Another one has taken its name.
+        let script =
+            "mkdir x; cd x; rmdir ../x; mkdir ../x; cwd-report.exe 2>/dev/null; rmdir ../x";
+        assert_eq!(host.shell(placement, script).clean().text(), "C:\\\n");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_told_of_or_refused() {
+    let Some(host) = Host::of_plain_user() else { return };
+    for placement in placements() {
+        let closed = "mkdir -p closed; cd closed; chmod 0111 .; ";
+        let outcome =
+            host.shell(placement, &[closed, "cwd-report.exe; cd ..; rmdir closed"].concat());
+        assert_eq!(outcome.text(), "C:\\\n");
+        assert!(outcome.errors().contains("cwd-report.exe: the working directory cannot be read"));
+        assert_eq!(outcome.errors().lines().count(), 1, "{}", outcome.errors());
+        let script = [closed, "winterop run --strict-cwd cwd-report.exe"].concat();
+        host.shell(placement, &script).refused(126, &["cannot be read", "--strict-cwd"]);
+    }
+}
+
+#[test]
+fn drives_that_change_while_the_host_runs() {
+    let host = Host::new();
+    host.settled();
+    let devices = host.base().join("data/winterop/prefix/dosdevices");
+    let add = |letter: &str, folder: &Path| {
+        std::os::unix::fs::symlink(folder, devices.join(letter)).expect("a drive");
+    };
+    let remove = |letter: &str| fs::remove_file(devices.join(letter)).expect("a drive");
+    fs::create_dir(host.work().join("sub")).expect("a folder");
+    for placement in placements() {
+        // The drive that leaves least of the path is the one.
+        add("w:", &host.work());
+        assert_eq!(host.shell(placement, "cwd-report.exe").clean().text(), "W:\\\n");
+        let script = "cd sub; cwd-report.exe; wslpath -w .; wslpath 'W:\\\\sub'";
+        let sub = host.work().join("sub");
+        let expected = format!("W:\\sub\nW:\\sub\n{}\n", sub.display());
+        assert_eq!(host.shell(placement, script).clean().text(), expected);
+        remove("w:");
+        assert_eq!(
+            host.shell(placement, "cwd-report.exe").clean().text(),
+            format!("{}\n", on_z(&host.work()))
+        );
+        // Without any drive that leads there.
+        remove("z:");
+        let outcome = host.shell(placement, "cwd-report.exe");
+        assert_eq!(outcome.text(), "C:\\\n");
+        let errors = outcome.errors();
+        assert!(errors.contains("has no Windows name") && errors.lines().count() == 1, "{errors}");
+        host.shell(placement, "winterop run --strict-cwd self-path.exe")
+            .refused(126, &["no Windows name"]);
+        add("z:", Path::new("/"));
+    }
+}
+
+#[test]
+fn the_distribution_is_a_share() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "echo text >file; name=$(printf %s \"$PWD/file\" | tr / '\\\\'); \
+                      cmd.exe /c \"type \\\\\\\\wsl.localhost\\\\$WSL_DISTRO_NAME$name\"; \
+                      cmd.exe /c \"type \\\\\\\\wsl\\$\\\\$WSL_DISTRO_NAME$name\"; \
+                      wslpath \"\\\\\\\\wsl.localhost\\\\$WSL_DISTRO_NAME$name\"";
+        let outcome = host.shell(placement, script).clean();
+        let file = host.work().join("file");
+        assert_eq!(outcome.text(), format!("text\ntext\n{}\n", file.display()));
+    }
+}
