@@ -343,9 +343,10 @@ fn the_distribution_is_a_share() {
         let script = "echo text >file; name=$(printf %s \"$PWD/file\" | tr / '\\\\'); \
                       cmd.exe /c \"type \\\\\\\\wsl.localhost\\\\$WSL_DISTRO_NAME$name\"; \
                       cmd.exe /c \"type \\\\\\\\wsl\\$\\\\$WSL_DISTRO_NAME$name\"; \
-                      wslpath \"\\\\\\\\wsl.localhost\\\\$WSL_DISTRO_NAME$name\"";
+                      share=\"\\\\\\\\wsl.localhost\\\\$WSL_DISTRO_NAME$name\"; wslpath \"$share\"; \
+                      unset WSL_DISTRO_NAME; wslpath \"$share\"";
         let outcome = host.shell(placement, script).clean();
         let file = host.work().join("file");
-        assert_eq!(outcome.text(), format!("text\ntext\n{}\n", file.display()));
+        assert_eq!(outcome.text(), format!("text\ntext\n{0}\n{0}\n", file.display()));
     }
 }

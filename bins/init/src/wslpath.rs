@@ -1,6 +1,6 @@
 //! The part `wslpath`: brings the mount table and the drives to `winterop_translate`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -31,21 +31,28 @@ pub fn main(arguments: &[Vec<u8>]) -> ExitCode {
 
 fn translator() -> Translator {
     let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let translator = Translator::new(MountTable::parse(&mounts));
-    let translator = match drives() {
-        Some(drives) => translator.with_drives(drives).with_naming(Naming::Wine),
-        None => translator,
-    };
+    let mounts = MountTable::parse(&mounts);
     let name = std::env::var_os("WSL_DISTRO_NAME").filter(|name| !name.is_empty());
     let name = name.as_deref().unwrap_or(OsStr::new(UNNAMED));
-    translator.with_distribution(name.as_bytes(), b"/")
+    let devices = data_directory().map(|data| data.join("winterop/prefix/dosdevices"));
+    let offered = devices.and_then(|devices| Some((drives(&devices)?, devices)));
+    let Some((drives, devices)) = offered else {
+        return Translator::new(mounts).with_distribution(name.as_bytes(), b"/");
+    };
+    // As the host has it: with Wine, drives of a Windows that are mounted here are another's.
+    let translator = Translator::new(mounts.without_windows())
+        .with_drives(drives)
+        .with_naming(Naming::Wine)
+        .with_distribution(name.as_bytes(), b"/");
+    shares(&devices).into_iter().fold(translator, |translator, (name, root)| {
+        translator.with_distribution(name.as_bytes(), root.as_os_str().as_bytes())
+    })
 }
 
-/// The drives of the user's Wine prefix, where there is one: `c:`, `z:` and so on are links there.
-fn drives() -> Option<Drives> {
-    let entries = fs::read_dir(data_directory()?.join("winterop/prefix/dosdevices")).ok()?;
+/// The drives of a Wine prefix: `c:`, `z:` and so on are links to their folders.
+fn drives(devices: &Path) -> Option<Drives> {
     let mut drives = Drives::default();
-    for entry in entries.flatten() {
+    for entry in fs::read_dir(devices).ok()?.flatten() {
         if let [letter, b':'] = entry.file_name().as_bytes()
             && let Ok(directory) = entry.path().canonicalize()
         {
@@ -53,6 +60,14 @@ fn drives() -> Option<Drives> {
         }
     }
     Some(drives)
+}
+
+/// The distributions that the host has linked there, with their roots.
+fn shares(devices: &Path) -> Vec<(OsString, PathBuf)> {
+    let entries = fs::read_dir(devices.join("unc/wsl.localhost")).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some((entry.file_name(), fs::read_link(entry.path()).ok()?)))
+        .collect()
 }
 
 fn data_directory() -> Option<PathBuf> {
