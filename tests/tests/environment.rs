@@ -1,6 +1,7 @@
 //! Which variables reach a Windows program, and as what.
 
-use winterop_tests::{Host, Outcome, Placement, finish, placements};
+use std::path::Path;
+use winterop_tests::{Host, Outcome, Placement, expect_soon, finish, placements};
 
 /// `winterop run ARGUMENTS…`.
 fn run(host: &Host, placement: Placement, arguments: &[&str]) -> Outcome {
@@ -157,5 +158,99 @@ fn one_program_is_given_what_run_says() {
         assert_eq!(kept, "A\nB=outer\nP=Z:\\usr;rel\\x\nC=1\n");
         let kept = run(&["--keep-env", "--env", "b=own"]);
         assert_eq!(kept, "A=outer\nB=own\nP=Z:\\usr;rel\\x\nC\n");
+    }
+}
+
+/// The directories of a session's PATH.
+fn session_path(host: &Host, placement: Placement) -> Vec<String> {
+    let text = host.shell(placement, "echo \"$PATH\"").clean().text();
+    text.trim_end().split(':').map(str::to_owned).collect()
+}
+
+#[test]
+fn a_sessions_path_ends_with_the_windows_directories() {
+    let host = Host::new();
+    let windows = host.base().join("data/winterop/prefix/drive_c/windows");
+    let folders = ["system32", "", "system32/wbem", "system32/WindowsPowerShell/v1.0"];
+    let expected = folders.map(|folder| windows.join(folder).to_string_lossy().into_owned());
+    let expected = expected.map(|folder| folder.trim_end_matches('/').to_owned());
+    // Before there is a prefix, too.
+    let outcome = finish(&mut host.script(Placement::InPlace, "echo \"$PATH\""));
+    let first: Vec<String> = outcome.text().trim_end().split(':').map(str::to_owned).collect();
+    assert!(first.ends_with(&expected), "{first:?}");
+    let list = host.base().join("data/winterop/windows-path");
+    expect_soon("the host has written the directories", || list.exists().then_some(()));
+    for placement in placements() {
+        let path = session_path(&host, placement);
+        assert!(path.ends_with(&expected), "{path:?}");
+        // A session in a session does not have them twice.
+        let script = "winterop shell sh -c 'echo \"$PATH\"' | tr : '\\n' | sort | uniq -d";
+        let outcome = host.shell(placement, script);
+        assert!(!outcome.text().contains("system32"), "{}", outcome.text());
+        let script = "ipconfig.exe >/dev/null; echo $?; wmic.exe os get caption >/dev/null; echo $?; \
+                      whoami.exe >/dev/null && command -v ipconfig; echo $?";
+        let text = host.shell(placement, script).text();
+        assert_eq!(text, "0\n0\n127\n");
+    }
+}
+
+#[test]
+fn nothing_is_appended_where_the_settings_say_so() {
+    let host = Host::with_settings("append-windows-path = false\n");
+    let path = session_path(&host, Placement::InPlace);
+    assert!(path.iter().all(|folder| !folder.contains("drive_c")), "{path:?}");
+}
+
+#[test]
+fn no_session_looks_into_the_windows_directories() {
+    if !Path::new("/usr/bin/strace").exists() {
+        println!("skipped: strace is not installed");
+        return;
+    }
+    let host = Host::new();
+    host.settled();
+    let list = host.base().join("data/winterop/windows-path");
+    expect_soon("the host has written the directories", || list.exists().then_some(()));
+    let shell = host.winterop(Placement::InPlace, &["shell", "sh", "-c", "echo $PATH"]);
+    let mut traced = host.command("strace", Placement::InPlace);
+    traced.args(["-f", "-o", "trace", "-e", "trace=file,getdents64"]);
+    let outcome = finish(traced.arg(shell.get_program()).args(shell.get_args())).clean();
+    assert!(outcome.text().contains("system32"), "{}", outcome.text());
+    let trace = std::fs::read_to_string(host.work().join("trace")).expect("the trace");
+    assert!(trace.contains("windows-path"), "{trace}");
+    let looks = trace.lines().filter(|line| line.contains("drive_c") && !line.contains("execve"));
+    assert_eq!(looks.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn one_folder_of_links_has_programs_with_and_without_their_extension() {
+    let host = Host::with_settings("windows-path = \"links\"\n");
+    host.settled();
+    let data = host.base().join("data/winterop");
+    let programs = data.join("programs");
+    expect_soon("the programs are linked", || programs.join("ipconfig").exists().then_some(()));
+    let tool = data.join("prefix/drive_c/windows/argv-tool.exe");
+    for placement in placements() {
+        let path = session_path(&host, placement);
+        assert_eq!(path.last().map(Path::new), Some(programs.as_path()));
+        assert!(path.iter().all(|folder| !folder.contains("drive_c")), "{path:?}");
+        let script = "ipconfig >/dev/null; echo $?; ipconfig.exe >/dev/null; echo $?; \
+                      command -v sh; hello.exe";
+        let text = host.shell(placement, script).clean().text();
+        assert!(text.starts_with("0\n0\n/") && text.ends_with("sh\nhello\n"), "{text}");
+        // What is installed while the host runs is there soon after another launch.
+        assert!(!programs.join("argv-tool").exists());
+        std::fs::copy(host.windows().join("argv-report.exe"), &tool).expect("a copy");
+        expect_soon("the new program is linked", || {
+            host.shell(placement, "hello.exe").clean();
+            programs.join("argv-tool").exists().then_some(())
+        });
+        let text = host.shell(placement, "argv-tool 'a b'").clean().text();
+        assert!(text.contains("\"a b\""), "{text}");
+        std::fs::remove_file(&tool).expect("the copy");
+        expect_soon("the link is gone", || {
+            host.shell(placement, "hello.exe").clean();
+            programs.join("argv-tool").symlink_metadata().is_err().then_some(())
+        });
     }
 }

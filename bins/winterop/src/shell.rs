@@ -5,12 +5,15 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::io::BufRead as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use winterop_host::wine::session_path;
 use winterop_instance::namespace::{self, INIT, NamespaceError, Plan, SOCKET_DIRECTORY};
 use winterop_instance::registration;
 use winterop_instance::role::Options;
+use winterop_settings::{LauncherKind, Settings};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -34,6 +37,7 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
     if let Err(error) = &warm {
         eprintln!("winterop: the host does not start yet: {error:#}");
     }
+    let settings = settings();
     let scratch = Scratch::create()?;
     let plan = Plan { init: places::libraries()?.join("init"), scratch: scratch.path.clone() };
     let shared = match namespace::enter(&plan) {
@@ -45,7 +49,7 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
     let socket = start_init()?;
     let mut program = command_of(command);
     program.env("WSL_INTEROP", &socket).env("WSL_DISTRO_NAME", places::distribution());
-    program.env("PATH", path_with_own_programs()?);
+    program.env("PATH", path_of_session(&settings)?);
     if shared { wait_and_unregister(program) } else { Err(not_started(&program)(program.exec())) }
 }
 
@@ -143,9 +147,39 @@ fn start_init() -> Result<PathBuf> {
     Ok(socket.into())
 }
 
-fn path_with_own_programs() -> Result<OsString> {
+/// The user's settings. Those that are wrong keep the host from starting, and are told of there.
+fn settings() -> Settings {
+    let nothing = || Settings { append_windows_path: false, ..Settings::default() };
+    let read = places::settings().map(|file| Settings::read(&file));
+    read.transpose().map_or_else(
+        |error| {
+            eprintln!("winterop: {error}");
+            nothing()
+        },
+        Option::unwrap_or_default,
+    )
+}
+
+/// The session's PATH: our own programs, what the user has, and where Windows programs are.
+fn path_of_session(settings: &Settings) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     let own = places::programs()?;
     let others = std::env::split_paths(&path).filter(|directory| *directory != own);
-    Ok(std::env::join_paths([own.clone()].into_iter().chain(others))?)
+    let mut directories: Vec<PathBuf> = [own.clone()].into_iter().chain(others).collect();
+    for directory in windows_path(settings)? {
+        if directory.as_os_str().as_bytes().contains(&b':') {
+            eprintln!("winterop: {}: a colon cannot be in PATH; left out", directory.display());
+        } else if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    Ok(std::env::join_paths(directories)?)
+}
+
+/// Where Windows programs are.
+fn windows_path(settings: &Settings) -> Result<Vec<PathBuf>> {
+    if !settings.append_windows_path || settings.launcher != LauncherKind::Wine {
+        return Ok(Vec::new());
+    }
+    Ok(session_path::of_session(&places::data()?, settings.windows_path))
 }

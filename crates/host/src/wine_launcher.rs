@@ -16,6 +16,7 @@ use crate::wine::names::Names;
 use crate::wine::pe::{Diagnosis, Program, Subsystem, diagnose_with};
 use crate::wine::programs::Programs;
 use crate::wine::server::Server;
+use crate::wine::session_path::{Batch, Kept};
 use crate::wine::{drives, prefix};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, fstat};
@@ -28,7 +29,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use winterop_settings::{Settings, VariableGroup};
+use winterop_settings::{Settings, VariableGroup, WindowsPathSetting};
 use winterop_translate::bytes::for_display;
 use winterop_translate::command_line::{
     BatchHost, CommandLine, CommandLineError, Dialect, ProgramKind, batch, c_runtime,
@@ -71,6 +72,7 @@ struct Ready {
     names: Names,
     aliases: Aliases,
     server: Mutex<Option<Server>>,
+    session_path: Arc<Kept>,
     /// Removed with the host.
     _page: Option<Page>,
 }
@@ -131,8 +133,30 @@ impl WineLauncher {
             .map_err(|error| Refusal::cannot_run(error.to_string()))?;
         let names = names(&surroundings.prefix, &self.places.distribution)?;
         let aliases = Aliases::new(self.places.runtime.join("names"));
+        let session_path = self.session_path(&surroundings.prefix);
         let server = Mutex::new(Some(server));
-        Ok(Ready { surroundings, names, aliases, server, _page: page })
+        Ok(Ready { surroundings, names, aliases, server, session_path, _page: page })
+    }
+}
+
+impl WineLauncher {
+    /// What sessions take for their PATH; it is written meanwhile.
+    fn session_path(&self, prefix: &Path) -> Arc<Kept> {
+        let Settings { append_windows_path, windows_path, batch_files, .. } = self.settings;
+        let with_links = append_windows_path && windows_path == WindowsPathSetting::Links;
+        let batch = if batch_files { Batch::Files } else { Batch::No };
+        let kept = Arc::new(Kept::new(prefix, &self.places.data, with_links.then_some(batch)));
+        refresh(&kept);
+        kept
+    }
+}
+
+/// Brings it up to date on a thread of its own: no launch waits for that.
+fn refresh(kept: &Arc<Kept>) {
+    let own = Arc::clone(kept);
+    let thread = std::thread::Builder::new().name("session path".to_owned());
+    if let Err(error) = thread.spawn(move || own.refresh()) {
+        tracing::warn!(%error, "what sessions append to PATH is old");
     }
 }
 
@@ -208,6 +232,9 @@ impl Launcher for WineLauncher {
     fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal> {
         let ready = self.ready(&mut |_| {})?;
         ready.wait_for_server()?;
+        if ready.session_path.is_due() {
+            refresh(&ready.session_path);
+        }
         let translator = ready.names.translator();
         let name = crate::program_name(request, |name| find_program(&ready.surroundings, name))?;
         let kind = ProgramKind::of(name.path().as_os_str().as_bytes());

@@ -28,6 +28,12 @@ pub struct Settings {
     pub pipes: Vec<String>,
     /// Base names of programs that are taken for such and do well without.
     pub no_pipes: Vec<String>,
+    /// Whether a session's PATH ends with where Windows programs are.
+    pub append_windows_path: bool,
+    /// What is appended.
+    pub windows_path: WindowsPathSetting,
+    /// Whether the kernel starts batch files in a session, as it does programs.
+    pub batch_files: bool,
     /// Groups of variables that every program gets, as if WSLENV listed them.
     pub pass_environment: Vec<VariableGroup>,
     /// How long a program that was told to end may take until it is ended, in seconds.
@@ -56,6 +62,17 @@ pub enum PlacementSetting {
     Auto,
     /// Always below the host.
     Hosted,
+}
+
+/// What a session's PATH ends with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowsPathSetting {
+    /// The directories of Windows' own PATH.
+    #[default]
+    Directories,
+    /// One directory of links, named after the programs with and without their extensions.
+    Links,
 }
 
 /// Variables that mean the same on both sides, and are passed together.
@@ -90,6 +107,9 @@ impl Default for Settings {
             placement: PlacementSetting::default(),
             pipes: Vec::new(),
             no_pipes: Vec::new(),
+            append_windows_path: true,
+            windows_path: WindowsPathSetting::default(),
+            batch_files: false,
             pass_environment: Vec::new(),
             grace_seconds: 5,
             drain_seconds: 2,
@@ -196,10 +216,13 @@ mod tests {
     fn what_is_set_is_obeyed() {
         let text = "launcher = \"command\"\ncommand = [\"ssh\", \"win\"]\nplacement = \"hosted\"\n\
                     pipes = [\"Tool.exe\"]\nno-pipes = [\"bun.exe\"]\n\
-                    pass-environment = [\"proxy\", \"ci\", \"term\"]\n";
+                    append-windows-path = false\nwindows-path = \"links\"\n\
+                    batch-files = true\npass-environment = [\"proxy\", \"ci\", \"term\"]\n";
         let settings = read(text).unwrap();
         assert_eq!(settings.command, ["ssh", "win"]);
         assert_eq!(settings.placement, PlacementSetting::Hosted);
+        assert!(!settings.append_windows_path && settings.batch_files);
+        assert_eq!(settings.windows_path, WindowsPathSetting::Links);
         for group in &settings.pass_environment {
             assert!(group.names().iter().all(|name| groups::contain(name)), "{group:?}");
         }

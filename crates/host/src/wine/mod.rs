@@ -4,7 +4,8 @@
 //! keeps it warm, [`pe`] says whether a file can run at all, [`command`] builds what to execute for
 //! one launch, [`drives`] reads which folder each drive letter means, [`names`] names files by them,
 //! [`aliases`] links those whose names Wine cannot open, [`programs`] finds a program by its bare
-//! name. [`launches`] is the page through which starts on an idle machine are made faster.
+//! name, [`session_path`] keeps what a session's PATH ends
+//! with. [`launches`] is the page through which starts on an idle machine are made faster.
 
 pub mod aliases;
 pub mod command;
@@ -18,3 +19,4 @@ pub mod prefix;
 pub mod programs;
 mod registry;
 pub mod server;
+pub mod session_path;

@@ -22,7 +22,7 @@ const WINDOWS: &[u8] = b"C:\\windows";
 
 /// What a new prefix has as its `PATH`.
 const NEW_PATH: &[u8] = b"C:\\windows\\system32;C:\\windows;C:\\windows\\system32\\wbem;\
-    C:\\windows\\system32\\WindowsPowershell\\v1.0";
+    C:\\windows\\system32\\WindowsPowerShell\\v1.0";
 
 /// A registry file is never larger; the rest of one that is would not be read in time.
 const LARGEST_REGISTRY: u64 = 64 << 20;
@@ -92,6 +92,17 @@ impl Programs {
             drives: drives::read(prefix).unwrap_or_default(),
             path: pathext::expand(&path, variable),
             extensions: registry.value("PATHEXT").unwrap_or_else(|| DEFAULT_PATHEXT.to_vec()),
+        }
+    }
+
+    /// What a prefix that is not there yet will say, at this place.
+    #[must_use]
+    pub fn of_new_prefix(prefix: &Path) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            drives: Vec::new(),
+            path: NEW_PATH.to_vec(),
+            extensions: DEFAULT_PATHEXT.to_vec(),
         }
     }
 
