@@ -196,12 +196,15 @@ fn bind_mounts_lead_to_what_is_mounted() {
         let script = "mkdir -p a/below b c; cp $W/self-path.exe a/below; \
                       mount --bind a b; : >c/self-path.exe; \
                       mount --bind a/below/self-path.exe c/self-path.exe; \
-                      cd b/below; ./self-path.exe; cd ../../c; ./self-path.exe";
+                      cd b/below; ./self-path.exe; cd ../../c; ./self-path.exe; \
+                      X=$PWD/../b/new WSLENV=X/p cmd.exe /c 'echo %X%'";
         let outcome = apart(&host, placement, script).clean();
         let below = on_z(&host.work().join("a/below"));
         let c = on_z(&host.work().join("c"));
         let program = format!("{below}\\self-path.exe");
-        assert_eq!(outcome.text(), format!("{program}\n{below}\n{program}\n{c}\n"));
+        let new = on_z(&host.work().join("a/new"));
+        let expected = format!("{program}\n{below}\n{program}\n{c}\n{new}\n");
+        assert_eq!(outcome.text(), expected);
     }
 }
 
@@ -221,12 +224,14 @@ fn a_containers_root_that_the_host_sees() {
         let script = format!(
             "root=$PWD/root; {CONTAINER} cd root; chroot . /app/self-path.exe; \
              env -C app chroot .. app/self-path.exe; \
-             chroot . /app/cmd.exe /c 'type app\\data\\text'"
+             chroot . /app/cmd.exe /c 'type app\\data\\text'; \
+             X=/app/data/ WSLENV=X/p chroot . /app/cmd.exe /c 'echo %X%'"
         );
         let outcome = apart(&host, placement, &script).clean();
         let program = format!("{place}\\self-path.exe");
         let root = place.trim_end_matches("\\app");
-        let expected = format!("{program}\n{root}\n{program}\n{root}\ninside\n");
+        let data = format!("{place}\\data\\");
+        let expected = format!("{program}\n{root}\n{program}\n{root}\ninside\n{data}\n");
         assert_eq!(outcome.text(), expected);
     }
 }
@@ -249,10 +254,11 @@ fn a_containers_root_that_only_it_has() {
                  cd data; cut -c -8 where; \
                  ../cmd.exe /c 'type text'; ../cmd.exe /c 'echo new>fresh'; cat fresh; \
                  chroot $root /app/cmd.exe /c 'type app\\data\\text & echo x>app\\new'; \
-                 cat $root/app/new"
+                 cat $root/app/new; \
+                 X=/app/data WSLENV=X/p chroot $root /app/cmd.exe /c 'type %X%\\text'"
             );
             let outcome = apart(&host, placement, &script).clean();
-            let expected = "Z:\\proc\\\nZ:\\proc\\\ninside\nnew\ninside\nx\n";
+            let expected = "Z:\\proc\\\nZ:\\proc\\\ninside\nnew\ninside\nx\ninside\n";
             assert_eq!(outcome.text(), expected, "{mount}");
             finish(host.command("rm", placement).args(["-rf", "own", "low", "up", "work", "all"]))
                 .clean();

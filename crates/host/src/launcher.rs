@@ -75,7 +75,7 @@ impl Prepared {
     /// Takes over where the program is and where it starts: as names of the host's.
     #[must_use]
     pub fn located(mut self, program: &Name, directory: &Name) -> Self {
-        self.keeps_descriptors =
+        self.keeps_descriptors |=
             program.is_through_descriptor() || directory.is_through_descriptor();
         if directory.is_through_descriptor() {
             self.hosted_because = Some("the host cannot name the caller's working directory");

@@ -128,19 +128,32 @@ impl Caller<'_> {
         names.into_iter().find(|name| is_at(name, descriptor))
     }
 
-    /// The host's own name for a path as the caller says it, links followed. What does not exist is
-    /// named below the nearest directory that does. `None` where the host sees none of it.
+    /// The host's name for a path as the caller says it, links followed. What does not exist is
+    /// named below the nearest directory that does. `None` where there is no such name.
     #[must_use]
-    pub fn host_path(&self, path: &Path) -> Option<PathBuf> {
+    pub fn host_path(&self, path: &Path) -> Option<Name> {
         let root = self.root?;
-        for existing in path.ancestors() {
-            let Some(opened) = open_in(root, existing) else { continue };
-            let Name::Own(name) = self.name_of(opened.as_fd(), None) else { return None };
-            let rest = path.strip_prefix(existing).ok()?;
-            return Some(if rest.as_os_str().is_empty() { name } else { name.join(rest) });
+        let (existing, opened) =
+            path.ancestors().find_map(|path| Some((path, open_in(root, path)?)))?;
+        let rest = path.strip_prefix(existing).ok()?;
+        let below =
+            |name: PathBuf| if rest.as_os_str().is_empty() { name } else { name.join(rest) };
+        match self.name_of(opened.as_fd(), Some(existing.as_os_str().as_bytes())) {
+            Name::Own(name) => Some(Name::Own(below(name))),
+            // What was opened here is closed again; the root stays open.
+            Name::ThroughDescriptor(name) if name.starts_with(descriptor_path(root)) => {
+                Some(Name::ThroughDescriptor(below(name)))
+            }
+            Name::ThroughDescriptor(_) => None,
         }
-        None
     }
+}
+
+/// Whether a Windows path leads through a descriptor of this process.
+#[must_use]
+pub fn names_descriptor(windows: &[u8]) -> bool {
+    let own = format!("\\proc\\{}\\fd\\", std::process::id());
+    windows.windows(own.len()).any(|part| part == own.as_bytes())
 }
 
 /// The kernel's name `name` as somebody says it whose root directory is `root`.
@@ -226,9 +239,19 @@ mod tests {
             [("/etc", "etc"), ("/link/new/x", "etc/new/x"), ("/../..", ""), ("/new", "new")]
         {
             let found = caller.host_path(Path::new(path)).unwrap();
-            assert_eq!(found, folder.join(expected), "{path}");
+            assert_eq!(found, Name::Own(folder.join(expected)), "{path}");
         }
         assert_eq!(Caller { root: None, ..caller }.host_path(Path::new("/etc")), None);
+        // A root that is gone still has what is below it.
+        let gone = folder.join("gone");
+        std::fs::create_dir(&gone).unwrap();
+        let gone_root = directory(&gone);
+        std::fs::remove_dir(&gone).unwrap();
+        let found = Caller { root: Some(gone_root.as_fd()), ..caller }.host_path(Path::new("/x"));
+        assert_eq!(
+            found,
+            Some(Name::ThroughDescriptor(descriptor_path(gone_root.as_fd()).join("x")))
+        );
     }
 
     #[test]

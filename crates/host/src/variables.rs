@@ -4,10 +4,13 @@
 //! pass, WSLENV, what the caller sets, and what the caller removes. Windows takes names that differ
 //! in case only for one.
 
+use crate::located::{Caller, Name};
 use crate::request::LaunchRequest;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
 use winterop_settings::VariableGroup;
 use winterop_translate::Translator;
 use winterop_translate::wslenv::{self, Direction};
@@ -19,19 +22,55 @@ pub(crate) fn split(entry: &[u8]) -> Option<(&OsStr, &OsStr)> {
     Some((OsStr::from_bytes(name), OsStr::from_bytes(value.get(1..)?)))
 }
 
+/// What the host calls a caller's files.
+pub(crate) struct HostNames<'a> {
+    /// Knows the host's drives.
+    pub(crate) translator: &'a Translator,
+    /// Whose paths they are.
+    pub(crate) caller: Caller<'a>,
+    /// Whether files that only the caller has are named through its root directory: for a caller
+    /// whose program cannot run in its place, where its own names would do.
+    pub(crate) through_root: bool,
+}
+
+impl HostNames<'_> {
+    /// One path of a variable's value as Windows hears it.
+    fn windows_value(&self, path: &[u8]) -> Option<Vec<u8>> {
+        wslenv::windows_value(self.translator, &self.host_path(path))
+    }
+
+    /// The host's name for a path; the path itself where it is relative or has none.
+    fn host_path<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
+        if !path.starts_with(b"/") {
+            return Cow::Borrowed(path);
+        }
+        let mut name = match self.caller.host_path(Path::new(OsStr::from_bytes(path))) {
+            Some(Name::Own(name)) => name.into_os_string().into_vec(),
+            Some(Name::ThroughDescriptor(name)) if self.through_root => {
+                name.into_os_string().into_vec()
+            }
+            _ => return Cow::Borrowed(path),
+        };
+        if path.ends_with(b"/") && !name.ends_with(b"/") {
+            name.push(b'/');
+        }
+        Cow::Owned(name)
+    }
+}
+
 /// The variables for the Windows side, each name once, in the order in which they came.
 ///
-/// `translator` knows the host's drives; with it the paths that WSLENV lists are translated anew.
+/// With the host's own names the paths that WSLENV lists are translated anew.
 pub(crate) fn chosen(
     request: &LaunchRequest,
     groups: &[VariableGroup],
-    translator: Option<&Translator>,
+    names: Option<&HostNames<'_>>,
 ) -> Vec<(OsString, OsString)> {
     let mut variables = Variables::default();
     for (name, value) in in_groups(request, groups) {
         variables.add(name, value);
     }
-    for entry in from_wslenv(request, translator) {
+    for entry in from_wslenv(request, names) {
         match split(&entry) {
             // As in WSL: what is empty is removed on the Windows side.
             Some((name, value)) if value.is_empty() => variables.remove(name.as_bytes()),
@@ -62,8 +101,8 @@ fn in_groups<'a>(
 
 /// WSLENV's variables. The caller's mount table does not know the host's drives: what the host can
 /// translate itself counts, what it cannot stays as it came.
-fn from_wslenv(request: &LaunchRequest, translator: Option<&Translator>) -> Vec<Vec<u8>> {
-    let Some(translator) = translator.filter(|_| !request.raw_wslenv.is_empty()) else {
+fn from_wslenv(request: &LaunchRequest, names: Option<&HostNames<'_>>) -> Vec<Vec<u8>> {
+    let Some(names) = names.filter(|_| !request.raw_wslenv.is_empty()) else {
         return request.environment.clone();
     };
     let (raw, sent) = (by_name(&request.raw_wslenv), by_name(&request.environment));
@@ -72,7 +111,7 @@ fn from_wslenv(request: &LaunchRequest, translator: Option<&Translator>) -> Vec<
         listed,
         Direction::ToWindows,
         |name| raw.get(name).or_else(|| sent.get(name)).copied(),
-        |path| wslenv::windows_value(translator, path),
+        |path| names.windows_value(path),
     );
     // A path without its Linux value has been translated already.
     let only_sent = |entry: &wslenv::Listed<'_>| entry.is_path && !raw.contains_key(entry.name);
@@ -139,7 +178,9 @@ mod tests {
         let mut drives = Drives::default();
         drives.offer(b'Z', b"/");
         let translator = Translator::new(MountTable::default()).with_drives(drives);
-        let variables = chosen(request, groups, Some(&translator));
+        let caller = request.caller();
+        let names = HostNames { translator: &translator, caller, through_root: false };
+        let variables = chosen(request, groups, Some(&names));
         let text =
             |(name, value): (OsString, OsString)| format!("{}={}", name.display(), value.display());
         variables.into_iter().map(text).filter(|entry| !entry.starts_with("WSLENV")).collect()

@@ -2,9 +2,9 @@
 
 use crate::directory::{self, Loss};
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
-use crate::located::{Name, base_name};
+use crate::located::{Name, base_name, is_same_in, names_descriptor};
 use crate::request::LaunchRequest;
-use crate::variables::{chosen, split};
+use crate::variables::{HostNames, chosen, split};
 use crate::wine::aliases::Aliases;
 use crate::wine::command::{
     Account, Display, Error as BuildError, REPORT_VARIABLE, Request as WineRequest, Surroundings,
@@ -18,7 +18,7 @@ use crate::wine::programs::Programs;
 use crate::wine::server::Server;
 use crate::wine::session_path::{Batch, Kept};
 use crate::wine::{drives, prefix};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
@@ -177,6 +177,12 @@ impl Ready {
         always.into_iter().chain(preload.as_deref()).collect()
     }
 
+    /// Whether the caller's root directory shows it the launcher's files, as an instance's does.
+    fn is_seen_by(&self, request: &LaunchRequest) -> bool {
+        let root = request.descriptors.root.as_ref();
+        root.is_some_and(|root| self.needs().iter().all(|path| is_same_in(root.as_fd(), path)))
+    }
+
     /// Where the program starts, under a name that has a drive letter; drive C, with words for the
     /// caller, where its own directory is lost.
     fn directory(
@@ -247,7 +253,12 @@ impl Launcher for WineLauncher {
         let (directory, warning) = ready.directory(request, &translator)?;
         let named = Named { path: &path, image: &image, kind };
         let (start, image, line) = self.command_line(request, &named)?;
-        let variables = variables(request, &self.settings.pass_environment, &translator)?;
+        let names = HostNames {
+            translator: &translator,
+            caller: request.caller(),
+            through_root: !ready.is_seen_by(request),
+        };
+        let variables = variables(request, &self.settings.pass_environment, &names)?;
         let display = display(request);
         let launch = build(
             &ready.surroundings,
@@ -286,6 +297,7 @@ impl Launcher for WineLauncher {
             directory: directory.path().to_owned(),
             is_elsewhere: warning.is_some(),
             warnings: warning.into_iter().chain(left_out).collect(),
+            keeps_descriptors: variables.iter().any(|(_, v)| names_descriptor(v.as_bytes())),
             ..Prepared::default()
         };
         Ok(prepared.located(&name, &directory))
@@ -474,9 +486,9 @@ fn windows_path(translator: &Translator, path: &Path) -> Result<WindowsPath, Ref
 fn variables(
     request: &LaunchRequest,
     groups: &[VariableGroup],
-    translator: &Translator,
+    names: &HostNames<'_>,
 ) -> Result<Vec<(OsString, OsString)>, Refusal> {
-    let variables = chosen(request, groups, Some(translator));
+    let variables = chosen(request, groups, Some(names));
     let entries: Vec<Vec<u8>> =
         variables.iter().map(|(n, v)| [n.as_bytes(), b"=", v.as_bytes()].concat()).collect();
     winterop_translate::command_line::check_environment(&entries)
