@@ -1,6 +1,7 @@
 //! B: the registration, and what the kernel does with it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use winterop_tests::{Host, placements};
 
 const TABLE: &str = "/proc/sys/fs/binfmt_misc";
@@ -95,4 +96,40 @@ fn b4_the_interpreter_is_opened_at_registration() {
         let outcome = host.shell(placement, script);
         assert_eq!(outcome.text(), "hello\n7\n", "{}", outcome.errors());
     }
+}
+
+#[test]
+fn batch_files_start_by_name_where_the_settings_say_so() {
+    let host = Host::with_settings("batch-files = true\n");
+    let folder = host.work().join("own");
+    fs::create_dir(&folder).expect("a folder");
+    let text = "@echo off\r\necho [%~n0] [%1] [%2] [%3]\r\nexit /b 7\r\n";
+    for name in ["a.bat", "b.cmd", "C.BAT", "D.CMD", "e.Bat", "plain"] {
+        let path = folder.join(name);
+        fs::write(&path, text).expect(name);
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect(name);
+    }
+    let entries = ["bat", "cmd", "BAT", "CMD"];
+    for placement in placements() {
+        let mut session = host.session(placement);
+        for extension in entries {
+            let entry = session.eval(&format!("cat {TABLE}/WSLInterop-{extension}"));
+            assert!(entry.starts_with("enabled\ninterpreter /init\n"), "{entry}");
+            assert!(entry.contains(&format!("extension .{extension}\n")), "{entry}");
+        }
+        // By a path, on PATH, through a link that has the extension, and by exec of any program.
+        let script = "cd own; ./a.bat 1 'a b' 'x&y'; echo $?; export PATH=$PATH:$PWD; b.cmd; \
+                      ln -sf D.CMD link.cmd; ./link.cmd; env C.BAT '' '^'; ./D.CMD 2 3 4 5; hello.exe; cd ..";
+        let expected = "[a] [1] [\"a b\"] [\"x&y\"]\n7\n[b] [] [] []\n[D] [] [] []\n\
+                        [C] [\"\"] [\"^\"] []\n[D] [2] [3] [4]\nhello\n";
+        assert_eq!(session.eval(script), expected);
+        // The kernel compares extensions as they are written; `run` does as Windows.
+        let other =
+            session.eval("cd own; ./e.Bat 2>/dev/null; winterop run e.Bat x; echo $?; cd ..");
+        assert!(other.ends_with("[e] [x] [] []\n7\n"), "{other}");
+    }
+    // Nothing of it where it is not asked for.
+    let host = Host::new();
+    let mut session = host.session(winterop_tests::Placement::InPlace);
+    assert_eq!(session.eval(&format!("ls {TABLE}")), "WSLInterop\nregister\nstatus\n");
 }

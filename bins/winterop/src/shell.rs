@@ -39,7 +39,11 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
     }
     let settings = settings();
     let scratch = Scratch::create()?;
-    let plan = Plan { init: places::libraries()?.join("init"), scratch: scratch.path.clone() };
+    let plan = Plan {
+        init: places::libraries()?.join("init"),
+        scratch: scratch.path.clone(),
+        batch_files: settings.batch_files,
+    };
     let shared = match namespace::enter(&plan) {
         Ok(()) => false,
         Err(error) if error.is_unsupported() => use_shared_table(&plan, error)?,

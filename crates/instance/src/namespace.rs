@@ -38,6 +38,8 @@ pub struct Plan {
     pub init: PathBuf,
     /// An empty directory to mount the new root on; it can be removed afterwards.
     pub scratch: PathBuf,
+    /// Whether the kernel is to start batch files too.
+    pub batch_files: bool,
 }
 
 /// Why an instance could not be made.
@@ -108,7 +110,7 @@ pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
         .map_err(failed("making private", "/"))?;
     build_root(plan)?;
     mount_table()?;
-    registration::register(INIT)?;
+    register(plan)?;
     if !user.is_root() {
         unshare(Namespaces::USER | Namespaces::MOUNT)
             .map_err(|e| NamespaceError::Denied(e.into()))?;
@@ -148,7 +150,7 @@ pub fn enter_shared_table(plan: &Plan) -> Result<(), NamespaceError> {
     if !Path::new(BINFMT_MISC).join("register").exists() {
         mount_table()?;
     }
-    registration::register(INIT)?;
+    register(plan)?;
     if let Some(directory) = directory {
         let _ = std::env::set_current_dir(directory);
     }
@@ -293,6 +295,14 @@ fn change_root(root: &Path) -> Result<(), NamespaceError> {
     rustix::process::pivot_root(".", ".").map_err(failed("making the root of", root))?;
     unmount(".", UnmountFlags::DETACH).map_err(failed("taking the old root off", root))?;
     rustix::process::chdir("/").map_err(failed("changing to", "/"))
+}
+
+fn register(plan: &Plan) -> Result<(), RegistrationError> {
+    registration::register(INIT)?;
+    if plan.batch_files {
+        registration::register_batch_files(INIT)?;
+    }
+    Ok(())
 }
 
 /// Step 3: the table of this user namespace.

@@ -10,6 +10,15 @@ pub const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
 /// The entry's name. Other programs look for it.
 pub const ENTRY: &str = "WSLInterop";
 
+/// The entries for batch files, and the extensions that they are for. The kernel tells upper from
+/// lower case; mixed ones nobody writes.
+const BATCH_ENTRIES: [(&str, &str); 4] = [
+    ("WSLInterop-bat", "bat"),
+    ("WSLInterop-cmd", "cmd"),
+    ("WSLInterop-BAT", "BAT"),
+    ("WSLInterop-CMD", "CMD"),
+];
+
 /// Flags of the entry: the original argv[0] is passed (`P`), the executable is passed open (`O`), so
 /// that one that was unlinked, is a memfd or lies in another root still launches, and the interpreter
 /// is opened at registration (`F`), so that roots without it can launch too.
@@ -25,15 +34,19 @@ pub enum RegistrationError {
     NotMounted(io::Error),
     /// An entry of this name points somewhere else.
     #[error(
-        "another program holds the binfmt_misc entry {ENTRY} (its interpreter is {interpreter}); `echo -1 > {BINFMT_MISC}/{ENTRY}` removes it"
+        "another program holds the binfmt_misc entry {entry} (its interpreter is {interpreter}); `echo -1 > {BINFMT_MISC}/{entry}` removes it"
     )]
     Taken {
+        /// The entry's name.
+        entry: &'static str,
         /// What it starts.
         interpreter: String,
     },
     /// The kernel refused it.
-    #[error("registering {interpreter} with binfmt_misc as {ENTRY} failed: {source}")]
+    #[error("registering {interpreter} with binfmt_misc as {entry} failed: {source}")]
     Refused {
+        /// The entry's name.
+        entry: &'static str,
         /// What was to be started.
         interpreter: String,
         /// Why not.
@@ -50,7 +63,7 @@ pub struct Entry {
     pub interpreter: String,
     /// The flags, in the kernel's order.
     pub flags: String,
-    /// The magic bytes, as hexadecimal digits.
+    /// The magic bytes, as hexadecimal digits; empty where the extension decides.
     pub magic: String,
 }
 
@@ -71,14 +84,18 @@ impl Entry {
     }
 }
 
-/// Reads the entry that Winterop registers, if it is there.
+/// Reads the entry that Winterop registers for programs, if it is there.
 #[must_use]
 pub fn current() -> Option<Entry> {
-    fs::read_to_string(entry_file()).ok().map(|text| Entry::parse(&text))
+    read(ENTRY)
 }
 
-fn entry_file() -> PathBuf {
-    Path::new(BINFMT_MISC).join(ENTRY)
+fn read(entry: &str) -> Option<Entry> {
+    fs::read_to_string(entry_file(entry)).ok().map(|text| Entry::parse(&text))
+}
+
+fn entry_file(entry: &str) -> PathBuf {
+    Path::new(BINFMT_MISC).join(entry)
 }
 
 /// Registers `interpreter` for every file that begins with `MZ`.
@@ -87,32 +104,52 @@ fn entry_file() -> PathBuf {
 /// binfmt_misc is not mounted, the name is taken by something else, or the kernel refuses: the
 /// interpreter is not there, or this process may not.
 pub fn register(interpreter: &str) -> Result<(), RegistrationError> {
-    if let Some(entry) = current() {
-        if entry.interpreter == interpreter {
+    add(ENTRY, "M::MZ:", interpreter)
+}
+
+/// Registers `interpreter` for every file whose name ends with a batch file's extension.
+///
+/// # Errors
+/// Those of [`register`].
+pub fn register_batch_files(interpreter: &str) -> Result<(), RegistrationError> {
+    BATCH_ENTRIES
+        .iter()
+        .try_for_each(|(entry, extension)| add(entry, &format!("E::{extension}:"), interpreter))
+}
+
+/// Adds an entry, unless it is there already; `matching` is the middle of the kernel's line.
+fn add(entry: &'static str, matching: &str, interpreter: &str) -> Result<(), RegistrationError> {
+    if let Some(present) = read(entry) {
+        if present.interpreter == interpreter {
             return Ok(());
         }
-        return Err(RegistrationError::Taken { interpreter: entry.interpreter });
+        return Err(RegistrationError::Taken { entry, interpreter: present.interpreter });
     }
     let register = Path::new(BINFMT_MISC).join("register");
     let mut file =
         fs::OpenOptions::new().write(true).open(register).map_err(RegistrationError::NotMounted)?;
     // One write: the kernel takes the whole line or nothing.
-    let line = format!(":{ENTRY}:M::MZ::{interpreter}:{FLAGS}");
+    let line = format!(":{entry}:{matching}:{interpreter}:{FLAGS}");
     file.write_all(line.as_bytes()).map_err(|source| RegistrationError::Refused {
+        entry,
         interpreter: interpreter.to_owned(),
         source,
     })
 }
 
-/// Removes the entry.
+/// Removes the entries.
 ///
 /// # Errors
-/// The system's; none where it is not there.
+/// The system's; none where they are not there.
 pub fn unregister() -> io::Result<()> {
-    match fs::write(entry_file(), "-1") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
+    let entries = BATCH_ENTRIES.iter().map(|(entry, _)| *entry).chain([ENTRY]);
+    for entry in entries {
+        match fs::write(entry_file(entry), "-1") {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

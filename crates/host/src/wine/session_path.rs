@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use winterop_settings::WindowsPathSetting;
+use winterop_translate::command_line::ProgramKind;
 
 use super::programs::Programs;
 
@@ -166,10 +167,9 @@ fn wanted(folders: &[PathBuf], batch: Batch) -> BTreeMap<OsString, PathBuf> {
             if links.len() >= MOST_PROGRAMS {
                 return links;
             }
-            let (Some(name), Some(stem)) = (program.file_name(), program.file_stem()) else {
-                continue;
-            };
-            for link in [name, stem] {
+            // A batch file the kernel knows by its extension alone.
+            let stem = program.file_stem().filter(|_| !is_batch(&program));
+            for link in program.file_name().into_iter().chain(stem) {
                 if taken.insert(link.as_bytes().to_ascii_lowercase()) {
                     links.insert(link.to_owned(), program.clone());
                 }
@@ -192,6 +192,10 @@ fn programs_in(folder: &Path, batch: Batch) -> Vec<PathBuf> {
     let mut ranked: Vec<(usize, PathBuf)> = ranked.take(MOST_PROGRAMS).collect();
     ranked.sort();
     ranked.into_iter().map(|(_, path)| path).collect()
+}
+
+fn is_batch(program: &Path) -> bool {
+    ProgramKind::of(program.as_os_str().as_bytes()) == ProgramKind::Batch
 }
 
 /// The place of an extension among those that the kernel starts.
@@ -265,7 +269,7 @@ mod tests {
         let exe = ["x a/x.com", "x.EXE a/x.EXE", "x.com a/x.com"];
         let without = ["y b/y.exe", "y.exe b/y.exe", "z b/z.exe", "z.exe b/z.exe"];
         assert_eq!(names(Batch::No), [&exe[..], &without].concat());
-        let with = ["y a/y.bat", "y.bat a/y.bat", "y.exe b/y.exe", "z b/z.exe", "z.exe b/z.exe"];
+        let with = ["y b/y.exe", "y.bat a/y.bat", "y.exe b/y.exe", "z b/z.exe", "z.exe b/z.exe"];
         assert_eq!(names(Batch::Files), [&exe[..], &with].concat());
     }
 
