@@ -356,3 +356,42 @@ fn the_distribution_is_a_share() {
         assert_eq!(outcome.text(), format!("text\ntext\n{0}\n{0}\n", file.display()));
     }
 }
+
+#[test]
+fn mounts_that_come_while_the_host_runs() {
+    if !may_mount() {
+        return;
+    }
+    for placement in placements() {
+        let host = Host::new();
+        // The host is started in the same mount namespace, and sees what is mounted later.
+        let script = "run='winterop run cwd-report.exe'; mkdir b; cd b; $run 2>/dev/null; \
+                      mount --bind $XDG_DATA_HOME/winterop/prefix/drive_c/windows ../b; \
+                      cd ../b; $run; mount -t tmpfs none system32; cd system32; $run; \
+                      cd ..; umount system32; cd system32; $run";
+        let mut command = host.command("unshare", placement);
+        let outcome = finish(command.args(["-m", "sh", "-e", "-c", script])).clean();
+        let before = on_z(&host.work().join("b"));
+        // What is mounted over system32 is not C:\windows\system32.
+        let over = on_z(&host.work().join("b/system32"));
+        let expected = format!("{before}\nC:\\windows\n{over}\nC:\\windows\\system32\n");
+        assert_eq!(outcome.text(), expected);
+    }
+}
+
+#[test]
+fn the_mount_table_is_read_at_most_once() {
+    let host = Host::new();
+    for placement in placements() {
+        for (variables, expected) in
+            [("A=1", 0), ("A=1 WSLENV=A", 0), ("A=/usr B=/etc:/usr WSLENV=A/p:B/l:NOT_SET/p", 1)]
+        {
+            let script = format!(
+                "export {variables}; strace -f -qq -e trace=open,openat,openat2 -o trace \
+                 hello.exe; grep -c mountinfo trace"
+            );
+            let outcome = host.shell(placement, &script);
+            assert_eq!(outcome.text(), format!("hello\n{expected}\n"), "{}", outcome.errors());
+        }
+    }
+}

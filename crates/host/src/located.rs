@@ -49,6 +49,13 @@ fn same(left: &Stat, right: &Stat) -> bool {
     left.st_dev == right.st_dev && left.st_ino == right.st_ino
 }
 
+/// Whether two paths lead the host to the same file.
+#[must_use]
+pub fn are_same(left: &Path, right: &Path) -> bool {
+    let status = |path: &Path| statat(CWD, path, AtFlags::empty());
+    status(left).is_ok_and(|left| status(right).is_ok_and(|right| same(&left, &right)))
+}
+
 /// Whether `path` names, for the host, the file behind `descriptor`.
 #[must_use]
 pub fn is_at(path: &Path, descriptor: impl AsFd) -> bool {

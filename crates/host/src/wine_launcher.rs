@@ -2,7 +2,7 @@
 
 use crate::directory::{self, Loss};
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
-use crate::located::{Name, base_name, is_same_in, names_descriptor};
+use crate::located::{Name, are_same, base_name, is_same_in, names_descriptor};
 use crate::request::LaunchRequest;
 use crate::variables::{HostNames, chosen, split};
 use crate::wine::aliases::Aliases;
@@ -208,10 +208,11 @@ impl Ready {
             tracing::warn!(%error, "a directory gets no name that Wine can open");
             Loss::NoWindowsName
         })?;
-        let windows = translator.to_windows(path.as_os_str().as_bytes().into());
-        if !windows.is_ok_and(|path| path.has_drive_letter()) {
+        let windows = windows_path(translator, &path).map_err(|_| Loss::NoWindowsName)?;
+        if !windows.has_drive_letter() {
             return Err(Loss::NoWindowsName);
         }
+        let path = as_wine_names(translator, &windows, path);
         Ok(match name {
             Name::Own(_) => Name::Own(path),
             Name::ThroughDescriptor(_) => Name::ThroughDescriptor(path),
@@ -250,6 +251,7 @@ impl Launcher for WineLauncher {
             Refusal::cannot_run(text)
         })?;
         let image = windows_path(&translator, &path)?;
+        let path = as_wine_names(&translator, &image, path);
         let (directory, warning) = ready.directory(request, &translator)?;
         let named = Named { path: &path, image: &image, kind };
         let (start, image, line) = self.command_line(request, &named)?;
@@ -480,6 +482,16 @@ fn windows_path(translator: &Translator, path: &Path) -> Result<WindowsPath, Ref
     translator
         .to_windows(path.as_os_str().as_bytes().into())
         .map_err(|error| Refusal::cannot_run(error.to_string()))
+}
+
+/// The Linux path from which Wine makes `windows`. Wine looks for the drive in the path's own
+/// directories only, and not for other places that show the same files.
+fn as_wine_names(translator: &Translator, windows: &WindowsPath, path: PathBuf) -> PathBuf {
+    let linux = translator.to_linux(windows).map(|path| PathBuf::from(OsString::from_vec(path)));
+    match linux {
+        Ok(linux) if linux != path && are_same(&linux, &path) => linux,
+        _ => path,
+    }
 }
 
 /// The variables for the Windows side, within its limits.
