@@ -370,6 +370,24 @@ fn what_is_too_long_is_named() {
 }
 
 #[test]
+fn what_linux_does_not_start_is_named_as_too_big() {
+    let host = Host::new();
+    host.settled();
+    // Each path is longer for Windows, so that Wine needs more than its caller had room for.
+    let script = "ulimit -s 512; A=$(printf '/usr:%.0s' $(seq 4500)); B=$A; C=$A; D=$A; E=$A; \
+                  export A B C D E WSLENV=A/l:B/l:C/l:D/l:E/l; env-report.exe A | wc -c";
+    let outcome = host.shell(Placement::InPlace, script);
+    assert_eq!(outcome.text(), "0\n");
+    let errors = outcome.errors();
+    let words = ["could not be started: its arguments have", " the most", "ulimit -s"];
+    assert!(words.iter().all(|word| errors.contains(word)), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    // Below the host, its limits hold.
+    let outcome = host.shell(Placement::Hosted, script).clean();
+    assert_eq!(outcome.text(), format!("{}\n", "A=".len() + 4500 * 7 - 1 + "\n".len()));
+}
+
+#[test]
 fn a_large_environment_arrives() {
     let host = Host::new();
     host.settled();

@@ -447,6 +447,18 @@ fn response(graphical: bool, extensions: Extensions<'_>) -> Result<Vec<u8>, Refu
 }
 
 fn cannot_start(prepared: &Prepared, error: rustix::io::Errno) -> Refusal {
+    if error == rustix::io::Errno::TOOBIG {
+        let arguments: usize = prepared.arguments.iter().map(|argument| argument.len() + 1).sum();
+        let variables: usize =
+            prepared.environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+        return Refusal::too_big(format!(
+            "{} could not be started: its arguments have {arguments} bytes and its {} variables \
+             {variables} bytes, and that is more than Linux allows here; pass fewer variables, or \
+             start the host with a larger `ulimit -s`",
+            prepared.program.display(),
+            prepared.environment.len(),
+        ));
+    }
     Refusal::cannot_run(format!(
         "{} could not be started: {}",
         prepared.program.display(),

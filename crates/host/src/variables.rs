@@ -7,6 +7,7 @@
 use crate::located::{Caller, Name};
 use crate::request::LaunchRequest;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -37,6 +38,20 @@ impl HostNames<'_> {
     /// One path of a variable's value as Windows hears it.
     fn windows_value(&self, path: &[u8]) -> Option<Vec<u8>> {
         wslenv::windows_value(self.translator, &self.host_path(path))
+    }
+
+    /// The same for many paths of one launch: lists have the same ones again and again, and each is
+    /// some looks at files.
+    fn memoized(&self) -> impl Fn(&[u8]) -> Option<Vec<u8>> {
+        let known = RefCell::<BTreeMap<Vec<u8>, Option<Vec<u8>>>>::default();
+        move |path| {
+            if let Some(value) = known.borrow().get(path) {
+                return value.clone();
+            }
+            let value = self.windows_value(path);
+            known.borrow_mut().insert(path.to_vec(), value.clone());
+            value
+        }
     }
 
     /// The host's name for a path; the path itself where it is relative or has none.
@@ -111,7 +126,7 @@ fn from_wslenv(request: &LaunchRequest, names: Option<&HostNames<'_>>) -> Vec<Ve
         listed,
         Direction::ToWindows,
         |name| raw.get(name).or_else(|| sent.get(name)).copied(),
-        |path| names.windows_value(path),
+        names.memoized(),
     );
     // A path without its Linux value has been translated already.
     let only_sent = |entry: &wslenv::Listed<'_>| entry.is_path && !raw.contains_key(entry.name);

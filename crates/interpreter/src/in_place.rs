@@ -10,6 +10,7 @@ use crate::signals::{Arrival, Watch};
 use crate::terminal::Terminal;
 use crate::words::{Failure, shown, system_error};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -118,11 +119,31 @@ impl Prepared {
 }
 
 fn cannot_start(plan: &Plan, error: Errno) -> Failure {
+    if error == Errno::TOOBIG {
+        return Failure::cannot_run(too_big(plan));
+    }
     Failure::cannot_run(format!(
         "{} could not be started: {}; is Wine still installed?",
         shown(&plan.program),
         system_error(error)
     ))
+}
+
+/// Names what does not fit into what Linux gives a program at its start.
+fn too_big(plan: &Plan) -> String {
+    let bytes = |list: &[Vec<u8>]| list.iter().map(|entry| entry.len() + 1).sum::<usize>();
+    let longest = plan.environment.iter().max_by_key(|entry| entry.len());
+    let name = longest.and_then(|entry| entry.split(|byte| *byte == b'=').next());
+    format!(
+        "{} could not be started: its arguments have {} bytes and its {} variables {} bytes, {} the \
+         most, and that is more than Linux allows here; pass fewer variables, or allow more with \
+         `ulimit -s`",
+        shown(&plan.program),
+        bytes(&plan.arguments),
+        plan.environment.len(),
+        bytes(&plan.environment),
+        shown(name.unwrap_or_default()),
+    )
 }
 
 /// Waits for the child's end; passes signals on and follows it into a stop. Ends the child when it
