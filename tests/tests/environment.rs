@@ -254,3 +254,62 @@ fn one_folder_of_links_has_programs_with_and_without_their_extension() {
         });
     }
 }
+
+#[test]
+fn wslenv_says_what_travels_and_how() {
+    let host = Host::new();
+    for placement in placements() {
+        let arrives = |wslenv: &str, report: &str| {
+            let script = format!(
+                "export V=value P=/usr:/etc R=a/b:/usr E= S='a  b' U=ü WSLENV=\"{wslenv}\"; \
+                 unset N; env-report.exe {report}"
+            );
+            host.shell(placement, &script).clean().text()
+        };
+        for (wslenv, report, expected) in [
+            ("V", "V P", "V=value\nP\n"),
+            ("V/w:P/u", "V P", "V=value\nP\n"),
+            ("P/p", "P", "P=Z:\\usr;Z:\\etc\n"),
+            ("P/l", "P", "P=Z:\\usr;Z:\\etc\n"),
+            ("P/lw:V/p", "P V", "P=Z:\\usr;Z:\\etc\nV=value\n"),
+            ("P/ul", "P", "P\n"),
+            ("R/l", "R", "R=a\\b;Z:\\usr\n"),
+            ("V/x:V/X:P/pz", "V P", "V\nP\n"),
+            ("N:N/p:E:E/p", "N E", "N\nE\n"),
+            ("S:U", "S U", "S=a  b\nU=ü\n"),
+            ("V \t", "V", "V=value\n"),
+            (":::V::/p:=", "V", "V=value\n"),
+        ] {
+            assert_eq!(arrives(wslenv, report), expected, "{wslenv}");
+        }
+        // The list itself always travels, and as it is.
+        assert_eq!(arrives("V/x::", "WSLENV"), "WSLENV=V/x::\n");
+        // Nothing else does; upper and lower case are the same to Windows.
+        let text = arrives("v", "V HOME_ SHELL XDG_DATA_HOME W");
+        assert_eq!(text, "V\nHOME_\nSHELL\nXDG_DATA_HOME\nW\n");
+        let script = "export V=value WSLENV=V; env-report.exe v";
+        assert_eq!(host.shell(placement, script).clean().text(), "v=value\n");
+    }
+}
+
+#[test]
+fn f5_sessions_name_their_distribution_and_their_server() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "echo $WSL_DISTRO_NAME; sh -c 'test -S $WSL_INTEROP && echo socket'; \
+                      basename $WSL_INTEROP; wslpath -w /etc; \
+                      WSLENV=WSL_DISTRO_NAME:WSL_INTEROP/p env-report.exe WSL_DISTRO_NAME WSL_INTEROP; \
+                      env -i PATH=$PATH hello.exe; wsl --list";
+        let text = host.shell(placement, script).clean().text();
+        let lines: Vec<&str> = text.lines().collect();
+        let [name, socket, file, path, sent, interop, hello, list] = lines[..] else {
+            panic!("{text}")
+        };
+        assert!(!name.is_empty() && list.starts_with(name), "{text}");
+        assert_eq!((socket, hello), ("socket", "hello"));
+        assert!(file.ends_with("_interop") && file.starts_with(|c: char| c.is_ascii_digit()));
+        assert!(path.ends_with("\\etc"), "{path}");
+        assert_eq!(sent, format!("WSL_DISTRO_NAME={name}"));
+        assert!(interop.starts_with("WSL_INTEROP=") && interop.ends_with(file), "{interop}");
+    }
+}

@@ -247,3 +247,46 @@ fn a_host_that_was_killed_is_replaced() {
         assert_ne!(host.process().expect("a host"), first);
     }
 }
+
+/// Asks for a program with these arguments and returns the number of the refusal.
+fn error_number(host: &Host, program: (Tag, &[u8]), arguments: &[&[u8]]) -> i32 {
+    let mut extensions = Extensions::new();
+    extensions.push(program.0, program.1);
+    let message = CreateProcess {
+        standard_ids: [0; 3],
+        common: CommonBlock {
+            arguments: [&[&b"called"[..]], arguments].concat(),
+            environment: Some(vec![b"WSLENV="]),
+            extensions,
+            ..CommonBlock::default()
+        },
+    };
+    let mut bytes = Vec::new();
+    message.encode(&Header::request(MessageType::CREATE_PROCESS), &mut bytes).expect("a request");
+    let answer = answer_to(&host.socket(), &bytes, &[]);
+    let message = Message::parse(&answer).expect("a message");
+    let response = CreateProcessResponse::decode(&message).expect("a response");
+    println!("{:?}", response.extensions.get(Tag::ERROR_TEXT).map(String::from_utf8_lossy));
+    response.result
+}
+
+#[test]
+fn refusals_have_the_error_number_that_says_why() {
+    const ENOENT: i32 = 2;
+    const E2BIG: i32 = 7;
+    const EINVAL: i32 = 22;
+    let host = Host::new();
+    host.settled();
+    let hello = host.windows().join("hello.exe");
+    let hello = (Tag::LINUX_EXECUTABLE, hello.as_os_str().as_encoded_bytes());
+    let batch = host.work().join("x.cmd");
+    std::fs::write(&batch, "@echo started\r\n").expect("a batch file");
+    let batch = (Tag::LINUX_EXECUTABLE, batch.as_os_str().as_encoded_bytes());
+    let long = vec![b'x'; 40_000];
+    assert_eq!(error_number(&host, hello, &[b"a", &long]), E2BIG);
+    assert_eq!(error_number(&host, batch, &[&long]), E2BIG);
+    assert_eq!(error_number(&host, batch, &[b"a", b"\" & echo b"]), EINVAL);
+    for name in [&b"gone"[..], b"", b"..", b"/", b"C:\\gone.exe", b"a\0b", &long] {
+        assert_eq!(error_number(&host, (Tag::SEARCH_NAME, name), &[]), ENOENT);
+    }
+}
