@@ -16,6 +16,7 @@
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat};
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use winterop_translate::MountTable;
@@ -125,12 +126,8 @@ impl Caller<'_> {
         if self.pid <= 0 {
             return None;
         }
-        let table = |process: &str| {
-            let text = std::fs::read(format!("/proc/{process}/mountinfo")).ok()?;
-            Some(MountTable::parse(&text))
-        };
-        let place = table(&self.pid.to_string())?.place(path.as_os_str().as_bytes())?;
-        let names = table("self")?.paths_to(&place);
+        let place = mount_table(&self.pid.to_string())?.place(path.as_os_str().as_bytes())?;
+        let names = mount_table("self")?.paths_to(&place);
         let names = names.into_iter().map(|name| PathBuf::from(OsString::from_vec(name)));
         names.into_iter().find(|name| is_at(name, descriptor))
     }
@@ -161,6 +158,16 @@ impl Caller<'_> {
 pub fn names_descriptor(windows: &[u8]) -> bool {
     let own = format!("\\proc\\{}\\fd\\", std::process::id());
     windows.windows(own.len()).any(|part| part == own.as_bytes())
+}
+
+/// A caller may mount as often as the kernel lets it; of a table that is longer the rest is not read.
+const LONGEST_TABLE: u64 = 4 << 20;
+
+fn mount_table(process: &str) -> Option<MountTable> {
+    let file = std::fs::File::open(format!("/proc/{process}/mountinfo")).ok()?;
+    let mut text = Vec::new();
+    file.take(LONGEST_TABLE).read_to_end(&mut text).ok()?;
+    Some(MountTable::parse(&text))
 }
 
 /// The kernel's name `name` as somebody says it whose root directory is `root`.

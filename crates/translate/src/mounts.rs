@@ -532,6 +532,26 @@ mod tests {
     }
 
     #[test]
+    fn the_same_place_has_names_by_every_mount_that_shows_it() {
+        let table = MountTable::parse(
+            b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
+              2 1 8:1 /home /homes rw - ext4 /dev/sda1 rw\n\
+              3 1 8:1 /home/me /me rw - ext4 /dev/sda1 rw\n\
+              4 1 0:9 / /home/me/tmp rw - tmpfs none rw\n",
+        );
+        let names = |path: &str| {
+            let names = table.paths_to(&table.place(path.as_bytes()).unwrap());
+            names.into_iter().map(|name| String::from_utf8(name).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("/"), ["/"]);
+        assert_eq!(names("/home/me"), ["/me", "/home/me", "/homes/me"]);
+        assert_eq!(names("/homes/x"), ["/home/x", "/homes/x"]);
+        // Something else lies over the place in /home.
+        assert_eq!(names("/me/tmp/x"), ["/me/tmp/x", "/homes/me/tmp/x"]);
+        assert_eq!(names("/home/me/tmp/x"), ["/home/me/tmp/x"]);
+    }
+
+    #[test]
     fn a_circle_of_parents_ends() {
         let table = MountTable::parse(
             b"1 2 0:1 / /a rw - drvfs A: rw\n2 3 0:1 / /b rw - drvfs B: rw\n3 1 0:1 / /c rw - drvfs C: rw\n",
@@ -562,6 +582,27 @@ mod tests {
         #[test]
         fn likely_bytes_can_be_parsed(text in "[0-3 :/\\\\a-c,;=\n-]{0,200}") {
             MountTable::parse(text.as_bytes());
+        }
+
+        #[test]
+        fn a_place_leads_back_to_its_names(
+            mounts in proptest::collection::vec(("(/[ab]{1,2}){0,3}", "(/[ab]){0,2}", 0..3_u32), 0..12),
+            path in "(/[ab]{1,2}){0,5}",
+        ) {
+            let mut text = String::from("1 0 0:0 / / rw - tmpfs none rw\n");
+            for (index, (point, root, device)) in mounts.iter().enumerate() {
+                let id = index + 2;
+                text += &format!("{id} 1 0:{device} /{root} /{point} rw - tmpfs none rw\n");
+            }
+            let table = MountTable::parse(text.replace(" //", " /").as_bytes());
+            let path = if path.is_empty() { "/" } else { &path };
+            if let Some(place) = table.place(path.as_bytes()) {
+                let names = table.paths_to(&place);
+                prop_assert!(names.iter().any(|name| name == path.as_bytes()));
+                for name in names {
+                    prop_assert_eq!(table.place(&name), Some(place.clone()));
+                }
+            }
         }
 
         #[test]

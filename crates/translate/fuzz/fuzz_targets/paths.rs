@@ -41,6 +41,9 @@ fuzz_target!(|path: &[u8]| {
         for mode in [Mode::Linux, Mode::Windows, Mode::Mixed] {
             let _ = wslpath::translate(path, mode, false, &context);
         }
+        let words: Vec<&[u8]> = path.split(|&byte| byte == 0).collect();
+        let outcome = wslpath::run(b"wslpath", &words, &context);
+        assert_eq!(outcome.status == 0, outcome.stderr.is_empty());
     }
     // Private-use characters of its own are all that does not come back.
     let own = path.windows(2).any(|pair| matches!(pair, [0xEF, 0x80 | 0x81]));
