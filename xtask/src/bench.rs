@@ -10,6 +10,7 @@ mod inside;
 mod memory;
 mod place;
 mod quiet;
+mod request;
 
 use std::fs;
 use std::path::PathBuf;

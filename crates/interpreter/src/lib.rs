@@ -53,6 +53,20 @@ pub fn interpret(start: &Start<'_>) -> Ending {
     }
 }
 
+/// The length of the request that `invocation` would send, built and thrown away: for measuring.
+///
+/// # Errors
+/// A [`Failure`] where the program cannot be opened or the request is over the protocol's limits.
+pub fn request_length(
+    start: &Start<'_>,
+    invocation: &Invocation<'_>,
+    wishes: &Wishes<'_>,
+) -> Result<usize, Failure> {
+    let caller = request::Caller::inspect(start, invocation.program, wishes)?;
+    let (request, _) = request::build(caller, &start.environment, invocation, wishes)?;
+    Ok(request.bytes.len())
+}
+
 /// Tells the user of a failure and returns the ending that goes with it.
 pub fn complain(failure: &Failure) -> Ending {
     say(failure.text.as_bytes());

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Subject {
     /// What we add to a program that does nothing, against 1 ms.
     OurShare,
+    /// Building a request with 100 variables in WSLENV and 1,000 arguments, against 1 ms.
+    Request,
     /// `./hello.exe` against `wine64 hello.exe` with a server that runs.
     HelloWarm,
     /// `./hello.exe` against `wine64 hello.exe` with loader and server on one processor.
@@ -34,8 +36,9 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// All lines, in the table's order.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::OurShare,
+        Self::Request,
         Self::HelloWarm,
         Self::HelloPinned,
         Self::HelloCold,
@@ -49,7 +52,7 @@ impl Subject {
 
     /// Whether it starts Windows programs; what does not is measured with the launcher `command`.
     pub(crate) fn needs_wine(self) -> bool {
-        self != Self::OurShare
+        !matches!(self, Self::OurShare | Self::Request)
     }
 
     /// The most that the ratio may be.
@@ -74,9 +77,11 @@ impl Subject {
 
     fn unit(self) -> Unit {
         match self {
-            Self::OurShare | Self::HelloWarm | Self::HelloPinned | Self::HelloCold => {
-                Unit::Milliseconds
-            }
+            Self::OurShare
+            | Self::Request
+            | Self::HelloWarm
+            | Self::HelloPinned
+            | Self::HelloCold => Unit::Milliseconds,
             Self::AtOnce8 | Self::AtOnce64 => Unit::LaunchesPerSecond,
             Self::StdoutPipe => Unit::MebibytesPerSecond,
             Self::InterpreterResident | Self::LaunchInPlace | Self::LaunchHosted => Unit::Kibibytes,
@@ -87,6 +92,7 @@ impl Subject {
     fn words(self) -> &'static str {
         match self {
             Self::OurShare => "added to a do-nothing program | promised",
+            Self::Request => "a request with 100 variables, 1000 arguments | promised",
             Self::HelloWarm => "./hello.exe | wine64 hello.exe, server running",
             Self::HelloPinned => "./hello.exe | wine64 and server on one processor",
             Self::HelloCold => "./hello.exe | wine64 hello.exe, nothing running",

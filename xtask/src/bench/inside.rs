@@ -105,6 +105,7 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
             let (ours, direct) = by_turns(quick(500, 3000), || ours.time(), || direct.time())?;
             (ours - direct, 1.0)
         }
+        Subject::Request => (super::request::measure(&plan.image, quick(200, 1000))?, 1.0),
         Subject::HelloWarm => {
             let bare = hello.by_wine(plan)?;
             by_turns(quick(60, 300), || hello.time(), || bare.time())?
