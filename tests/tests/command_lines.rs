@@ -308,6 +308,87 @@ fn batch_files_get_their_arguments_and_start_nothing_else() {
     }
 }
 
+impl Random {
+    /// An argument of what means something to cmd, without what is refused.
+    fn for_cmd(&mut self) -> String {
+        const PIECES: [&str; 24] = [
+            "&",
+            "|",
+            "<",
+            ">",
+            "(",
+            ")",
+            "^",
+            "!",
+            ",",
+            ";",
+            "=",
+            "\\",
+            "/",
+            " ",
+            "\t",
+            "a",
+            "@",
+            "'",
+            "`",
+            "ü",
+            "&&",
+            "||",
+            "&mkdir canary",
+            ">canary",
+        ];
+        let pieces = self.below(6);
+        (0..pieces).map(|_| self.one_of(&PIECES)).collect()
+    }
+}
+
+#[test]
+fn random_arguments_of_batch_files_arrive_and_start_nothing_else() {
+    let host = Host::new();
+    write_reporting_batch(&host);
+    let mut random = Random::new();
+    for placement in placements() {
+        for _ in 0..12 {
+            let list: Vec<String> = (0..200).map(|_| random.for_cmd()).collect();
+            let views: Vec<&str> =
+                ["./x.cmd"].into_iter().chain(list.iter().map(|s| &**s)).collect();
+            let outcome = run(&host, placement, &views);
+            assert!(outcome.status.success(), "{}", outcome.errors());
+            for (index, (found, wanted)) in arguments(&outcome.text()).iter().zip(&list).enumerate()
+            {
+                assert_eq!(found, wanted, "argument {index}");
+            }
+            assert_eq!(arguments(&outcome.text()).len(), list.len());
+            assert!(!host.work().join("canary").exists(), "another command was started");
+        }
+    }
+}
+
+#[test]
+fn batch_files_may_have_any_name_that_cmd_can_take() {
+    let host = Host::new();
+    write_reporting_batch(&host);
+    let reporting = std::fs::read_to_string(host.work().join("x.cmd")).expect("x.cmd");
+    let folders =
+        ["a & mkdir canary", "a^b", "(a)", "a!CD!b", "a;b,c=d", "ü 日本", "a'b`c", "@a", "a&&b"];
+    for folder in folders {
+        std::fs::create_dir(host.work().join(folder)).expect(folder);
+        write(&host, &format!("{folder}/x y&z.cmd"), &reporting);
+    }
+    std::fs::create_dir(host.work().join("%CD%")).expect("a folder");
+    write(&host, "%CD%/x.cmd", &reporting);
+    for placement in placements() {
+        for folder in folders {
+            let outcome = run(&host, placement, &[&format!("./{folder}/x y&z.cmd"), "a b", "c"]);
+            assert!(outcome.status.success(), "{folder}: {}", outcome.errors());
+            assert_eq!(arguments(&outcome.text()), ["a b", "c"], "{folder}");
+        }
+        run(&host, placement, &["./%CD%/x.cmd"])
+            .refused(126, &["x.cmd: argument 0 (", "a percent sign"]);
+    }
+    assert!(!host.work().join("canary").exists());
+}
+
 #[test]
 fn what_a_batch_file_cannot_be_told_safely_is_refused() {
     let host = Host::new();
