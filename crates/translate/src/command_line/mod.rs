@@ -297,8 +297,9 @@ fn name_longest<A: AsRef<[u8]>>(error: CommandLineError, arguments: &[A]) -> Com
         .max_by_key(|&(_, units)| units);
     if let Some((index, units)) = longest {
         let count = arguments.len().saturating_sub(1);
+        let words = if count == 1 { "argument" } else { "arguments" };
         too_long.what = alloc::format!(
-            "the command line ({count} arguments, the longest is argument {index} with {units} units)"
+            "the command line ({count} {words}, the longest is argument {index} with {units} units)"
         );
     }
     too_long.into()
