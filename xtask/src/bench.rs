@@ -11,6 +11,7 @@ mod memory;
 mod place;
 mod quiet;
 mod request;
+mod translation;
 
 use std::fs;
 use std::path::PathBuf;

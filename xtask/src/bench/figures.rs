@@ -10,6 +10,8 @@ pub(crate) enum Subject {
     OurShare,
     /// Building a request with 100 variables in WSLENV and 1,000 arguments, against 1 ms.
     Request,
+    /// Translating a path with 200 mounts, against 2 µs.
+    TranslatePath,
     /// `./hello.exe` against `wine64 hello.exe` with a server that runs.
     HelloWarm,
     /// `./hello.exe` against `wine64 hello.exe` with loader and server on one processor.
@@ -36,9 +38,10 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// All lines, in the table's order.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::OurShare,
         Self::Request,
+        Self::TranslatePath,
         Self::HelloWarm,
         Self::HelloPinned,
         Self::HelloCold,
@@ -52,7 +55,7 @@ impl Subject {
 
     /// Whether it starts Windows programs; what does not is measured with the launcher `command`.
     pub(crate) fn needs_wine(self) -> bool {
-        !matches!(self, Self::OurShare | Self::Request)
+        !matches!(self, Self::OurShare | Self::Request | Self::TranslatePath)
     }
 
     /// The most that the ratio may be.
@@ -82,6 +85,7 @@ impl Subject {
             | Self::HelloWarm
             | Self::HelloPinned
             | Self::HelloCold => Unit::Milliseconds,
+            Self::TranslatePath => Unit::Microseconds,
             Self::AtOnce8 | Self::AtOnce64 => Unit::LaunchesPerSecond,
             Self::StdoutPipe => Unit::MebibytesPerSecond,
             Self::InterpreterResident | Self::LaunchInPlace | Self::LaunchHosted => Unit::Kibibytes,
@@ -93,6 +97,7 @@ impl Subject {
         match self {
             Self::OurShare => "added to a do-nothing program | promised",
             Self::Request => "a request with 100 variables, 1000 arguments | promised",
+            Self::TranslatePath => "a path, with 200 mounts | promised",
             Self::HelloWarm => "./hello.exe | wine64 hello.exe, server running",
             Self::HelloPinned => "./hello.exe | wine64 and server on one processor",
             Self::HelloCold => "./hello.exe | wine64 hello.exe, nothing running",
@@ -117,6 +122,7 @@ impl Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Milliseconds,
+    Microseconds,
     LaunchesPerSecond,
     MebibytesPerSecond,
     Kibibytes,
@@ -126,6 +132,7 @@ impl Unit {
     fn name(self) -> &'static str {
         match self {
             Self::Milliseconds => "ms",
+            Self::Microseconds => "µs",
             Self::LaunchesPerSecond => "1/s",
             Self::MebibytesPerSecond => "MiB/s",
             Self::Kibibytes => "KiB",

@@ -106,6 +106,7 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
             (ours - direct, 1.0)
         }
         Subject::Request => (super::request::measure(&plan.image, quick(200, 1000))?, 1.0),
+        Subject::TranslatePath => (super::translation::measure(quick(200, 1000))?, 2.0),
         Subject::HelloWarm => {
             let bare = hello.by_wine(plan)?;
             by_turns(quick(60, 300), || hello.time(), || bare.time())?
