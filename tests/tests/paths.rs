@@ -395,3 +395,23 @@ fn the_mount_table_is_read_at_most_once() {
         }
     }
 }
+
+#[test]
+fn a_command_of_ones_own_starts_in_the_same_places() {
+    let host = Host::with_settings(
+        "launcher = \"command\"\ncommand = [\"sh\", \"-c\", \"pwd; echo $0\"]\n",
+    );
+    let work = host.work();
+    for placement in placements() {
+        let script = "mkdir -p 'a*b' gone; cd 'a*b'; $W/hello.exe; cd ../gone; rmdir ../gone; $W/hello.exe; \
+                      winterop run --strict-cwd $W/hello.exe; echo $?";
+        let outcome = host.shell(placement, script);
+        let program = host.windows().join("hello.exe");
+        let program = program.display();
+        let expected = format!("{}/a*b\n{program}\n/\n{program}\n126\n", work.display());
+        assert_eq!(outcome.text(), expected, "{}", outcome.errors());
+        let lines: Vec<String> = outcome.errors().lines().map(str::to_owned).collect();
+        assert!(lines.len() == 2 && lines[0].contains("starts in the root directory"), "{lines:?}");
+        assert!(lines[1].contains("--strict-cwd"), "{lines:?}");
+    }
+}
