@@ -15,6 +15,7 @@
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -134,23 +135,54 @@ impl Caller<'_> {
 
     /// The host's name for a path as the caller says it, links followed. What does not exist is
     /// named below the nearest directory that does. `None` where there is no such name.
+    ///
+    /// `known` has what earlier paths of the same launch were found to be.
     #[must_use]
-    pub fn host_path(&self, path: &Path) -> Option<Name> {
-        let root = self.root?;
-        let (existing, opened) =
-            path.ancestors().find_map(|path| Some((path, open_in(root, path)?)))?;
-        let rest = path.strip_prefix(existing).ok()?;
-        let below =
-            |name: PathBuf| if rest.as_os_str().is_empty() { name } else { name.join(rest) };
-        match self.name_of(opened.as_fd(), Some(existing.as_os_str().as_bytes())) {
-            Name::Own(name) => Some(Name::Own(below(name))),
+    pub fn host_path(&self, path: &Path, known: &mut Known) -> Option<Name> {
+        for existing in path.ancestors() {
+            let found = match known.0.get(existing) {
+                Some(found) => found,
+                None => known.0.entry(existing.to_owned()).or_insert(self.look_at(existing)),
+            };
+            let (through, name) = match found {
+                Found::Missing => continue,
+                Found::Nameless => return None,
+                Found::Named(Name::Own(name)) => (false, name),
+                Found::Named(Name::ThroughDescriptor(name)) => (true, name),
+            };
+            let rest = path.strip_prefix(existing).ok()?;
+            let below = if rest.as_os_str().is_empty() { name.clone() } else { name.join(rest) };
+            return Some(if through { Name::ThroughDescriptor(below) } else { Name::Own(below) });
+        }
+        None
+    }
+
+    fn look_at(&self, path: &Path) -> Found {
+        let Some(root) = self.root else { return Found::Missing };
+        let Some(opened) = open_in(root, path) else { return Found::Missing };
+        match self.name_of(opened.as_fd(), Some(path.as_os_str().as_bytes())) {
             // What was opened here is closed again; the root stays open.
-            Name::ThroughDescriptor(name) if name.starts_with(descriptor_path(root)) => {
-                Some(Name::ThroughDescriptor(below(name)))
+            Name::ThroughDescriptor(name) if !name.starts_with(descriptor_path(root)) => {
+                Found::Nameless
             }
-            Name::ThroughDescriptor(_) => None,
+            name => Found::Named(name),
         }
     }
+}
+
+/// What paths of a caller's were found to be: the variables of one launch have the same directories
+/// again and again, and to look at one may cost as much as reading two mount tables.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<PathBuf, Found>);
+
+#[derive(Debug)]
+enum Found {
+    /// Nothing is there.
+    Missing,
+    /// It has no name that the host could use.
+    Nameless,
+    /// It has one.
+    Named(Name),
 }
 
 /// Whether a Windows path leads through a descriptor of this process.
@@ -249,19 +281,22 @@ mod tests {
         std::os::unix::fs::symlink("/etc", folder.join("link")).unwrap();
         let root = directory(&folder);
         let caller = Caller { root: Some(root.as_fd()), pid: own_pid() };
+        let mut known = Known::default();
         for (path, expected) in
             [("/etc", "etc"), ("/link/new/x", "etc/new/x"), ("/../..", ""), ("/new", "new")]
         {
-            let found = caller.host_path(Path::new(path)).unwrap();
+            let found = caller.host_path(Path::new(path), &mut known).unwrap();
             assert_eq!(found, Name::Own(folder.join(expected)), "{path}");
         }
-        assert_eq!(Caller { root: None, ..caller }.host_path(Path::new("/etc")), None);
+        let without_root = Caller { root: None, ..caller };
+        assert_eq!(without_root.host_path(Path::new("/etc"), &mut Known::default()), None);
         // A root that is gone still has what is below it.
         let gone = folder.join("gone");
         std::fs::create_dir(&gone).unwrap();
         let gone_root = directory(&gone);
         std::fs::remove_dir(&gone).unwrap();
-        let found = Caller { root: Some(gone_root.as_fd()), ..caller }.host_path(Path::new("/x"));
+        let gone = Caller { root: Some(gone_root.as_fd()), ..caller };
+        let found = gone.host_path(Path::new("/x"), &mut Known::default());
         assert_eq!(
             found,
             Some(Name::ThroughDescriptor(descriptor_path(gone_root.as_fd()).join("x")))

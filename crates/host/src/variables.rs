@@ -4,7 +4,7 @@
 //! pass, WSLENV, what the caller sets, and what the caller removes. Windows takes names that differ
 //! in case only for one.
 
-use crate::located::{Caller, Name};
+use crate::located::{Caller, Known, Name};
 use crate::request::LaunchRequest;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -36,30 +36,16 @@ pub(crate) struct HostNames<'a> {
 
 impl HostNames<'_> {
     /// One path of a variable's value as Windows hears it.
-    fn windows_value(&self, path: &[u8]) -> Option<Vec<u8>> {
-        wslenv::windows_value(self.translator, &self.host_path(path))
-    }
-
-    /// The same for many paths of one launch: lists have the same ones again and again, and each is
-    /// some looks at files.
-    fn memoized(&self) -> impl Fn(&[u8]) -> Option<Vec<u8>> {
-        let known = RefCell::<BTreeMap<Vec<u8>, Option<Vec<u8>>>>::default();
-        move |path| {
-            if let Some(value) = known.borrow().get(path) {
-                return value.clone();
-            }
-            let value = self.windows_value(path);
-            known.borrow_mut().insert(path.to_vec(), value.clone());
-            value
-        }
+    fn windows_value(&self, path: &[u8], known: &mut Known) -> Option<Vec<u8>> {
+        wslenv::windows_value(self.translator, &self.host_path(path, known))
     }
 
     /// The host's name for a path; the path itself where it is relative or has none.
-    fn host_path<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
+    fn host_path<'p>(&self, path: &'p [u8], known: &mut Known) -> Cow<'p, [u8]> {
         if !path.starts_with(b"/") {
             return Cow::Borrowed(path);
         }
-        let mut name = match self.caller.host_path(Path::new(OsStr::from_bytes(path))) {
+        let mut name = match self.caller.host_path(Path::new(OsStr::from_bytes(path)), known) {
             Some(Name::Own(name)) => name.into_os_string().into_vec(),
             Some(Name::ThroughDescriptor(name)) if self.through_root => {
                 name.into_os_string().into_vec()
@@ -122,11 +108,12 @@ fn from_wslenv(request: &LaunchRequest, names: Option<&HostNames<'_>>) -> Vec<Ve
     };
     let (raw, sent) = (by_name(&request.raw_wslenv), by_name(&request.environment));
     let listed = sent.get(&b"WSLENV"[..]).copied();
+    let known = RefCell::default();
     let mut translated = wslenv::translate(
         listed,
         Direction::ToWindows,
         |name| raw.get(name).or_else(|| sent.get(name)).copied(),
-        names.memoized(),
+        |path| names.windows_value(path, &mut known.borrow_mut()),
     );
     // A path without its Linux value has been translated already.
     let only_sent = |entry: &wslenv::Listed<'_>| entry.is_path && !raw.contains_key(entry.name);
