@@ -170,7 +170,7 @@ fn path_of_session(settings: &Settings) -> Result<OsString> {
     let own = places::programs()?;
     let others = std::env::split_paths(&path).filter(|directory| *directory != own);
     let mut directories: Vec<PathBuf> = [own.clone()].into_iter().chain(others).collect();
-    for directory in windows_path(settings)? {
+    for directory in windows_path(settings) {
         if directory.as_os_str().as_bytes().contains(&b':') {
             eprintln!("winterop: {}: a colon cannot be in PATH; left out", directory.display());
         } else if !directories.contains(&directory) {
@@ -180,10 +180,11 @@ fn path_of_session(settings: &Settings) -> Result<OsString> {
     Ok(std::env::join_paths(directories)?)
 }
 
-/// Where Windows programs are.
-fn windows_path(settings: &Settings) -> Result<Vec<PathBuf>> {
-    if !settings.append_windows_path || settings.launcher != LauncherKind::Wine {
-        return Ok(Vec::new());
+/// Where Windows programs are. That there is no place for the user's data is the host's to tell.
+fn windows_path(settings: &Settings) -> Vec<PathBuf> {
+    let is_wanted = settings.append_windows_path && settings.launcher == LauncherKind::Wine;
+    match places::data() {
+        Ok(data) if is_wanted => session_path::of_session(&data, settings.windows_path),
+        _ => Vec::new(),
     }
-    Ok(session_path::of_session(&places::data()?, settings.windows_path))
 }
