@@ -415,3 +415,23 @@ fn a_command_of_ones_own_starts_in_the_same_places() {
         assert!(lines[1].contains("--strict-cwd"), "{lines:?}");
     }
 }
+
+#[test]
+fn a_plain_users_container() {
+    let Some(host) = Host::of_plain_user() else { return };
+    // With a root, mounts and processes of its own: what rootless containers are made of.
+    let container = "mkdir root; mount -t tmpfs none root; cd root; \
+                     mkdir -p old bin lib lib64 usr proc run/WSL app; \
+                     for each in bin lib lib64 usr; do mount --rbind /$each $each; done; \
+                     mount --rbind /run/WSL run/WSL; cp $W/*.exe app; echo text >app/file; \
+                     pivot_root . old; cd /app; mount -t proc none /proc; umount -l /old; \
+                     ./hello.exe; ./cat.exe <file; ./exit-with.exe 7 || echo $?; \
+                     ./cwd-report.exe >where; cut -c -8 where";
+    for placement in placements() {
+        host.settled();
+        let inner = ["shell", "unshare", "-Urmpf", "sh", "-e", "-c", container];
+        let outcome = finish(&mut host.winterop(placement, &inner)).clean();
+        assert_eq!(outcome.text(), "hello\ntext\n7\nZ:\\proc\\\n");
+        finish(host.command("rmdir", placement).arg("root")).clean();
+    }
+}
