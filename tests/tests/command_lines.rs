@@ -390,6 +390,31 @@ fn batch_files_may_have_any_name_that_cmd_can_take() {
 }
 
 #[test]
+fn what_a_file_is_decides_and_not_what_a_link_is_called() {
+    let host = Host::new();
+    write_reporting_batch(&host);
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, host.work().join(name)).expect(name);
+    };
+    link("x.cmd", "batch");
+    link("batch", "batch.exe");
+    std::fs::copy(host.windows().join("argv-report.exe"), host.work().join("program.cmd"))
+        .expect("a copy");
+    link("program.cmd", "program.bat");
+    for placement in placements() {
+        for name in ["./batch", "./batch.exe"] {
+            let text = run(&host, placement, &[name, "a b", "c&d"]).clean().text();
+            assert_eq!(arguments(&text), ["a b", "c&d"], "{name}");
+            run(&host, placement, &[name, "\""]).refused(126, &["a quotation mark"]);
+        }
+        for name in ["./program.cmd", "./program.bat"] {
+            let text = run(&host, placement, &[name, "a \"b\"", "%PATH%"]).clean().text();
+            assert_eq!(arguments(&text), ["a \"b\"", "%PATH%"], "{name}");
+        }
+    }
+}
+
+#[test]
 fn what_a_batch_file_cannot_be_told_safely_is_refused() {
     let host = Host::new();
     write(&host, "x.cmd", "@echo started\r\n");

@@ -313,3 +313,14 @@ fn f5_sessions_name_their_distribution_and_their_server() {
         assert!(interop.starts_with("WSL_INTEROP=") && interop.ends_with(file), "{interop}");
     }
 }
+
+#[test]
+fn values_are_text_and_what_is_none_is_replaced() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "export A='ü 日本 😀' B=$(printf 'a\\nb\\tc') C=$(printf 'a\\377b') D=' = '; \
+                      WSLENV=A:B:C:D env-report.exe A B C D";
+        let text = host.shell(placement, script).clean().text();
+        assert_eq!(text, "A=ü 日本 😀\nB=a\nb\tc\nC=a\u{fffd}b\nD= = \n");
+    }
+}

@@ -246,6 +246,9 @@ impl Launcher for WineLauncher {
         let name = crate::program_name(request, |name| find_program(&ready.surroundings, name))?;
         let kind = ProgramKind::of(name.path().as_os_str().as_bytes());
         let program = diagnose(request, name.path(), kind, &ready.surroundings)?;
+        // To Windows a program is one whatever its name ends with: cmd would read it as text.
+        let is_program = kind == ProgramKind::Batch && program.is_some();
+        let kind = if is_program { ProgramKind::Other } else { kind };
         let path = ready.aliases.of_program(name.path()).map_err(|error| {
             let text = format!("{}: it gets no name that Wine can open: {error}", request.shown());
             Refusal::cannot_run(text)
