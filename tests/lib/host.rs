@@ -77,11 +77,17 @@ impl Host {
     /// A host of a user without rights, where this test can become one; says so where it cannot.
     #[must_use]
     pub fn of_plain_user() -> Option<Self> {
+        Self::of_plain_user_with_settings("")
+    }
+
+    /// The same with settings, the text of its `config.toml`.
+    #[must_use]
+    pub fn of_plain_user_with_settings(settings: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: only root can become another user");
             return None;
         }
-        Some(Self::of(Some(PLAIN_USER), ""))
+        Some(Self::of(Some(PLAIN_USER), settings))
     }
 
     fn of(user: Option<u32>, settings: &str) -> Self {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use winterop_tests::{Host, placements};
+use winterop_tests::{Host, expect_soon, placements};
 
 const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -132,4 +132,18 @@ fn batch_files_start_by_name_where_the_settings_say_so() {
     let host = Host::new();
     let mut session = host.session(winterop_tests::Placement::InPlace);
     assert_eq!(session.eval(&format!("ls {TABLE}")), "WSLInterop\nregister\nstatus\n");
+}
+
+#[test]
+fn batch_files_start_by_name_for_plain_users_too() {
+    let settings = "batch-files = true\nwindows-path = \"links\"\n";
+    let Some(host) = Host::of_plain_user_with_settings(settings) else { return };
+    for placement in placements() {
+        let script = "printf '@echo [%%1]\\r\\n@exit /b 3\\r\\n' >x.cmd; chmod +x x.cmd; \
+                      ./x.cmd 'a&b'; echo $?; hello.exe";
+        assert_eq!(host.shell(placement, script).clean().text(), "[\"a&b\"]\n3\nhello\n");
+        let programs = host.base().join("data/winterop/programs/ipconfig");
+        expect_soon("the programs are linked", || programs.exists().then_some(()));
+        assert_eq!(host.shell(placement, "ipconfig >/dev/null; echo $?").clean().text(), "0\n");
+    }
 }

@@ -17,7 +17,7 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -112,7 +112,12 @@ impl Kept {
     /// Writes it anew if any of the programs' folders or the registry has changed. That it fails is
     /// logged: a session has what was there before.
     pub fn refresh(&self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = match self.seen.try_lock() {
+            Ok(seen) => seen,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Another thread is at it; where a directory hangs, one that waits is enough.
+            Err(TryLockError::WouldBlock) => return,
+        };
         if is_current(&seen) {
             return;
         }
