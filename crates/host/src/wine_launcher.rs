@@ -7,8 +7,8 @@ use crate::request::LaunchRequest;
 use crate::variables::{HostNames, chosen, split};
 use crate::wine::aliases::Aliases;
 use crate::wine::command::{
-    Account, Display, Error as BuildError, REPORT_VARIABLE, Request as WineRequest, Surroundings,
-    build,
+    Account, Display, Environment, Error as BuildError, REPORT_VARIABLE, Request as WineRequest,
+    Surroundings, build,
 };
 use crate::wine::installation::Search;
 use crate::wine::launches::Page;
@@ -183,6 +183,21 @@ impl Ready {
         root.is_some_and(|root| self.needs().iter().all(|path| is_same_in(root.as_fd(), path)))
     }
 
+    /// The program under a name that Wine opens, and what Windows calls it then.
+    fn program(
+        &self,
+        request: &LaunchRequest,
+        name: &Name,
+        translator: &Translator,
+    ) -> Result<(PathBuf, WindowsPath), Refusal> {
+        let path = self.aliases.of_program(name.path()).map_err(|error| {
+            let text = format!("{}: it gets no name that Wine can open: {error}", request.shown());
+            Refusal::cannot_run(text)
+        })?;
+        let image = windows_path(translator, &path)?;
+        Ok((as_wine_names(translator, &image, path), image))
+    }
+
     /// Where the program starts, under a name that has a drive letter; drive C, with words for the
     /// caller, where its own directory is lost.
     fn directory(
@@ -245,19 +260,14 @@ impl Launcher for WineLauncher {
         let translator = ready.names.translator();
         let name = crate::program_name(request, |name| find_program(&ready.surroundings, name))?;
         let kind = ProgramKind::of(name.path().as_os_str().as_bytes());
-        let program = diagnose(request, name.path(), kind, &ready.surroundings)?;
+        let header = diagnose(request, name.path(), kind, &ready.surroundings)?;
         // To Windows a program is one whatever its name ends with: cmd would read it as text.
-        let is_program = kind == ProgramKind::Batch && program.is_some();
+        let is_program = kind == ProgramKind::Batch && header.is_some();
         let kind = if is_program { ProgramKind::Other } else { kind };
-        let path = ready.aliases.of_program(name.path()).map_err(|error| {
-            let text = format!("{}: it gets no name that Wine can open: {error}", request.shown());
-            Refusal::cannot_run(text)
-        })?;
-        let image = windows_path(&translator, &path)?;
-        let path = as_wine_names(&translator, &image, path);
-        let (directory, warning) = ready.directory(request, &translator)?;
-        let named = Named { path: &path, image: &image, kind };
-        let (start, image, line) = self.command_line(request, &named)?;
+        let (path, image) = ready.program(request, &name, &translator)?;
+        let (directory, lost) = ready.directory(request, &translator)?;
+        let program = Named { path: &path, image: &image, kind };
+        let (start, image, line) = self.command_line(request, &program)?;
         let names = HostNames {
             translator: &translator,
             caller: request.caller(),
@@ -265,43 +275,28 @@ impl Launcher for WineLauncher {
         };
         let variables = variables(request, &self.settings.pass_environment, &names)?;
         let display = display(request);
-        let launch = build(
-            &ready.surroundings,
-            &WineRequest {
-                program: start.as_os_str(),
-                image: &image,
-                command_line: &line,
-                variables: &variables,
-                display: &display,
-                report: None,
-            },
-        )
-        .map_err(|error| {
-            let text = format!("{}: {error}", request.shown());
-            match error {
-                BuildError::TooLong { .. } => Refusal::too_big(text),
-                BuildError::Nul => Refusal::invalid(text),
-            }
-        })?;
+        let wanted = WineRequest {
+            program: start.as_os_str(),
+            image: &image,
+            command_line: &line,
+            variables: &variables,
+            display: &display,
+            report: None,
+        };
+        let launch = build(&ready.surroundings, &wanted).map_err(|e| cannot_build(request, &e))?;
         let left_out = self.left_out.tell(request, &launch.left_out);
-        let mut environment: Vec<(OsString, OsString)> =
-            launch.environment.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        environment.push(mark.entry());
-        set_debugging(&mut environment, request);
-        // Wine takes the directory's name from here, where it is the same directory.
-        environment.push(("PWD".into(), directory.path().as_os_str().to_owned()));
         // In place, the program is started by its name too.
         let needs = ready.needs().into_iter().chain([path.as_path()]).map(Path::to_owned).collect();
         let prepared = Prepared {
             program: launch.program,
             arguments: launch.arguments,
-            environment,
+            environment: environment(&launch.environment, request, mark, directory.path()),
             report: ready.surroundings.preload.as_ref().map(|_| REPORT_VARIABLE),
-            graphical: program.is_some_and(|p| p.subsystem == Subsystem::Graphical),
+            graphical: header.is_some_and(|p| p.subsystem == Subsystem::Graphical),
             needs,
             directory: directory.path().to_owned(),
-            is_elsewhere: warning.is_some(),
-            warnings: warning.into_iter().chain(left_out).collect(),
+            is_elsewhere: lost.is_some(),
+            warnings: lost.into_iter().chain(left_out).collect(),
             keeps_descriptors: variables.iter().any(|(_, v)| names_descriptor(v.as_bytes())),
             ..Prepared::default()
         };
@@ -517,6 +512,30 @@ fn linux_variables(request: &LaunchRequest) -> impl Iterator<Item = (&OsStr, &Os
 
 fn display(request: &LaunchRequest) -> Display {
     Display::from_variables(linux_variables(request))
+}
+
+fn cannot_build(request: &LaunchRequest, error: &BuildError) -> Refusal {
+    let text = format!("{}: {error}", request.shown());
+    match error {
+        BuildError::TooLong { .. } => Refusal::too_big(text),
+        BuildError::Nul => Refusal::invalid(text),
+    }
+}
+
+/// The whole environment of Wine's loader, which starts in `directory`.
+fn environment(
+    built: &Environment,
+    request: &LaunchRequest,
+    mark: &Mark,
+    directory: &Path,
+) -> Vec<(OsString, OsString)> {
+    let mut environment: Vec<(OsString, OsString)> =
+        built.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    environment.push(mark.entry());
+    set_debugging(&mut environment, request);
+    // Wine takes the directory's name from here, where it is the same directory.
+    environment.push(("PWD".into(), directory.as_os_str().to_owned()));
+    environment
 }
 
 /// Wine's own messages are shown only to who asks for them.
