@@ -7,8 +7,8 @@ use crate::request::LaunchRequest;
 use crate::variables::{HostNames, chosen, split};
 use crate::wine::aliases::Aliases;
 use crate::wine::command::{
-    Account, Display, Environment, Error as BuildError, REPORT_VARIABLE, Request as WineRequest,
-    Surroundings, build,
+    Account, Display, Environment, Error as BuildError, PLAIN_VARIABLE, REPORT_VARIABLE,
+    Request as WineRequest, Surroundings, build,
 };
 use crate::wine::installation::Search;
 use crate::wine::launches::Page;
@@ -287,10 +287,14 @@ impl Launcher for WineLauncher {
         let left_out = self.left_out.tell(request, &launch.left_out);
         // In place, the program is started by its name too.
         let needs = ready.needs().into_iter().chain([path.as_path()]).map(Path::to_owned).collect();
+        let mut environment = environment(&launch.environment, request, mark, directory.path());
+        if request.terminal.is_none() && ready.surroundings.preload.is_some() {
+            environment.push((PLAIN_VARIABLE.into(), "1".into()));
+        }
         let prepared = Prepared {
             program: launch.program,
             arguments: launch.arguments,
-            environment: environment(&launch.environment, request, mark, directory.path()),
+            environment,
             report: ready.surroundings.preload.as_ref().map(|_| REPORT_VARIABLE),
             graphical: header.is_some_and(|p| p.subsystem == Subsystem::Graphical),
             needs,

@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     pub(crate) server_launches: Option<&'static CStr>,
     /// The whole entry that asks for the library in children.
     pub(crate) children: Option<&'static CStr>,
+    /// Set where a terminal is to be a file like any other.
+    pub(crate) plain: Option<&'static CStr>,
     /// What Wine is to say of itself; it stays in the environment.
     pub(crate) debugging: Option<&'static CStr>,
     /// The whole entry that names this library, `LD_PRELOAD=` included.
@@ -67,6 +69,7 @@ impl Settings {
             (b"WINTEROP_REPORT_FD=".as_slice(), &mut self.report),
             (b"WINTEROP_COMMAND_LINE=", &mut self.command_line),
             (b"WINTEROP_LAUNCHES=", &mut self.launches),
+            (b"WINTEROP_PLAIN=", &mut self.plain),
             (b"WINTEROP_SERVER_LAUNCHES=", &mut self.server_launches),
         ];
         for (name, field) in fields {
@@ -83,4 +86,25 @@ impl Settings {
 fn value(entry: &'static CStr, name: &[u8]) -> Option<&'static CStr> {
     let value = entry.to_bytes_with_nul().strip_prefix(name)?;
     CStr::from_bytes_with_nul(value).ok()
+}
+
+/// Whether one of the arguments ends in `wanted`.
+///
+/// # Safety
+/// `arguments` is NULL or a NULL-terminated array of pointers to NUL-terminated strings.
+pub(crate) unsafe fn has_argument(arguments: *mut *mut c_char, wanted: &[u8]) -> bool {
+    let mut next = arguments;
+    while !next.is_null() {
+        // SAFETY: the loop stops at the NULL, so `next` is inside the array.
+        let entry = unsafe { next.read() };
+        if entry.is_null() {
+            break;
+        }
+        // SAFETY: every entry before the NULL is a string.
+        if unsafe { CStr::from_ptr(entry) }.to_bytes().ends_with(wanted) {
+            return true;
+        }
+        next = next.wrapping_add(1);
+    }
+    false
 }

@@ -68,6 +68,18 @@ type CreateThread = unsafe extern "win64" fn(
     *const c_void,
 ) -> i32;
 
+/// Ignores them all: Wine's console host is in its program's process group and gets what is meant for
+/// the program, which has to find its console still there.
+pub(crate) fn ignore_all() {
+    for signal in SIGNALS {
+        // SAFETY: all zeros are a valid value of this plain structure.
+        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        action.sa_sigaction = libc::SIG_IGN;
+        // SAFETY: sets one action.
+        unsafe { system::sigaction(signal, &raw const action, null_mut()) };
+    }
+}
+
 /// Notes what is ignored.
 pub(crate) fn prepare() {
     for signal in SIGNALS {

@@ -4,7 +4,7 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use crate::{children, command_line, crashes, events, patience, report, system};
+use crate::{children, command_line, crashes, events, patience, report, system, terminal};
 
 /// The size of a request to the server and of its answer, when they carry no data.
 const MESSAGE: usize = 64;
@@ -68,6 +68,12 @@ pub unsafe extern "C" fn sigaction(
 ) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { events::install(signal, action, old) }
+}
+
+/// libc's `isatty`: Wine makes consoles of terminals only where it is to.
+#[unsafe(no_mangle)]
+pub extern "C" fn isatty(fd: c_int) -> c_int {
+    terminal::is_terminal(fd)
 }
 
 /// libc's `read`: answers of the server are looked for again before the thread sleeps.

@@ -24,6 +24,7 @@
 //! | `WINTEROP_COMMAND_LINE` | the command line in generalized UTF-8 |
 //! | `WINTEROP_LAUNCHES` | path of the page of launches in flight; this process is one |
 //! | `WINTEROP_SERVER_LAUNCHES` | the same, and this process is the server |
+//! | `WINTEROP_PLAIN` | if set, terminals are files like any other |
 //! | `WINTEROP_STARTS` | how often the start was begun again, one digit |
 //! | `WINTEROP_CHILDREN` | if set, the Windows processes that this one starts get the library too |
 //!
@@ -50,6 +51,7 @@ mod modules;
 mod patience;
 mod report;
 mod system;
+mod terminal;
 
 use core::ffi::{c_char, c_int};
 
@@ -77,7 +79,12 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
     // SAFETY: the dynamic linker passes the process's environment, which no other thread uses yet.
     let settings = unsafe { environment::take(environment) };
     report::prepare(settings.report);
+    // SAFETY: the dynamic linker passes the process's arguments.
+    if unsafe { environment::has_argument(arguments, b"conhost.exe") } {
+        events::ignore_all();
+    }
     events::prepare();
+    terminal::prepare(settings.plain);
     crashes::prepare(settings.debugging);
     command_line::prepare(settings.command_line);
     children::prepare(&settings);
