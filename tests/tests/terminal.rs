@@ -97,7 +97,7 @@ fn a_command_processor_is_talked_to_and_the_terminal_is_as_before() {
     for placement in placements() {
         let mut shell = Shell::bash(&host, placement);
         let before = shell.modes();
-        shell.runs(r"'C:\windows\system32\cmd.exe'");
+        shell.runs(r"'C:\windows\system32\cmd.exe'; echo sta''tus $?");
         shell.expect("Microsoft Windows");
         shell.expect(">");
         let within = shell.modes();
@@ -108,8 +108,8 @@ fn a_command_processor_is_talked_to_and_the_terminal_is_as_before() {
         shell.expect("hhello\x1b");
         shell.session.send("exit 5\r").expect("a terminal");
         shell.session.flush().expect("a terminal");
-        wait_for_shell(&shell);
-        shell.does("echo sta''tus $?", "status 5");
+        // What is typed just after the end may be lost (`docs/terminal.md`), so it is asked before.
+        shell.expect("status 5");
         assert!(same(&before, &shell.modes()), "{before:?} {:?}", shell.modes());
     }
 }
