@@ -76,44 +76,51 @@ impl Running {
     }
 }
 
-fn by_signal(status: ExitStatus) -> Option<i32> {
-    assert!(!status.core_dumped());
-    status.signal()
+/// How an interpreter ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Code(i32),
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Ended {
+    fn from(status: ExitStatus) -> Self {
+        assert!(!status.core_dumped());
+        status
+            .signal()
+            .map_or_else(|| Self::Code(status.code().expect("one of both")), Self::Signal)
+    }
 }
 
 fn assert_same<T: PartialEq + fmt::Debug>(left: T, right: T, what: &str) {
     assert_eq!(left, right, "{what}");
 }
 
-#[test]
-fn a_program_without_a_handler_ends_and_its_interpreter_by_the_same_signal() {
+/// What a program that takes `reports` events shows for each of the signals, and how it ends.
+///
+/// `expected` is told the signal and its event.
+fn assert_ends(reports: &str, expected: fn(Signal, &str) -> (String, Ended)) {
     let host = Host::new();
     host.settled();
     for placement in placements() {
-        for (signal, _) in DEMANDS {
-            let running = Running::start(&host, placement, &["signal-report.exe", "0"]);
+        for (signal, event) in DEMANDS {
+            let running = Running::start(&host, placement, &["signal-report.exe", reports]);
             running.send(signal);
             let what = format!("{signal:?} {}", running.what);
             let (rest, status) = running.end();
-            assert_same((rest.as_str(), by_signal(status)), ("", Some(signal.as_raw())), &what);
+            assert_same((rest, Ended::from(status)), expected(signal, event), &what);
         }
     }
 }
 
 #[test]
+fn a_program_without_a_handler_ends_and_its_interpreter_by_the_same_signal() {
+    assert_ends("0", |signal, _| (String::new(), Ended::Signal(signal.as_raw())));
+}
+
+#[test]
 fn a_program_with_a_handler_gets_the_event_and_has_the_last_word() {
-    let host = Host::new();
-    host.settled();
-    for placement in placements() {
-        for (signal, event) in DEMANDS {
-            let running = Running::start(&host, placement, &["signal-report.exe", "1"]);
-            running.send(signal);
-            let what = format!("{signal:?} {}", running.what);
-            let (rest, status) = running.end();
-            let seen = (rest.as_str(), status.code());
-            assert_same(seen, (format!("{event}\n").as_str(), Some(0)), &what);
-        }
-    }
+    assert_ends("1", |_, event| (format!("{event}\n"), Ended::Code(0)));
 }
 
 #[test]
@@ -127,7 +134,7 @@ fn every_event_arrives_and_a_program_that_goes_on_goes_on() {
             assert_same(running.line().as_str(), event, &running.what);
         }
         let (rest, status) = running.end();
-        assert_same((rest.as_str(), status.code()), ("", Some(0)), "after four events");
+        assert_same((rest.as_str(), status.into()), ("", Ended::Code(0)), "after four events");
     }
 }
 
@@ -142,7 +149,11 @@ fn a_program_that_will_not_end_is_ended_when_its_time_is_over() {
             assert_same(running.line().as_str(), "CLOSE", &running.what);
             let what = format!("{signal:?} {}", running.what);
             let (rest, status) = running.end();
-            assert_same((rest.as_str(), by_signal(status)), ("", Some(signal.as_raw())), &what);
+            assert_same(
+                (rest.as_str(), status.into()),
+                ("", Ended::Signal(signal.as_raw())),
+                &what,
+            );
         }
     }
 }
@@ -165,9 +176,10 @@ fn a_programs_children_hear_of_ctrl_c_and_end_with_it() {
             assert_same(rest.as_str(), seen, &what);
             // cmd.exe has no handler, so it ends too: at once, or with its program's code if that
             // was faster.
-            let by_interrupt = by_signal(status) == Some(Signal::INT.as_raw());
+            let ended = Ended::from(status);
+            let by_interrupt = ended == Ended::Signal(Signal::INT.as_raw());
             assert!(
-                by_interrupt || (handlers == "1" && status.code() == Some(0)),
+                by_interrupt || (handlers == "1" && ended == Ended::Code(0)),
                 "{status} {what}"
             );
         }
@@ -200,7 +212,7 @@ fn what_was_ignored_at_the_start_stays_ignored() {
             running.send(other);
             let (rest, status) = running.end();
             let event = if other == Signal::INT { "CTRL_C\n" } else { "CLOSE\n" };
-            assert_same((rest.as_str(), status.code()), (event, Some(0)), &what);
+            assert_same((rest.as_str(), status.into()), (event, Ended::Code(0)), &what);
         }
     }
 }
@@ -220,7 +232,11 @@ fn a_stopped_job_stands_still_and_goes_on() {
         assert_same(running.line().as_str(), "CTRL_C", &running.what);
         running.send(Signal::QUIT);
         let (rest, status) = running.end();
-        assert_same((rest.as_str(), status.code()), ("CTRL_BREAK\n", Some(0)), "after a stop");
+        assert_same(
+            (rest.as_str(), status.into()),
+            ("CTRL_BREAK\n", Ended::Code(0)),
+            "after a stop",
+        );
     }
 }
 
@@ -243,7 +259,7 @@ fn a_loop_of_a_shell_stops_at_ctrl_c() {
         assert_same(running.line().as_str(), "ready", &running.what);
         kill_process_group(running.pid(), Signal::INT).expect("a group");
         let (rest, status) = running.end();
-        let seen = (rest.as_str(), by_signal(status));
-        assert_same(seen, ("", Some(Signal::INT.as_raw())), "a loop");
+        let seen = (rest.as_str(), status.into());
+        assert_same(seen, ("", Ended::Signal(Signal::INT.as_raw())), "a loop");
     }
 }

@@ -72,8 +72,7 @@ type CreateThread = unsafe extern "win64" fn(
 /// the program, which has to find its console still there.
 pub(crate) fn ignore_all() {
     for signal in SIGNALS {
-        // SAFETY: all zeros are a valid value of this plain structure.
-        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        let mut action = no_action();
         action.sa_sigaction = libc::SIG_IGN;
         // SAFETY: sets one action.
         unsafe { system::sigaction(signal, &raw const action, null_mut()) };
@@ -83,14 +82,18 @@ pub(crate) fn ignore_all() {
 /// Notes what is ignored.
 pub(crate) fn prepare() {
     for signal in SIGNALS {
-        // SAFETY: all zeros are a valid value of this plain structure.
-        let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+        let mut action = no_action();
         // SAFETY: writes one action.
         let known = unsafe { system::sigaction(signal, null(), &raw mut action) } == 0;
         if known && action.sa_sigaction == libc::SIG_IGN {
             IGNORED.fetch_or(1 << signal, Ordering::Relaxed);
         }
     }
+}
+
+fn no_action() -> libc::sigaction {
+    // SAFETY: all zeros are a valid value of this plain structure.
+    unsafe { core::mem::zeroed() }
 }
 
 fn is_ignored(signal: c_int) -> bool {
