@@ -5,8 +5,19 @@
 //! and nothing runs until it is mended.
 #![forbid(unsafe_code)]
 
+mod file;
+pub mod flags;
+pub mod machine;
+pub mod switches;
+pub mod wsl_conf;
+
+pub use file::FileError;
+pub use machine::MachineSettings;
+pub use switches::{Off, SwitchPlaces, Switches};
+pub use wsl_conf::WslConf;
+
+use file::Limits;
 use serde::Deserialize;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use winterop_translate::groups;
@@ -121,13 +132,8 @@ impl Default for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file is there and cannot be read.
-    #[error("the settings in {path} cannot be read: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error("the settings cannot be read: {0}")]
+    Read(#[from] FileError),
     /// The file's content is wrong.
     #[error("the settings in {path} are wrong: {problem}")]
     Content {
@@ -147,21 +153,11 @@ impl Settings {
     /// # Errors
     /// A [`SettingsError`]: unreadable, too large, or wrong.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let failed = |source| SettingsError::Read { path: path.to_owned(), source };
-        let text = match std::fs::File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            file => {
-                let mut text = String::new();
-                let mut limited = io::Read::take(file.map_err(failed)?, LARGEST + 1);
-                io::Read::read_to_string(&mut limited, &mut text).map_err(failed)?;
-                text
-            }
+        let Some(content) = file::read(path, Limits::up_to(LARGEST))? else {
+            return Ok(Self::default());
         };
+        let settings: Self = from_toml(&content.bytes, path)?;
         let wrong = |problem: String| SettingsError::Content { path: path.to_owned(), problem };
-        if text.len() as u64 > LARGEST {
-            return Err(wrong(format!("it is larger than {LARGEST} bytes")));
-        }
-        let settings: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         settings.check().map_err(wrong)
     }
 
@@ -193,6 +189,16 @@ impl Settings {
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
     }
+}
+
+/// Reads a table of settings, all of whose keys are known.
+fn from_toml<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<T, SettingsError> {
+    let wrong = |problem: String| SettingsError::Content { path: path.to_owned(), problem };
+    let text = std::str::from_utf8(bytes).map_err(|error| wrong(format!("no UTF-8: {error}")))?;
+    toml::from_str(text).map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,313 @@
+//! Reads settings files: with limits, without ever blocking, and again only when they have changed.
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, fstat, open};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The uid that the kernel shows for one that has no mapping in this user namespace.
+const UNMAPPED: u32 = 65534;
+
+/// For how many seconds after a change a file may change again without its times telling: the
+/// clock of file systems goes in steps, of two seconds at worst.
+const UNSETTLED: i64 = 2;
+
+/// Why a settings file cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system does not give it.
+    #[error("{path} cannot be read: {source}")]
+    System {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<io::Error>,
+    },
+    /// It is a directory, a pipe, a device.
+    #[error("{path} is {kind} and not a file; remove it")]
+    NoFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// It has more bytes than such a file can sensibly have.
+    #[error("{path} has {size} bytes; no such file has more than {limit}")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it has.
+        size: u64,
+        /// The most it may have.
+        limit: u64,
+    },
+    /// Somebody other than root could have written it.
+    #[error(
+        "{path} must belong to root and be writable by nobody else (it belongs to uid {owner}, \
+         mode {mode:04o}); `chown root: {path}; chmod 644 {path}` as root"
+    )]
+    NotRoots {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Its mode bits.
+        mode: u32,
+    },
+}
+
+/// What a settings file may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    largest: u64,
+    roots: bool,
+}
+
+impl Limits {
+    /// Anybody's, of at most so many bytes.
+    pub(crate) fn up_to(largest: u64) -> Self {
+        Self { largest, roots: false }
+    }
+
+    /// Root's alone.
+    pub(crate) fn of_root(self) -> Self {
+        Self { roots: true, ..self }
+    }
+}
+
+/// A file's bytes, and the state in which they were read.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    stamp: Stamp,
+}
+
+/// By what a change of a file is seen: the file itself, its size, and when it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    size: i64,
+    changed: (i64, i64),
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(status: &Stat) -> Self {
+        Self {
+            file: (status.st_dev, status.st_ino),
+            size: status.st_size,
+            changed: (status.st_ctime, status.st_ctime_nsec.cast_signed()),
+            modified: (status.st_mtime, status.st_mtime_nsec.cast_signed()),
+        }
+    }
+
+    /// Whether a later change is bound to show.
+    fn is_settled(&self) -> bool {
+        let Timespec { tv_sec, .. } = clock_gettime(ClockId::Realtime);
+        tv_sec - self.changed.0 > UNSETTLED
+    }
+}
+
+/// Reads the file at `path`; `None` where there is none.
+///
+/// # Errors
+/// A [`FileError`]. A pipe is refused, not waited for, and no more than the limit is read.
+pub(crate) fn read(path: &Path, limits: Limits) -> Result<Option<Content>, FileError> {
+    let failed =
+        |error: io::Error| FileError::System { path: path.to_owned(), source: Arc::new(error) };
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        // What a socket says to being opened.
+        Err(Errno::NXIO) => {
+            return Err(FileError::NoFile { path: path.to_owned(), kind: "a socket" });
+        }
+        Err(error) => return Err(failed(error.into())),
+    };
+    let status = fstat(&file).map_err(|error| failed(error.into()))?;
+    check(path, &status, limits)?;
+    let mut bytes = Vec::new();
+    let read = File::from(file).take(limits.largest + 1).read_to_end(&mut bytes);
+    read.map_err(failed)?;
+    if bytes.len() as u64 > limits.largest {
+        return Err(too_large(path, bytes.len() as u64, limits));
+    }
+    Ok(Some(Content { bytes, stamp: Stamp::of(&status) }))
+}
+
+fn check(path: &Path, status: &Stat, limits: Limits) -> Result<(), FileError> {
+    let kind = match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile => None,
+        FileType::Directory => Some("a directory"),
+        FileType::Fifo => Some("a pipe"),
+        FileType::Socket => Some("a socket"),
+        _ => Some("a device"),
+    };
+    if let Some(kind) = kind {
+        return Err(FileError::NoFile { path: path.to_owned(), kind });
+    }
+    if limits.roots && !(is_roots(status.st_uid) && status.st_mode & 0o022 == 0) {
+        let (owner, mode) = (status.st_uid, status.st_mode & 0o7777);
+        return Err(FileError::NotRoots { path: path.to_owned(), owner, mode });
+    }
+    let size = status.st_size.cast_unsigned();
+    if size > limits.largest {
+        return Err(too_large(path, size, limits));
+    }
+    Ok(())
+}
+
+fn too_large(path: &Path, size: u64, limits: Limits) -> FileError {
+    FileError::TooLarge { path: path.to_owned(), size, limit: limits.largest }
+}
+
+/// Whether a file of this uid is the machine's root's. In a user namespace that does not know root,
+/// it shows as the uid that stands for all such.
+fn is_roots(uid: u32) -> bool {
+    uid == 0 || (uid == UNMAPPED && !is_mapped(UNMAPPED))
+}
+
+fn is_mapped(uid: u32) -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.lines().any(|line| {
+        let mut fields = line.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            return true;
+        };
+        (first..first.saturating_add(count)).contains(&u64::from(uid))
+    })
+}
+
+/// What a file says, kept as long as the file stays as it is: looking whether it has changed costs
+/// a microsecond, and nothing has to be told of a change.
+#[derive(Debug)]
+pub(crate) struct Cached<T> {
+    path: PathBuf,
+    limits: Limits,
+    parse: fn(Option<&[u8]>, &Path) -> T,
+    known: Mutex<Option<Known<T>>>,
+}
+
+#[derive(Debug)]
+struct Known<T> {
+    stamp: Option<Stamp>,
+    value: Result<Arc<T>, FileError>,
+}
+
+impl<T> Cached<T> {
+    /// The file at `path`, of which `parse` makes a value; it is given `None` where there is none.
+    pub(crate) fn new(path: PathBuf, limits: Limits, parse: fn(Option<&[u8]>, &Path) -> T) -> Self {
+        Self { path, limits, parse, known: Mutex::new(None) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file says now.
+    ///
+    /// # Errors
+    /// A [`FileError`].
+    pub(crate) fn get(&self) -> Result<Arc<T>, FileError> {
+        let stamp = rustix::fs::stat(&self.path).ok().map(|status| Stamp::of(&status));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp)
+            && stamp.is_none_or(|stamp| stamp.is_settled())
+        {
+            return known.value.clone();
+        }
+        let content = read(&self.path, self.limits);
+        let stamp = match &content {
+            Ok(content) => content.as_ref().map(|content| content.stamp),
+            Err(_) => stamp,
+        };
+        let value = content.map(|content| {
+            Arc::new((self.parse)(content.as_ref().map(|content| &*content.bytes), &self.path))
+        });
+        *known = Some(Known { stamp, value: value.clone() });
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const LIMITS: Limits = Limits { largest: 100, roots: false };
+
+    #[test]
+    fn what_is_no_file_is_named_and_never_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(read(&path("none"), LIMITS).unwrap().is_none());
+        assert!(read(&path("none/below"), LIMITS).unwrap().is_none());
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path("pipe"),
+            FileType::Fifo,
+            Mode::from_raw_mode(0o666),
+            0,
+        )
+        .unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for (path, words) in [
+            (folder.path().to_owned(), "is a directory"),
+            (path("pipe"), "is a pipe"),
+            (path("socket"), "is a socket"),
+            (PathBuf::from("/dev/zero"), "is a device"),
+        ] {
+            let error = read(&path, LIMITS).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let large = path("large");
+        // 100 MiB that are never read.
+        File::create(&large).unwrap().set_len(100 << 20).unwrap();
+        let error = read(&large, LIMITS).unwrap_err().to_string();
+        assert!(error.contains("104857600") && error.contains("100"), "{error}");
+        // A file of /proc says that it is empty.
+        let error = read(Path::new("/proc/self/status"), LIMITS).unwrap_err().to_string();
+        assert!(error.contains("no such file has more than 100"), "{error}");
+    }
+
+    #[test]
+    fn what_others_may_write_is_not_roots() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root can make a file of root's");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        std::fs::write(&path, "x").unwrap();
+        for (mode, owner, expected) in
+            [(0o644, 0, true), (0o664, 0, false), (0o646, 0, false), (0o644, 1000, false)]
+        {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
+            assert_eq!(read(&path, LIMITS.of_root()).is_ok(), expected, "{mode:o} {owner}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_seen_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let cached = Cached::new(path.clone(), LIMITS, |bytes, _| bytes.map(<[u8]>::to_vec));
+        for text in [None, Some("a"), Some("b"), Some("c"), None, Some("d")] {
+            match text {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => _ = std::fs::remove_file(&path),
+            }
+            for _ in 0..2 {
+                let value = cached.get().unwrap();
+                assert_eq!(value.as_deref(), text.map(str::as_bytes));
+            }
+        }
+    }
+}
