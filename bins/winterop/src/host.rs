@@ -17,7 +17,7 @@ use winterop_channel::unix::connect_path;
 use winterop_host::{CommandLauncher, Host, Launcher, Places, WineLauncher};
 use winterop_instance::handoff::{HostAddress, start};
 use winterop_instance::socket::{ListeningSocket, SocketError};
-use winterop_settings::{LauncherKind, Settings};
+use winterop_settings::{LauncherKind, Off, Settings, SwitchPlaces, Switches};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -156,17 +156,31 @@ where
         let listener = winterop_instance::server::listener(listener)?;
         listening()?;
         let warm = Arc::clone(&launcher.0);
+        let switches = Arc::new(Switches::new(switches(&launcher.1)));
+        let own_switches = Arc::clone(&switches);
         tokio::task::spawn_blocking(move || {
+            // What Wine cannot read whole it would write anew without the rest.
+            if let Err(Off::Unclear(problem)) = own_switches.check_users() {
+                tracing::error!(problem, "Wine is not started");
+                return;
+            }
             if let Err(refusal) = warm.warm_up(&mut |step| tracing::info!(step)) {
                 tracing::error!(%refusal, "programs cannot be started");
             }
         });
-        let host = Host::new(Arc::clone(&launcher.0), launcher.1);
+        let host = Host::new(Arc::clone(&launcher.0), launcher.1, switches);
         host.serve(listener, ended()).await?;
         drop(socket);
         launcher.0.shut_down();
         Ok(())
     })
+}
+
+/// The switches; a Wine prefix has a say where it is used.
+fn switches(settings: &Settings) -> SwitchPlaces {
+    let places = places::switches();
+    let prefix = places.prefix.filter(|_| settings.launcher == LauncherKind::Wine);
+    SwitchPlaces { prefix, ..places }
 }
 
 fn launcher() -> Result<(Arc<dyn Launcher>, Settings)> {

@@ -1,6 +1,7 @@
 //! `winterop`, for people; `wsl` and `wslhost`, by the name it is called by.
 #![forbid(unsafe_code)]
 
+mod config;
 mod host;
 mod places;
 mod run;
@@ -39,6 +40,8 @@ enum Command {
     Runner(run::RunnerArguments),
     /// Start, stop or look at this user's host, which starts Windows programs.
     Host(host::Arguments),
+    /// Check the settings, and set those of the machine.
+    Config(config::Arguments),
     /// Print the manual page, in troff.
     Man,
     /// Print completions for a shell.
@@ -74,6 +77,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Runner(arguments) => run::run_for_build(&arguments),
         Command::Host(arguments) => host::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Man => {
             clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use rustix::fs::{AtFlags, CWD, FileType, statat};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use winterop_settings::SwitchPlaces;
 
 /// The parts that belong to this program: `../lib/winterop` from where it lies.
 pub fn libraries() -> Result<PathBuf> {
@@ -43,6 +44,12 @@ pub fn data() -> Result<PathBuf> {
 pub fn settings() -> Option<PathBuf> {
     let base = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?;
     Some(base.join("winterop/config.toml"))
+}
+
+/// Where the switches are that hold for this user on this machine.
+pub fn switches() -> SwitchPlaces {
+    let prefix = data().ok().map(|data| data.join("prefix/system.reg"));
+    SwitchPlaces { prefix, ..SwitchPlaces::default() }
 }
 
 /// The user's runtime directory, made where it is missing; it is the user's alone.

@@ -13,7 +13,7 @@ use winterop_host::wine::session_path;
 use winterop_instance::namespace::{self, INIT, NamespaceError, Plan, SOCKET_DIRECTORY};
 use winterop_instance::registration;
 use winterop_instance::role::Options;
-use winterop_settings::{LauncherKind, Settings};
+use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -37,7 +37,8 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
     if let Err(error) = &warm {
         eprintln!("winterop: the host does not start yet: {error:#}");
     }
-    let settings = settings();
+    let switches = Switches::new(places::switches());
+    let settings = distributions_word(settings(), &switches);
     let scratch = Scratch::create()?;
     let plan = Plan {
         init: places::libraries()?.join("init"),
@@ -50,9 +51,13 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
         Err(error) => return Err(error.into()),
     };
     scratch.forget_inside();
-    let socket = start_init()?;
+    let socket = server(&switches)?;
     let mut program = command_of(command);
-    program.env("WSL_INTEROP", &socket).env("WSL_DISTRO_NAME", places::distribution());
+    match socket {
+        Some(socket) => program.env("WSL_INTEROP", socket),
+        None => program.env_remove("WSL_INTEROP"),
+    };
+    program.env("WSL_DISTRO_NAME", places::distribution());
     program.env("PATH", path_of_session(&settings)?);
     if shared { wait_and_unregister(program) } else { Err(not_started(&program)(program.exec())) }
 }
@@ -123,6 +128,27 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         self.forget_inside();
     }
+}
+
+/// The socket of the session's server; there is none while Windows programs are switched off.
+fn server(switches: &Switches) -> Result<Option<PathBuf>> {
+    if let Err(off) = switches.check() {
+        eprintln!("winterop: {off}");
+        return Ok(None);
+    }
+    start_init().map(Some)
+}
+
+/// The user's settings, as far as the distribution does not say otherwise in its `wsl.conf`.
+fn distributions_word(settings: Settings, switches: &Switches) -> Settings {
+    for diagnostic in switches.diagnostics() {
+        eprintln!("winterop: {diagnostic}");
+    }
+    let conf = switches.distribution().ok();
+    let said = conf.filter(|conf: &WslConf| conf.line_of("interop.appendWindowsPath").is_some());
+    let append_windows_path =
+        said.map_or(settings.append_windows_path, |conf| conf.interop.append_windows_path);
+    Settings { append_windows_path, ..settings }
 }
 
 /// Starts the instance's init and returns its socket once it serves.

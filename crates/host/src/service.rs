@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
-use winterop_settings::Settings;
+use winterop_settings::{Settings, Switches};
 use winterop_sys::peer_credentials;
 use winterop_wire::{
     CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, Header, Message,
@@ -53,17 +53,23 @@ pub struct Underway {
 pub struct Host {
     launcher: Arc<dyn Launcher>,
     settings: Settings,
+    switches: Arc<Switches>,
     counter: AtomicU64,
     underway: Mutex<BTreeMap<u64, Underway>>,
 }
 
 impl Host {
-    /// A host that starts programs with `launcher`.
+    /// A host that starts programs with `launcher`, where the switches let it.
     #[must_use]
-    pub fn new(launcher: Arc<dyn Launcher>, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        launcher: Arc<dyn Launcher>,
+        settings: Settings,
+        switches: Arc<Switches>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             launcher,
             settings,
+            switches,
             counter: AtomicU64::new(0),
             underway: Mutex::default(),
         })
@@ -134,10 +140,12 @@ impl Host {
                 }
             };
             match sort(frame) {
-                Ok(Incoming::Direct(frame)) => return self.launch(channel, frame).await,
+                Ok(Incoming::Direct(frame)) => {
+                    return self.launch(channel, frame, Entrance::Own).await;
+                }
                 Ok(Incoming::HandedOver { client, frame }) => match Channel::new(client) {
                     Ok(client) => {
-                        tokio::spawn(Arc::clone(&self).launch(client, frame));
+                        tokio::spawn(Arc::clone(&self).launch(client, frame, Entrance::Server));
                     }
                     Err(error) => tracing::warn!(%error, "a client cannot be served"),
                 },
@@ -149,7 +157,7 @@ impl Host {
     }
 
     /// Carries one launch from its request to the program's end.
-    async fn launch(self: Arc<Self>, channel: Channel, frame: Frame) {
+    async fn launch(self: Arc<Self>, channel: Channel, frame: Frame, entrance: Entrance) {
         let peer = peer_credentials(channel.as_fd()).unwrap_or_default();
         let request = match LaunchRequest::read(frame, peer) {
             Ok(request) => request,
@@ -162,8 +170,9 @@ impl Host {
         self.note(&mark, &request);
         let host = Arc::clone(&self);
         let own_mark = mark.clone();
-        let deciding =
-            tokio::task::spawn_blocking(move || host.prepare_and_start(request, own_mark));
+        let deciding = tokio::task::spawn_blocking(move || {
+            host.prepare_and_start(request, own_mark, entrance)
+        });
         let outcome = wait_with_notices(&channel, features, deciding).await;
         if let Ok((_, warnings)) = &outcome {
             for warning in warnings {
@@ -212,10 +221,25 @@ impl Host {
 
     /// Everything about a launch that may block: looking at files, waiting for Wine. Ends with the
     /// caller's descriptors closed here, on this launch's own thread.
-    fn prepare_and_start(&self, request: LaunchRequest, mark: Mark) -> Result<Started, Refusal> {
+    fn prepare_and_start(
+        &self,
+        request: LaunchRequest,
+        mark: Mark,
+        entrance: Entrance,
+    ) -> Result<Started, Refusal> {
+        self.check_switches(&request, entrance)?;
         let mut prepared = self.launcher.prepare(&request, &mark)?;
         let warnings = std::mem::take(&mut prepared.warnings);
         self.start(request, &prepared, mark).map(|start| (start, warnings))
+    }
+
+    /// A distribution's own switch is its server's to look at; without one, it is the machine's.
+    fn check_switches(&self, request: &LaunchRequest, entrance: Entrance) -> Result<(), Refusal> {
+        let checked = match entrance {
+            Entrance::Own => self.switches.check(),
+            Entrance::Server => self.switches.check_users(),
+        };
+        checked.map_err(|off| Refusal::cannot_run(format!("{}: {off}", request.shown())))
     }
 
     /// Starts what was prepared, or says how the caller does.
@@ -270,6 +294,15 @@ impl Host {
         };
         tell_end(&mut channel, code).await;
     }
+}
+
+/// Which way a launch came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entrance {
+    /// By the host's own socket.
+    Own,
+    /// From an interop server, which has looked at it.
+    Server,
 }
 
 /// What a launch has become, and what its caller is told before.

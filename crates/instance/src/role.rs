@@ -120,7 +120,7 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
     let first_process = options.first_process.map(process_descriptor);
     let done = end_of_use(own, first_process);
     announce(&path)?;
-    serve(listener, Arc::new(HostLink::new(address)), done).await
+    serve(listener, Arc::new(HostLink::new(address)), Arc::default(), done).await
 }
 
 /// Tells whoever started this init that it serves, and where.

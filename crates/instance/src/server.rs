@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
+use winterop_settings::{Off, Switches};
 use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{CreateProcessResponse, Header, Message, MessageType};
 
@@ -28,13 +29,14 @@ const MAX_CONNECTIONS: usize = 512;
 /// The status with which the interpreter exits for a refusal.
 const REFUSED: u8 = 126;
 
-/// Serves connections on `listener` until `until` is done.
+/// Serves connections on `listener`, as far as the switches let it, until `until` is done.
 ///
 /// # Errors
 /// The system's, where the listener itself is broken; never for what a peer did.
 pub async fn serve(
     listener: OwnedFd,
     link: Arc<HostLink>,
+    switches: Arc<Switches>,
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = self::listener(listener)?;
@@ -46,9 +48,9 @@ pub async fn serve(
             connection = accept(&listener) => connection?,
             () = &mut until => return Ok(()),
         };
-        let link = Arc::clone(&link);
+        let (link, switches) = (Arc::clone(&link), Arc::clone(&switches));
         tokio::spawn(async move {
-            if let Err(error) = attend(connection, &link).await {
+            if let Err(error) = attend(connection, &link, &switches).await {
                 tracing::info!(%error, "a connection ended without a launch");
             }
             drop(slot);
@@ -97,6 +99,9 @@ pub enum Refusal {
         /// Who asked.
         peer: u32,
     },
+    /// Windows programs are switched off.
+    #[error(transparent)]
+    Off(#[from] Off),
     /// No request came in time.
     #[error("no whole request came within {} s", REQUEST_DEADLINE.as_secs())]
     Late,
@@ -118,15 +123,20 @@ pub enum Refusal {
 }
 
 /// Serves one connection: a request, or a refusal with words.
-async fn attend(mut channel: Channel, link: &HostLink) -> Result<(), Refusal> {
+async fn attend(mut channel: Channel, link: &HostLink, switches: &Switches) -> Result<(), Refusal> {
     let peer = peer_credentials(channel.as_fd()).map_err(io::Error::from)?;
     let result = match take_request(&mut channel, peer).await {
         Ok(None) => return Ok(()),
         Ok(Some(frame)) => {
-            let descriptors = &frame.descriptors;
-            let result = link.hand_off(peer, &frame.bytes, channel.as_fd(), descriptors).await;
+            let result = match switches.check() {
+                Ok(()) => {
+                    let descriptors = &frame.descriptors;
+                    let handed = link.hand_off(peer, &frame.bytes, channel.as_fd(), descriptors);
+                    handed.await.map_err(Refusal::from)
+                }
+                Err(off) => Err(Refusal::from(off)),
+            };
             let Frame { descriptors, .. } = frame;
-            let result = result.map_err(Refusal::from);
             if result.is_err() {
                 refuse(&channel, &result).await;
             }

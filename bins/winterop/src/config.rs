@@ -1,0 +1,77 @@
+//! `winterop config`: the settings' files, checked and written.
+
+use crate::places;
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Subcommand};
+use std::path::Path;
+use std::process::ExitCode;
+use winterop_settings::switches::examine;
+use winterop_settings::{MachineSettings, Settings, Switches, flags, machine, wsl_conf};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Read every settings file, and say what is wrong in them; exits 1 if something is.
+    Check,
+    /// Write DistributionFlags for all users of this machine, as root; 1 switches interop off.
+    #[command(after_help = "Examples:\n  \
+        winterop config set-flags 1     Windows programs off, for all users\n  \
+        winterop config set-flags 0     and on again\n\n\
+        With distribution_flags = \"service\" in /etc/winterop/config.toml it is the other way round.")]
+    SetFlags {
+        /// The value: decimal, or hexadecimal after 0x.
+        #[arg(value_parser = parse_flags)]
+        flags: u32,
+    },
+}
+
+fn parse_flags(text: &str) -> Result<u32, String> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|error| error.to_string())
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match arguments.action {
+        Action::Check => Ok(check()),
+        Action::SetFlags { flags } => set_flags(flags).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn set_flags(flags: u32) -> Result<()> {
+    ensure!(rustix::process::geteuid().is_root(), "only root sets flags for all users");
+    let path = Path::new(machine::DIRECTORY).join("system.reg");
+    flags::write(&path, flags).context("the flags are not set")
+}
+
+/// Reads everything that is set; each problem is a line on standard output.
+fn check() -> ExitCode {
+    let mut problems: Vec<String> = Vec::new();
+    if let Some(error) = places::settings().and_then(|file| Settings::read(&file).err()) {
+        problems.push(error.to_string());
+    }
+    if let Err(error) = MachineSettings::read(Path::new(machine::DIRECTORY)) {
+        problems.push(error.to_string());
+    }
+    match examine(Path::new(wsl_conf::PATH)) {
+        Ok(diagnostics) => problems.extend(diagnostics.iter().map(ToString::to_string)),
+        Err(error) => problems.push(error.to_string()),
+    }
+    let off = Switches::new(places::switches()).check().err();
+    for problem in &problems {
+        println!("{problem}");
+    }
+    if let Some(off) = &off {
+        println!("{off}");
+    } else if problems.is_empty() {
+        println!("all settings are in order; Windows programs are switched on");
+    }
+    ExitCode::from(u8::from(!problems.is_empty()))
+}
