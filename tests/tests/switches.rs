@@ -1,0 +1,133 @@
+//! S: the two switches, and what is wrong in their files.
+//!
+//! Each test has an `/etc` of its own, in a mount namespace, and a host that was started there.
+
+use winterop_tests::{Host, Outcome, Placement, finish, placements};
+
+/// Puts a layer over `/etc` that goes with the namespace, and gets Wine ready.
+const PRELUDE: &str = "mkdir -p $PWD/etc; mount -t tmpfs tmpfs $PWD/etc; mkdir etc/new etc/work; \
+    mount -t overlay overlay -o lowerdir=/etc,upperdir=$PWD/etc/new,workdir=$PWD/etc/work /etc; \
+    mkdir -p /etc/winterop; rm -f /etc/wsl.conf /etc/winterop/*; \
+    winterop run $W/hello.exe >/dev/null 2>&1;";
+
+/// Runs a script with an `/etc` of its own; `None` where this user cannot have one.
+fn with_etc(host: &Host, placement: Placement, script: &str) -> Option<Outcome> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root has settings for all users");
+        return None;
+    }
+    host.stop();
+    let script = format!("{PRELUDE} {script}");
+    let arguments = ["--mount", "--propagation", "private", "sh", "-c", &script];
+    let outcome = finish(host.command("unshare", placement).args(arguments));
+    host.stop();
+    Some(outcome)
+}
+
+/// The lines of standard error with all of these words.
+#[track_caller]
+fn says(outcome: &Outcome, count: usize, words: &[&str]) {
+    let errors = outcome.errors();
+    let found = errors.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+    assert_eq!(found.count(), count, "{words:?} in\n{errors}\n{}", outcome.text());
+}
+
+#[test]
+fn s1_s3_the_registry_switches_off_for_all_users_at_once() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "winterop shell sh -c 'hello.exe; winterop config set-flags 1; hello.exe; echo $?; \
+             winterop run hello.exe; echo $?; winterop config set-flags 0; hello.exe'; \
+             winterop config set-flags 1; \
+             winterop shell sh -c 'echo [$WSL_INTEROP]; ls /run/WSL; $W/hello.exe; echo $?'; \
+             printf 'distribution_flags = \"service\"\\n' >/etc/winterop/config.toml; \
+             winterop shell hello.exe; winterop config check";
+        let Some(outcome) = with_etc(&host, placement, script) else { return };
+        let expected = "hello\n126\n126\nhello\n[]\n126\nhello\n\
+                        all settings are in order; Windows programs are switched on\n";
+        assert_eq!(outcome.text(), expected, "{}", outcome.errors());
+        says(&outcome, 4, &["DistributionFlags is 0x1 in /etc/winterop/system.reg", "set-flags 0"]);
+    }
+}
+
+#[test]
+fn s1_a_prefix_can_only_restrict() {
+    let host = Host::new();
+    let key = r"HKLM\\System\\CurrentControlSet\\Services\\LxssManager";
+    let script = format!(
+        "add() {{ winterop run reg.exe add '{key}' /v DistributionFlags /t REG_DWORD /d $1 /f >/dev/null; \
+         winterop host stop; }}; add 1; winterop run hello.exe; echo $?; \
+         sed -i 's/\"DistributionFlags\"=dword:00000001/\"DistributionFlags\"=dword:00000000/' \
+         $XDG_DATA_HOME/winterop/prefix/system.reg; winterop run hello.exe; \
+         winterop config set-flags 1; winterop run hello.exe; echo $?"
+    )
+    .replace("\\\\", "\\");
+    let Some(outcome) = with_etc(&host, Placement::InPlace, &script) else { return };
+    assert_eq!(outcome.text(), "126\nhello\n126\n", "{}", outcome.errors());
+    says(&outcome, 1, &["in this Wine prefix", "prefix/system.reg"]);
+    says(&outcome, 1, &["/etc/winterop/system.reg"]);
+}
+
+#[test]
+fn s1_a_registry_file_that_was_cut_in_half_stays_as_it_is() {
+    let host = Host::new();
+    let script = "winterop host stop; r=$XDG_DATA_HOME/winterop/prefix/system.reg; cp $r whole; \
+         size=$(($(stat -c %s $r) / 2)); truncate -s $size $r; winterop run hello.exe; echo $?; \
+         winterop host stop; [ $(stat -c %s $r) = $size ] && echo kept; cp whole $r; rm whole; \
+         winterop run hello.exe; winterop config set-flags 1; \
+         truncate -s 60 /etc/winterop/system.reg; winterop run hello.exe; echo $?; \
+         winterop config set-flags 0; winterop run hello.exe";
+    let Some(outcome) = with_etc(&host, Placement::InPlace, script) else { return };
+    assert_eq!(outcome.text(), "126\nkept\nhello\n126\nhello\n", "{}", outcome.errors());
+    says(&outcome, 1, &["prefix/system.reg cannot be read as a registry file"]);
+    says(&outcome, 1, &["/etc/winterop/system.reg cannot be read as a registry file"]);
+}
+
+#[test]
+fn s2_s3_the_distribution_switches_off() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "winterop shell sh -c 'hello.exe; printf \"[interop]\\nenabled=false\\n\" >/etc/wsl.conf; \
+             hello.exe; echo $?; winterop run hello.exe; echo $?; rm /etc/wsl.conf; hello.exe'; \
+             printf '[interop]\\r\\nenabled = false\\r\\n' >/etc/wsl.conf; \
+             winterop shell sh -c 'echo [$WSL_INTEROP]; ls /run/WSL; $W/hello.exe; echo $?'";
+        let Some(outcome) = with_etc(&host, placement, script) else { return };
+        assert_eq!(outcome.text(), "hello\n126\n126\nhello\n[]\n126\n", "{}", outcome.errors());
+        says(&outcome, 4, &["[interop] enabled is false in /etc/wsl.conf:2"]);
+    }
+}
+
+#[test]
+fn s2_the_distributions_word_on_path_comes_first() {
+    let host = Host::with_settings("append-windows-path = false\n");
+    let script = "p() { winterop shell sh -c 'case $PATH in *windows/system32*) echo yes;; *) echo no;; esac'; }; \
+         until [ -s $XDG_DATA_HOME/winterop/windows-path ]; do winterop run hello.exe >/dev/null; done; p; \
+         printf '[interop]\\nappendWindowsPath = true\\n' >/etc/wsl.conf; p; \
+         printf '[interop]\\nappendWindowsPath = false\\n' >/etc/wsl.conf; p";
+    let Some(outcome) = with_etc(&host, Placement::InPlace, script) else { return };
+    assert_eq!(outcome.text(), "no\nyes\nno\n", "{}", outcome.errors());
+}
+
+#[test]
+fn s4_what_is_wrong_is_named_and_never_waited_for() {
+    let host = Host::new();
+    let script = "printf '[interop]\\r\\nodd = 1\\r\\nenabled = perhaps\\r\\n[user\\r\\n' >/etc/wsl.conf; \
+         winterop shell hello.exe; winterop config check; echo $?; rm /etc/wsl.conf; \
+         t() { winterop shell $W/hello.exe; echo $?; rm -r /etc/wsl.conf; }; \
+         mkdir /etc/wsl.conf; t; mkfifo /etc/wsl.conf; t; truncate -s 100M /etc/wsl.conf; t; hello=1";
+    let Some(outcome) = with_etc(&host, Placement::InPlace, script) else { return };
+    let diagnostics = [
+        "Unknown key 'interop.odd' in /etc/wsl.conf:2",
+        "Invalid boolean value 'perhaps' for key 'interop.enabled' in /etc/wsl.conf:3",
+        "Expected ']' in /etc/wsl.conf:4",
+    ];
+    let expected = format!("hello\n{}\n1\n126\n126\n126\n", diagnostics.join("\n"));
+    assert_eq!(outcome.text(), expected, "{}", outcome.errors());
+    for diagnostic in diagnostics {
+        says(&outcome, 1, &[diagnostic]);
+    }
+    for words in ["is a directory", "is a pipe", "104857600 bytes"] {
+        // The session says it, and so does the refusal.
+        says(&outcome, 2, &["/etc/wsl.conf", words]);
+    }
+}
