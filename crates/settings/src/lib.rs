@@ -8,11 +8,13 @@
 mod file;
 pub mod flags;
 pub mod machine;
+pub mod policy;
 pub mod switches;
 pub mod wsl_conf;
 
 pub use file::FileError;
 pub use machine::MachineSettings;
+pub use policy::Policy;
 pub use switches::{Off, SwitchPlaces, Switches};
 pub use wsl_conf::WslConf;
 

@@ -1,0 +1,410 @@
+//! `/etc/winterop/policy.toml`: root's rules about who may run which program.
+//!
+//! Rules are asked in their order and the first that matches decides. What none matches is served
+//! as without a policy: users by their own hosts. A file with an error lets nothing run.
+
+use crate::file::{Cached, FileError, Limits};
+use crate::{SettingsError, from_toml};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a policy: 1 MiB.
+const LARGEST: u64 = 1 << 20;
+
+/// A file's SHA-256.
+pub type Digest = [u8; 32];
+
+/// Who wants to run what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The caller's uid.
+    pub uid: u32,
+    /// Its gids.
+    pub groups: Vec<u32>,
+    /// Whether it lives in another user, pid or mount namespace than the host.
+    pub elsewhere: bool,
+    /// Where the program is, as the host has found out; none for a program without a name.
+    pub program: Option<PathBuf>,
+    /// Where the caller says that it is.
+    pub claimed: PathBuf,
+}
+
+/// What the policy says of a launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may run. The rule, where one says so.
+    Allowed(Option<String>),
+    /// It may not.
+    Refused(Denied),
+}
+
+/// A refusal with the rule that it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// A rule refuses it.
+    #[error("the policy refuses it: {rule} in {path}")]
+    Rule {
+        /// The file.
+        path: PathBuf,
+        /// The rule, quoted.
+        rule: String,
+    },
+    /// A rule sends it to somebody else's host.
+    #[error("the policy sends it to the host of {host}: {rule} in {path}")]
+    OtherHost {
+        /// The file.
+        path: PathBuf,
+        /// The rule, quoted.
+        rule: String,
+        /// Whose host.
+        host: String,
+    },
+    /// The policy cannot be used.
+    #[error("nothing runs until the policy is mended: {0}")]
+    Unusable(String),
+    /// The program could not be hashed.
+    #[error("the policy asks for the program's SHA-256, and {0}")]
+    Digest(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawPolicy {
+    #[serde(default)]
+    rule: Vec<RawRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawRule {
+    name: Option<String>,
+    action: Action,
+    #[serde(default)]
+    user: Vec<Account>,
+    #[serde(default)]
+    group: Vec<Account>,
+    #[serde(default)]
+    namespace: Namespace,
+    #[serde(default)]
+    program: Vec<String>,
+    #[serde(default)]
+    sha256: Vec<String>,
+    host: Option<Account>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    Allow,
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Namespace {
+    Own,
+    Other,
+    #[default]
+    Any,
+}
+
+/// A user or group, by name or by number.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Account {
+    Number(u32),
+    Name(String),
+}
+
+#[derive(Debug)]
+struct Rule {
+    /// As refusals quote it.
+    quoted: String,
+    action: Action,
+    users: Vec<u32>,
+    groups: Vec<u32>,
+    namespace: Namespace,
+    programs: Option<GlobSet>,
+    digests: Vec<Digest>,
+    host: Option<(u32, String)>,
+}
+
+/// The policy, as its file has it now.
+#[derive(Debug)]
+pub struct Policy {
+    rules: Cached<Result<Vec<Rule>, String>>,
+}
+
+impl Policy {
+    /// The policy in this directory of root's.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        let limits = Limits::up_to(LARGEST).of_root();
+        let path = directory.join("policy.toml");
+        let parse = |bytes: Option<&[u8]>, path: &Path| parse(bytes, path).map_err(String::from);
+        Self { rules: Cached::new(path, limits, parse) }
+    }
+
+    /// What is wrong with the file.
+    ///
+    /// # Errors
+    /// A [`SettingsError`].
+    pub fn examine(directory: &Path) -> Result<(), SettingsError> {
+        let path = directory.join("policy.toml");
+        let content = crate::file::read(&path, Limits::up_to(LARGEST).of_root())?;
+        parse(content.as_ref().map(|content| &*content.bytes), &path).map(drop)
+    }
+
+    /// Decides for one launch by the host of uid `own`. `digest` is only called where a rule wants
+    /// to know the program's.
+    pub fn decide(
+        &self,
+        own: u32,
+        asked: &Asked,
+        digest: &mut dyn FnMut() -> Result<Digest, String>,
+    ) -> Verdict {
+        let unusable = |problem: String| Verdict::Refused(Denied::Unusable(problem));
+        let rules = match self.rules.get() {
+            Ok(rules) => rules,
+            Err(error) => return unusable(error.to_string()),
+        };
+        let rules = match rules.as_ref() {
+            Ok(rules) => rules,
+            Err(problem) => return unusable(problem.clone()),
+        };
+        let mut known: Option<Digest> = None;
+        for rule in rules.iter().filter(|rule| rule.covers(asked)) {
+            if !rule.digests.is_empty() {
+                let found = match known.map_or_else(&mut *digest, Ok) {
+                    Ok(found) => found,
+                    Err(problem) => return Verdict::Refused(Denied::Digest(problem)),
+                };
+                known = Some(found);
+                if !rule.digests.contains(&found) {
+                    continue;
+                }
+            }
+            return self.obey(rule, own);
+        }
+        Verdict::Allowed(None)
+    }
+
+    fn obey(&self, rule: &Rule, own: u32) -> Verdict {
+        let (path, quoted) = (self.rules.path().to_owned(), rule.quoted.clone());
+        match (rule.action, &rule.host) {
+            (Action::Refuse, _) => Verdict::Refused(Denied::Rule { path, rule: quoted }),
+            (Action::Allow, Some((host, name))) if *host != own => {
+                let host = name.clone();
+                Verdict::Refused(Denied::OtherHost { path, rule: quoted, host })
+            }
+            (Action::Allow, _) => Verdict::Allowed(Some(quoted)),
+        }
+    }
+}
+
+impl Rule {
+    /// Whether everything but the program's content matches. Names that only the caller claims do
+    /// for a refusal, and never to be allowed.
+    fn covers(&self, asked: &Asked) -> bool {
+        let is_program = self.programs.as_ref().is_none_or(|programs| {
+            asked.program.as_ref().is_some_and(|program| programs.is_match(program))
+                || (self.action == Action::Refuse && programs.is_match(&asked.claimed))
+        });
+        let is_namespace = match self.namespace {
+            Namespace::Any => true,
+            Namespace::Own => !asked.elsewhere,
+            Namespace::Other => asked.elsewhere,
+        };
+        is_program
+            && is_namespace
+            && (self.users.is_empty() || self.users.contains(&asked.uid))
+            && (self.groups.is_empty() || asked.groups.iter().any(|it| self.groups.contains(it)))
+    }
+}
+
+fn parse(bytes: Option<&[u8]>, path: &Path) -> Result<Vec<Rule>, SettingsError> {
+    let Some(bytes) = bytes else { return Ok(Vec::new()) };
+    let raw: RawPolicy = from_toml(bytes, path)?;
+    let accounts = Accounts::read()?;
+    let rules = raw.rule.into_iter().enumerate().map(|(index, rule)| {
+        let quoted = match &rule.name {
+            Some(name) => format!("rule {} \u{201C}{name}\u{201D}", index + 1),
+            None => format!("rule {}", index + 1),
+        };
+        let named = quoted.clone();
+        understand(rule, quoted, &accounts).map_err(|problem| SettingsError::Content {
+            path: path.to_owned(),
+            problem: format!("{named}: {problem}"),
+        })
+    });
+    rules.collect()
+}
+
+fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule, String> {
+    let list = |kind: &str, names: &[Account], table: &[u8]| -> Result<Vec<u32>, String> {
+        names.iter().map(|account| number(kind, account, table)).collect()
+    };
+    let host = raw.host.as_ref().map(|host| -> Result<_, String> {
+        let uid = number("user", host, &accounts.users)?;
+        if uid == 0 {
+            return Err("host: programs never go to root's host".to_owned());
+        }
+        let name = match host {
+            Account::Number(number) => format!("uid {number}"),
+            Account::Name(name) => name.clone(),
+        };
+        Ok((uid, name))
+    });
+    Ok(Rule {
+        quoted,
+        action: raw.action,
+        users: list("user", &raw.user, &accounts.users)?,
+        groups: list("group", &raw.group, &accounts.groups)?,
+        namespace: raw.namespace,
+        programs: if raw.program.is_empty() { None } else { Some(patterns(&raw.program)?) },
+        digests: raw.sha256.iter().map(|text| digest_of(text)).collect::<Result<_, _>>()?,
+        host: host.transpose()?,
+    })
+}
+
+fn patterns(patterns: &[String]) -> Result<GlobSet, String> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        if !pattern.starts_with(['/', '*']) {
+            return Err(format!("program: {pattern:?} must begin with / or **"));
+        }
+        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        set.add(glob.map_err(|error| format!("program: {error}"))?);
+    }
+    set.build().map_err(|error| format!("program: {error}"))
+}
+
+fn digest_of(text: &str) -> Result<Digest, String> {
+    let wrong = || format!("sha256: {text:?} is not 64 hexadecimal digits");
+    let mut digest = Digest::default();
+    if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    for (index, byte) in digest.iter_mut().enumerate() {
+        let digits = text.get(2 * index..2 * index + 2).ok_or_else(wrong)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    }
+    Ok(digest)
+}
+
+/// The machine's users and groups, as `/etc/passwd` and `/etc/group` have them.
+struct Accounts {
+    users: Vec<u8>,
+    groups: Vec<u8>,
+}
+
+impl Accounts {
+    fn read() -> Result<Self, FileError> {
+        let table = |path: &str| {
+            let content = crate::file::read(Path::new(path), Limits::up_to(16 << 20))?;
+            Ok(content.map(|content| content.bytes).unwrap_or_default())
+        };
+        Ok(Self { users: table("/etc/passwd")?, groups: table("/etc/group")? })
+    }
+}
+
+/// The number of an account; names are looked up in a table of lines `name:x:number:…`.
+fn number(kind: &str, account: &Account, table: &[u8]) -> Result<u32, String> {
+    let name = match account {
+        Account::Number(number) => return Ok(*number),
+        Account::Name(name) => name,
+    };
+    let found = table.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        (fields.next()? == name.as_bytes()).then_some(())?;
+        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
+    });
+    let file = if kind == "user" { "/etc/passwd" } else { "/etc/group" };
+    found.ok_or_else(|| format!("{kind}: {name:?} is not in {file}; write its number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(text: &str, asked: &Asked, digest: Digest) -> Result<Verdict, String> {
+        let rules = parse(Some(text.as_bytes()), Path::new("/etc/winterop/policy.toml"))?;
+        let policy = Policy {
+            rules: Cached::new("/nowhere".into(), Limits::up_to(1), |_, _| Ok(Vec::new())),
+        };
+        let covering = rules.iter().filter(|rule| rule.covers(asked));
+        let deciding = covering
+            .into_iter()
+            .find(|rule| rule.digests.is_empty() || rule.digests.contains(&digest));
+        Ok(deciding.map_or(Verdict::Allowed(None), |rule| policy.obey(rule, 1000)))
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let asked = Asked {
+            uid: 1000,
+            groups: vec![100, 7],
+            elsewhere: false,
+            program: Some("/opt/a/x.exe".into()),
+            claimed: "/claimed/y.exe".into(),
+        };
+        let hex = "ab".repeat(32);
+        for (rule, matches) in [
+            (String::new(), true),
+            ("user = [1000]".into(), true),
+            ("user = [\"root\", 1]".into(), false),
+            ("group = [7]".into(), true),
+            ("group = [\"root\"]".into(), false),
+            ("namespace = \"own\"".into(), true),
+            ("namespace = \"other\"".into(), false),
+            ("program = [\"/opt/*/x.exe\"]".into(), true),
+            ("program = [\"/opt/*\"]".into(), false),
+            ("program = [\"/opt/**\"]".into(), true),
+            (format!("sha256 = [\"{hex}\"]"), true),
+            (format!("sha256 = [\"{}\"]", "cd".repeat(32)), false),
+            ("program = [\"/claimed/*\"]".into(), true),
+        ] {
+            let text = format!(
+                "[[rule]]\nname = \"the one\"\naction = \"refuse\"\n{rule}\n[[rule]]\naction = \"allow\"\n"
+            );
+            let verdict = decide(&text, &asked, [0xAB; 32]).unwrap();
+            match verdict {
+                Verdict::Refused(denied) => {
+                    assert!(matches, "{rule}");
+                    assert!(denied.to_string().contains("rule 1 “the one”"), "{denied}");
+                }
+                Verdict::Allowed(by) => {
+                    assert!(!matches, "{rule}");
+                    assert_eq!(by.as_deref(), Some("rule 2"));
+                }
+            }
+        }
+        // What a caller only claims is no reason to let it run.
+        let text = "[[rule]]\naction = \"allow\"\nprogram = [\"/claimed/*\"]\n[[rule]]\naction = \"refuse\"\n";
+        assert!(matches!(decide(text, &asked, [0; 32]), Ok(Verdict::Refused(_))));
+        let text = "[[rule]]\naction = \"allow\"\nhost = 1001\n";
+        let Ok(Verdict::Refused(denied)) = decide(text, &asked, [0; 32]) else { panic!("allowed") };
+        assert!(denied.to_string().contains("host of uid 1001"), "{denied}");
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_rule() {
+        for (text, words) in [
+            ("[[rule]]\n", "action"),
+            ("[[rule]]\naction = \"maybe\"\n", "line 2"),
+            ("[[rule]]\naction = \"allow\"\nodd = 1\n", "odd"),
+            ("[[rule]]\naction = \"allow\"\nuser = [\"no such user\"]\n", "rule 1: user"),
+            ("[[rule]]\naction = \"allow\"\nprogram = [\"x/[\"]\n", "rule 1: program"),
+            ("[[rule]]\naction = \"allow\"\nprogram = [\"/[\"]\n", "rule 1: program"),
+            ("[[rule]]\naction = \"allow\"\nsha256 = [\"12\"]\n", "rule 1: sha256"),
+            ("[[rule]]\naction = \"allow\"\nhost = \"root\"\n", "never go to root"),
+        ] {
+            let error = decide(text, &Asked::default(), [0; 32]).unwrap_err();
+            assert!(
+                error.contains("/etc/winterop/policy.toml") && error.contains(words),
+                "{error}"
+            );
+        }
+    }
+}
