@@ -131,3 +131,50 @@ fn s4_what_is_wrong_is_named_and_never_waited_for() {
         says(&outcome, 2, &["/etc/wsl.conf", words]);
     }
 }
+
+#[test]
+fn the_policys_first_rule_that_matches_decides() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "p=/etc/winterop/policy.toml; sum=$(sha256sum <$W/hello.exe | cut -d' ' -f1); cp $W/hello.exe other.exe; \
+             printf '[[rule]]\\naction = \"allow\"\\nsha256 = [\"%s\"]\\n\
+             [[rule]]\\nname = \"our tools\"\\naction = \"allow\"\\nprogram = [\"**/exit-with.exe\"]\\n\
+             [[rule]]\\nname = \"nothing else\"\\naction = \"refuse\"\\n' $sum >$p; winterop config check; \
+             winterop shell sh -c 'other.exe; ./other.exe; exit-with.exe 3; echo $?; cat.exe </dev/null; echo $?; \
+             printf x >>other.exe; ./other.exe; echo $?'; \
+             printf '[[rule]]\\naction = \"allow\"\\nnamespace = \"own\"\\n[[rule]]\\naction = \"refuse\"\\n' >$p; \
+             winterop shell sh -c 'hello.exe; unshare -p --fork hello.exe; echo $?'; winterop run hello.exe; \
+             echo '[[rule' >$p; winterop run hello.exe; echo $?; winterop config check >/dev/null; echo $?; \
+             printf '[[rule]]\\naction = \"allow\"\\n' >$p; chmod 666 $p; winterop run hello.exe; echo $?; rm other.exe";
+        let script = script.replace("sh -c 'other.exe; ", "sh -c '");
+        let Some(outcome) = with_etc(&host, placement, &script) else { return };
+        let expected = "all settings are in order; Windows programs are switched on\n\
+                        hello\n3\n126\n126\nhello\n126\nhello\n126\n1\n126\n";
+        assert_eq!(outcome.text(), expected, "{}", outcome.errors());
+        says(&outcome, 2, &["rule 3 “nothing else” in /etc/winterop/policy.toml"]);
+        says(&outcome, 1, &["rule 2 in /etc/winterop/policy.toml"]);
+        says(&outcome, 1, &["policy is mended: the settings in /etc/winterop/policy.toml"]);
+        says(&outcome, 1, &["policy.toml must belong to root", "0666"]);
+    }
+}
+
+#[test]
+fn launches_and_refusals_are_written_down() {
+    let host = Host::new();
+    for placement in placements() {
+        let script = "printf 'audit = \"file\"\\n' >/etc/winterop/config.toml; log=$XDG_DATA_HOME/winterop/audit.log; \
+             WSLENV=SECRET SECRET=hidden winterop run exit-with.exe 7; winterop config set-flags 1; winterop run hello.exe; \
+             until [ \"$(grep -c . $log)\" = 2 ]; do winterop host status >/dev/null; done; cat $log; rm $log";
+        let Some(outcome) = with_etc(&host, placement, script) else { return };
+        let text = outcome.text();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+        let program = |line: &serde_json::Value| line["program"].as_str().map(str::to_owned);
+        assert!(program(&lines[0]).is_some_and(|it| it.ends_with("exit-with.exe")), "{text}");
+        let expected = if placement == Placement::Hosted { "hosted" } else { "in place" };
+        assert_eq!((&lines[0]["code"], &lines[0]["placement"]), (&7.into(), &expected.into()));
+        assert_eq!(lines[1]["placement"], "refused");
+        assert!(lines[1]["refusal"].as_str().is_some_and(|it| it.contains("DistributionFlags")));
+        assert!(lines.iter().all(|line| line["uid"] == 0) && !text.contains("hidden"), "{text}");
+    }
+}

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use std::path::Path;
 use std::process::ExitCode;
 use winterop_settings::switches::examine;
-use winterop_settings::{MachineSettings, Settings, Switches, flags, machine, wsl_conf};
+use winterop_settings::{MachineSettings, Policy, Settings, Switches, flags, machine, wsl_conf};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -58,6 +58,9 @@ fn check() -> ExitCode {
         problems.push(error.to_string());
     }
     if let Err(error) = MachineSettings::read(Path::new(machine::DIRECTORY)) {
+        problems.push(error.to_string());
+    }
+    if let Err(error) = Policy::examine(Path::new(machine::DIRECTORY)) {
         problems.push(error.to_string());
     }
     match examine(Path::new(wsl_conf::PATH)) {

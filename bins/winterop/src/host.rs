@@ -14,10 +14,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use winterop_channel::unix::connect_path;
-use winterop_host::{CommandLauncher, Host, Launcher, Places, WineLauncher};
+use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Places, WineLauncher};
 use winterop_instance::handoff::{HostAddress, start};
 use winterop_instance::socket::{ListeningSocket, SocketError};
-use winterop_settings::{LauncherKind, Off, Settings, SwitchPlaces, Switches};
+use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -168,12 +168,23 @@ where
                 tracing::error!(%refusal, "programs cannot be started");
             }
         });
-        let host = Host::new(Arc::clone(&launcher.0), launcher.1, switches);
+        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission(switches), audit()?);
         host.serve(listener, ended()).await?;
         drop(socket);
         launcher.0.shut_down();
         Ok(())
     })
+}
+
+/// What root has set about who may run what.
+fn admission(switches: Arc<Switches>) -> Admission {
+    let policy = Arc::new(Policy::new(std::path::Path::new(machine::DIRECTORY)));
+    Admission { switches, policy }
+}
+
+fn audit() -> Result<Audit> {
+    let folder = places::data().or_else(|_| places::runtime())?;
+    Ok(Audit::new(folder.join("audit.log")))
 }
 
 /// The switches; a Wine prefix has a say where it is used.

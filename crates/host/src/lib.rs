@@ -5,6 +5,8 @@
 //! left. Only [`wine`] knows Wine.
 #![forbid(unsafe_code)]
 
+pub mod admission;
+pub mod audit;
 pub mod directory;
 pub mod launcher;
 pub mod located;
@@ -17,6 +19,8 @@ mod variables;
 pub mod wine;
 mod wine_launcher;
 
+pub use admission::Admission;
+pub use audit::Audit;
 pub use launcher::{CommandLauncher, Launcher, Mark, Prepared, Refusal};
 pub use service::Host;
 pub use wine_launcher::{Places, WineLauncher};

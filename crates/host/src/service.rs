@@ -1,6 +1,8 @@
 //! The host's service: takes launches from interop servers and from interpreters, answers each on
 //! its client's own connection, and follows the program to its end.
 
+use crate::admission::{Admission, Entrance};
+use crate::audit::{Audit, Record};
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
 use crate::request::{Descriptors, Incoming, LaunchRequest, sort};
@@ -18,8 +20,9 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
-use winterop_settings::{Settings, Switches};
-use winterop_sys::peer_credentials;
+use winterop_settings::Settings;
+use winterop_settings::machine::AuditSetting;
+use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{
     CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, Header, Message,
     MessageType, ResponseFlags, Signal as SignalMessage, Tag,
@@ -53,23 +56,26 @@ pub struct Underway {
 pub struct Host {
     launcher: Arc<dyn Launcher>,
     settings: Settings,
-    switches: Arc<Switches>,
+    admission: Admission,
+    audit: Audit,
     counter: AtomicU64,
     underway: Mutex<BTreeMap<u64, Underway>>,
 }
 
 impl Host {
-    /// A host that starts programs with `launcher`, where the switches let it.
+    /// A host that starts programs with `launcher` whatever is admitted, and writes it down.
     #[must_use]
     pub fn new(
         launcher: Arc<dyn Launcher>,
         settings: Settings,
-        switches: Arc<Switches>,
+        admission: Admission,
+        audit: Audit,
     ) -> Arc<Self> {
         Arc::new(Self {
             launcher,
             settings,
-            switches,
+            admission,
+            audit,
             counter: AtomicU64::new(0),
             underway: Mutex::default(),
         })
@@ -112,14 +118,14 @@ impl Host {
     /// Serves one connection: any number of hand-overs, or one direct request.
     async fn attend(self: Arc<Self>, mut channel: Channel) {
         let own = rustix::process::geteuid().as_raw();
-        match peer_credentials(channel.as_fd()) {
-            Ok(peer) if peer.uid == own || peer.uid == 0 => {}
+        let sender = match peer_credentials(channel.as_fd()) {
+            Ok(peer) if peer.uid == own || peer.uid == 0 => peer.pid,
             Ok(peer) => {
                 let text = format!("this host belongs to uid {own}; you are uid {}", peer.uid);
                 return answer_refusal(&channel, &Refusal::cannot_run(text)).await;
             }
             Err(_) => return,
-        }
+        };
         let mut patience = Some(REQUEST_DEADLINE);
         loop {
             let received = match patience.take() {
@@ -145,7 +151,11 @@ impl Host {
                 }
                 Ok(Incoming::HandedOver { client, frame }) => match Channel::new(client) {
                     Ok(client) => {
-                        tokio::spawn(Arc::clone(&self).launch(client, frame, Entrance::Server));
+                        tokio::spawn(Arc::clone(&self).launch(
+                            client,
+                            frame,
+                            Entrance::Server(sender),
+                        ));
                     }
                     Err(error) => tracing::warn!(%error, "a client cannot be served"),
                 },
@@ -168,6 +178,7 @@ impl Host {
         let mark = Mark::new(self.counter.fetch_add(1, Ordering::Relaxed) + 1);
         let (detach, features) = (request.detach, request.features);
         self.note(&mark, &request);
+        let note = Note { since: Instant::now(), peer, program: request.shown() };
         let host = Arc::clone(&self);
         let own_mark = mark.clone();
         let deciding = tokio::task::spawn_blocking(move || {
@@ -182,7 +193,8 @@ impl Host {
         match outcome.map(|(start, _)| start) {
             Ok(Start::InPlace { response, graphical }) => {
                 if channel.send(&response, &[]).await.is_ok() {
-                    follow_in_place(channel, mark.clone(), graphical || detach).await;
+                    let code = follow_in_place(channel, mark.clone(), graphical || detach).await;
+                    self.record(|| Record { code, ..note.ended("in place") });
                 }
             }
             Ok(Start::Hosted { mut program, response, graphical }) => {
@@ -195,9 +207,13 @@ impl Host {
                 if sent.is_err() {
                     tracing::info!(launch = mark.launch, "the caller went away during its launch");
                 }
-                self.follow_hosted(channel, program, graphical || detach).await;
+                let code = self.follow_hosted(channel, program, graphical || detach).await;
+                self.record(|| Record { code: Some(code), ..note.ended("hosted") });
             }
-            Err(refusal) => answer_refusal(&channel, &refusal).await,
+            Err(refusal) => {
+                answer_refusal(&channel, &refusal).await;
+                self.record(|| note.ended("refused").refused(&refusal.text));
+            }
         }
         self.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark.launch);
     }
@@ -212,6 +228,15 @@ impl Host {
         self.underway.lock().unwrap_or_else(PoisonError::into_inner).insert(mark.launch, underway);
     }
 
+    /// Writes a record where the machine's settings want one; aside, since a file may block.
+    fn record(&self, record: impl FnOnce() -> Record) {
+        let setting = self.admission.switches.settings().map(|settings| settings.audit);
+        if let Ok(setting @ (AuditSetting::File | AuditSetting::Journal)) = setting {
+            let (audit, record) = (self.audit.clone(), record());
+            tokio::task::spawn_blocking(move || audit.write(setting, &record));
+        }
+    }
+
     fn note_hosted(&self, mark: &Mark) {
         let mut underway = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = underway.get_mut(&mark.launch) {
@@ -223,23 +248,14 @@ impl Host {
     /// caller's descriptors closed here, on this launch's own thread.
     fn prepare_and_start(
         &self,
-        request: LaunchRequest,
+        mut request: LaunchRequest,
         mark: Mark,
         entrance: Entrance,
     ) -> Result<Started, Refusal> {
-        self.check_switches(&request, entrance)?;
+        self.admission.admit(&mut request, entrance)?;
         let mut prepared = self.launcher.prepare(&request, &mark)?;
         let warnings = std::mem::take(&mut prepared.warnings);
         self.start(request, &prepared, mark).map(|start| (start, warnings))
-    }
-
-    /// A distribution's own switch is its server's to look at; without one, it is the machine's.
-    fn check_switches(&self, request: &LaunchRequest, entrance: Entrance) -> Result<(), Refusal> {
-        let checked = match entrance {
-            Entrance::Own => self.switches.check(),
-            Entrance::Server => self.switches.check_users(),
-        };
-        checked.map_err(|off| Refusal::cannot_run(format!("{}: {off}", request.shown())))
     }
 
     /// Starts what was prepared, or says how the caller does.
@@ -276,7 +292,7 @@ impl Host {
         mut channel: Channel,
         program: (RunningProgram, Option<Descriptors>),
         survives: bool,
-    ) {
+    ) -> u32 {
         let (mut program, _kept) = program;
         let code = loop {
             tokio::select! {
@@ -293,16 +309,23 @@ impl Host {
             }
         };
         tell_end(&mut channel, code).await;
+        code
     }
 }
 
-/// Which way a launch came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entrance {
-    /// By the host's own socket.
-    Own,
-    /// From an interop server, which has looked at it.
-    Server,
+/// What a record of a launch begins with.
+#[derive(Debug)]
+struct Note {
+    since: Instant,
+    peer: PeerCredentials,
+    program: String,
+}
+
+impl Note {
+    fn ended(&self, placement: &'static str) -> Record {
+        let Self { since, peer, program } = self;
+        Record::ended(peer.uid, peer.pid, program, placement, since.elapsed())
+    }
 }
 
 /// What a launch has become, and what its caller is told before.
@@ -366,26 +389,32 @@ async fn notify(channel: &Channel, features: Features, text: &str) {
 
 /// Waits for the interpreter to say that its program has ended. If it ends without a word it was
 /// killed, and everything it had started is ended.
-async fn follow_in_place(mut channel: Channel, mark: Mark, survives: bool) {
+async fn follow_in_place(mut channel: Channel, mark: Mark, survives: bool) -> Option<u32> {
     loop {
         match channel.receive().await {
-            Ok(Some(frame)) if is_exit_status(&frame) => return,
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) if survives => return,
+            Ok(Some(frame)) => {
+                if let Some(code) = exit_status(&frame) {
+                    return Some(code);
+                }
+            }
+            Ok(None) | Err(_) if survives => return None,
             Ok(None) | Err(_) => {
                 tracing::info!(
                     launch = mark.launch,
                     "the interpreter was ended; so is its program"
                 );
-                return end_aside(mark).await;
+                end_aside(mark).await;
+                return None;
             }
         }
     }
 }
 
-fn is_exit_status(frame: &Frame) -> bool {
-    Message::parse(&frame.bytes)
-        .is_ok_and(|message| message.header.message_type == MessageType::EXIT_STATUS)
+fn exit_status(frame: &Frame) -> Option<u32> {
+    let message = Message::parse(&frame.bytes).ok()?;
+    let is_one = message.header.message_type == MessageType::EXIT_STATUS;
+    // An end that cannot be read is one all the same.
+    is_one.then(|| ExitStatus::decode(&message).map_or(u32::MAX, |it| it.code.cast_unsigned()))
 }
 
 async fn end_aside(mark: Mark) {

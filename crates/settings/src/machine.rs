@@ -3,7 +3,7 @@
 use crate::file::{FileError, Limits};
 use crate::{SettingsError, from_toml};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The directory of root's settings.
 pub const DIRECTORY: &str = "/etc/winterop";
@@ -17,8 +17,6 @@ pub struct MachineSettings {
     pub distribution_flags: FlagsMeaning,
     /// Where launches and refusals are written down.
     pub audit: AuditSetting,
-    /// With `audit = "file"`: the file.
-    pub audit_file: Option<PathBuf>,
 }
 
 /// How the registry's `DistributionFlags` is read.

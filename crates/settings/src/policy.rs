@@ -156,6 +156,13 @@ impl Policy {
         parse(content.as_ref().map(|content| &*content.bytes), &path).map(drop)
     }
 
+    /// Whether the policy has anything to say: a rule, or an error.
+    #[must_use]
+    pub fn has_rules(&self) -> bool {
+        let rules = self.rules.get();
+        !rules.is_ok_and(|rules| rules.as_ref().as_ref().is_ok_and(Vec::is_empty))
+    }
+
     /// Decides for one launch by the host of uid `own`. `digest` is only called where a rule wants
     /// to know the program's.
     pub fn decide(
