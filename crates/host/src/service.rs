@@ -178,7 +178,12 @@ impl Host {
         let mark = Mark::new(self.counter.fetch_add(1, Ordering::Relaxed) + 1);
         let (detach, features) = (request.detach, request.features);
         self.note(&mark, &request);
-        let note = Note { since: Instant::now(), peer, program: request.shown() };
+        let note = Note {
+            since: Instant::now(),
+            peer,
+            program: request.shown(),
+            audit: self.audit_setting(),
+        };
         let host = Arc::clone(&self);
         let own_mark = mark.clone();
         let deciding = tokio::task::spawn_blocking(move || {
@@ -194,7 +199,7 @@ impl Host {
             Ok(Start::InPlace { response, graphical }) => {
                 if channel.send(&response, &[]).await.is_ok() {
                     let code = follow_in_place(channel, mark.clone(), graphical || detach).await;
-                    self.record(|| Record { code, ..note.ended("in place") });
+                    self.record(note.audit, || Record { code, ..note.ended("in place") });
                 }
             }
             Ok(Start::Hosted { mut program, response, graphical }) => {
@@ -208,11 +213,11 @@ impl Host {
                     tracing::info!(launch = mark.launch, "the caller went away during its launch");
                 }
                 let code = self.follow_hosted(channel, program, graphical || detach).await;
-                self.record(|| Record { code: Some(code), ..note.ended("hosted") });
+                self.record(note.audit, || Record { code: Some(code), ..note.ended("hosted") });
             }
             Err(refusal) => {
                 answer_refusal(&channel, &refusal).await;
-                self.record(|| note.ended("refused").refused(&refusal.text));
+                self.record(note.audit, || note.ended("refused").refused(&refusal.text));
             }
         }
         self.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark.launch);
@@ -228,10 +233,15 @@ impl Host {
         self.underway.lock().unwrap_or_else(PoisonError::into_inner).insert(mark.launch, underway);
     }
 
-    /// Writes a record where the machine's settings want one; aside, since a file may block.
-    fn record(&self, record: impl FnOnce() -> Record) {
-        let setting = self.admission.switches.settings().map(|settings| settings.audit);
-        if let Ok(setting @ (AuditSetting::File | AuditSetting::Journal)) = setting {
+    /// Where the machine's settings want records of launches that begin now; nowhere while they
+    /// cannot be read.
+    fn audit_setting(&self) -> AuditSetting {
+        self.admission.switches.settings().map_or(AuditSetting::Off, |settings| settings.audit)
+    }
+
+    /// Writes a record where it is wanted; aside, since a file may block.
+    fn record(&self, setting: AuditSetting, record: impl FnOnce() -> Record) {
+        if setting != AuditSetting::Off {
             let (audit, record) = (self.audit.clone(), record());
             tokio::task::spawn_blocking(move || audit.write(setting, &record));
         }
@@ -319,11 +329,13 @@ struct Note {
     since: Instant,
     peer: PeerCredentials,
     program: String,
+    /// As the setting was when the launch began: what ends after it was changed began before that.
+    audit: AuditSetting,
 }
 
 impl Note {
     fn ended(&self, placement: &'static str) -> Record {
-        let Self { since, peer, program } = self;
+        let Self { since, peer, program, .. } = self;
         Record::ended(peer.uid, peer.pid, program, placement, since.elapsed())
     }
 }
