@@ -93,6 +93,9 @@ tags! {
     WINDOWS_ERROR_CODE = 41, "WindowsErrorCode";
     /// `u32`, milliseconds: how long a program that was asked to end may take until it is ended.
     GRACE = 42, "Grace";
+    /// Name of the environment variable that tells the program run in place the path of the file
+    /// that came with [`Role::Console`].
+    IN_PLACE_CONSOLE = 43, "InPlaceConsole";
 }
 
 impl fmt::Display for Tag {
@@ -125,6 +128,8 @@ pub enum Role {
     RootDirectory,
     /// The caller's working directory.
     WorkingDirectory,
+    /// The file in which those who have the terminal tell each other of it.
+    Console,
     /// A role this version does not know; the receiver closes the descriptor.
     Unknown(u8),
 }
@@ -138,6 +143,7 @@ impl From<u8> for Role {
             3 => Self::Executable,
             4 => Self::RootDirectory,
             5 => Self::WorkingDirectory,
+            6 => Self::Console,
             other => Self::Unknown(other),
         }
     }
@@ -152,6 +158,7 @@ impl From<Role> for u8 {
             Role::Executable => 3,
             Role::RootDirectory => 4,
             Role::WorkingDirectory => 5,
+            Role::Console => 6,
             Role::Unknown(number) => number,
         }
     }
