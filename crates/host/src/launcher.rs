@@ -54,6 +54,8 @@ pub struct Prepared {
     pub environment: Vec<(OsString, OsString)>,
     /// The variable that tells it the descriptor for its full exit code.
     pub report: Option<&'static str>,
+    /// The variable that tells it the path of the file with which the terminal is shared.
+    pub console: Option<&'static str>,
     /// The program is graphical.
     pub graphical: bool,
     /// Files that must be the same for the caller, at the same names, if it is to run in its place.

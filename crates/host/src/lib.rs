@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod audit;
 pub mod directory;
+pub mod kept_terminal;
 pub mod launcher;
 pub mod located;
 pub mod placement;

@@ -19,6 +19,8 @@ pub struct Descriptors {
     pub root: Option<OwnedFd>,
     /// The caller's working directory.
     pub directory: Option<OwnedFd>,
+    /// The file in which those who have the terminal tell each other of it.
+    pub console: Option<OwnedFd>,
 }
 
 impl Descriptors {
@@ -34,6 +36,7 @@ impl Descriptors {
                 Role::Executable => &mut assigned.executable,
                 Role::RootDirectory => &mut assigned.root,
                 Role::WorkingDirectory => &mut assigned.directory,
+                Role::Console => &mut assigned.console,
                 Role::Unknown(_) => continue,
             };
             place.get_or_insert(descriptor);

@@ -3,6 +3,7 @@
 
 use crate::admission::{Admission, Entrance};
 use crate::audit::{Audit, Record};
+use crate::kept_terminal::KeptTerminal;
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
 use crate::request::{Descriptors, Incoming, LaunchRequest, sort};
@@ -196,16 +197,17 @@ impl Host {
             }
         }
         match outcome.map(|(start, _)| start) {
-            Ok(Start::InPlace { response, graphical }) => {
+            Ok(Start::InPlace { response, graphical, terminal }) => {
                 if channel.send(&response, &[]).await.is_ok() {
-                    let code = follow_in_place(channel, mark.clone(), graphical || detach).await;
+                    let kept = Kept { mark: mark.clone(), terminal };
+                    let code = follow_in_place(channel, kept, graphical || detach).await;
                     self.record(note.audit, || Record { code, ..note.ended("in place") });
                 }
             }
             Ok(Start::Hosted { mut program, response, graphical }) => {
                 self.note_hosted(&mark);
                 // WSL's interpreter expects no descriptor.
-                let report = program.0.take_report().filter(|_| features != Features::NONE);
+                let report = program.program.take_report().filter(|_| features != Features::NONE);
                 let attached: Vec<_> = report.iter().map(AsFd::as_fd).collect();
                 let sent = channel.send(&response, &attached).await;
                 drop(report);
@@ -264,46 +266,49 @@ impl Host {
     ) -> Result<Started, Refusal> {
         self.admission.admit(&mut request, entrance)?;
         let mut prepared = self.launcher.prepare(&request, &mark)?;
+        let terminal = KeptTerminal::of(&mut request).filter(|_| !prepared.graphical);
         let warnings = std::mem::take(&mut prepared.warnings);
-        self.start(request, &prepared, mark).map(|start| (start, warnings))
+        self.start(request, prepared, mark, terminal).map(|start| (start, warnings))
     }
 
     /// Starts what was prepared, or says how the caller does.
     fn start(
         &self,
         request: LaunchRequest,
-        prepared: &Prepared,
+        mut prepared: Prepared,
         mark: Mark,
+        terminal: Option<KeptTerminal>,
     ) -> Result<Start, Refusal> {
         let graphical = prepared.graphical;
-        match decide(&request, prepared, self.settings.placement) {
+        match decide(&request, &prepared, self.settings.placement) {
             Decision::InPlace => {
                 tracing::debug!(launch = mark.launch, program = request.shown(), "in place");
                 Ok(Start::InPlace {
-                    response: in_place_response(prepared, &mark, self.settings.grace())?,
+                    response: in_place_response(&prepared, &mark, self.settings.grace())?,
                     graphical,
+                    terminal,
                 })
             }
             Decision::Hosted(reason) => {
                 tracing::debug!(launch = mark.launch, program = request.shown(), reason, "hosted");
                 let response = hosted_response(graphical, &mark, self.settings.grace())?;
-                let program = RunningProgram::start(prepared, &request, mark)
-                    .map_err(|error| cannot_start(prepared, error))?;
-                let kept =
+                if let Some((name, terminal)) = prepared.console.zip(terminal.as_ref()) {
+                    let path = terminal.path_for_hosted(request.peer.pid);
+                    prepared.environment.push((name.into(), path.into()));
+                }
+                let program = RunningProgram::start(&prepared, &request, mark)
+                    .map_err(|error| cannot_start(&prepared, error))?;
+                let files =
                     prepared.keeps_descriptors.then(|| request.descriptors.without_standard());
-                Ok(Start::Hosted { program: (program, kept), response, graphical })
+                let program = Hosted { program, terminal, _files: files };
+                Ok(Start::Hosted { program, response, graphical })
             }
         }
     }
 
     /// Follows a hosted program: its caller's signals, its caller's end, its own end.
-    async fn follow_hosted(
-        &self,
-        mut channel: Channel,
-        program: (RunningProgram, Option<Descriptors>),
-        survives: bool,
-    ) -> u32 {
-        let (mut program, _kept) = program;
+    async fn follow_hosted(&self, mut channel: Channel, hosted: Hosted, survives: bool) -> u32 {
+        let Hosted { mut program, mut terminal, _files } = hosted;
         let code = loop {
             tokio::select! {
                 code = program.ended() => break code,
@@ -312,7 +317,8 @@ impl Host {
                     Ok(None) | Err(_) if survives => break program.ended().await,
                     // WSL's interpreter closes for writing to end a program, ours ends itself.
                     Ok(None) | Err(_) => {
-                        end_aside(program.mark().clone()).await;
+                        let mark = program.mark().clone();
+                        end_aside(Kept { mark, terminal: terminal.take() }).await;
                         break program.ended().await;
                     }
                 },
@@ -346,8 +352,23 @@ type Started = (Start, Vec<String>);
 /// What a launch has become.
 #[derive(Debug)]
 enum Start {
-    InPlace { response: Vec<u8>, graphical: bool },
-    Hosted { program: (RunningProgram, Option<Descriptors>), response: Vec<u8>, graphical: bool },
+    InPlace { response: Vec<u8>, graphical: bool, terminal: Option<KeptTerminal> },
+    Hosted { program: Hosted, response: Vec<u8>, graphical: bool },
+}
+
+/// A hosted program, and what it needs for as long as it runs.
+#[derive(Debug)]
+struct Hosted {
+    program: RunningProgram,
+    terminal: Option<KeptTerminal>,
+    _files: Option<Descriptors>,
+}
+
+/// What is left of a launch whose interpreter was killed.
+#[derive(Debug)]
+struct Kept {
+    mark: Mark,
+    terminal: Option<KeptTerminal>,
 }
 
 fn is_passing(error: &io::Error) -> bool {
@@ -401,7 +422,7 @@ async fn notify(channel: &Channel, features: Features, text: &str) {
 
 /// Waits for the interpreter to say that its program has ended. If it ends without a word it was
 /// killed, and everything it had started is ended.
-async fn follow_in_place(mut channel: Channel, mark: Mark, survives: bool) -> Option<u32> {
+async fn follow_in_place(mut channel: Channel, kept: Kept, survives: bool) -> Option<u32> {
     loop {
         match channel.receive().await {
             Ok(Some(frame)) => {
@@ -412,10 +433,10 @@ async fn follow_in_place(mut channel: Channel, mark: Mark, survives: bool) -> Op
             Ok(None) | Err(_) if survives => return None,
             Ok(None) | Err(_) => {
                 tracing::info!(
-                    launch = mark.launch,
+                    launch = kept.mark.launch,
                     "the interpreter was ended; so is its program"
                 );
-                end_aside(mark).await;
+                end_aside(kept).await;
                 return None;
             }
         }
@@ -429,8 +450,15 @@ fn exit_status(frame: &Frame) -> Option<u32> {
     is_one.then(|| ExitStatus::decode(&message).map_or(u32::MAX, |it| it.code.cast_unsigned()))
 }
 
-async fn end_aside(mark: Mark) {
-    if let Err(error) = tokio::task::spawn_blocking(move || tree::end(&mark)).await {
+/// Ends everything that a launch has started, then puts its terminal back.
+async fn end_aside(kept: Kept) {
+    let work = move || {
+        tree::end(&kept.mark);
+        if let Some(terminal) = &kept.terminal {
+            terminal.put_back();
+        }
+    };
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
         tracing::error!(%error, "a program's tree could not be ended");
     }
 }
@@ -438,6 +466,10 @@ async fn end_aside(mark: Mark) {
 /// Does what the interpreter asks while its program runs.
 fn obey(program: &RunningProgram, frame: &Frame) {
     let Ok(message) = Message::parse(&frame.bytes) else { return };
+    if message.header.message_type == MessageType::WINDOW_SIZE_CHANGED {
+        // The program asks the terminal itself: its size may have changed again.
+        program.signal(Signal::WINCH);
+    }
     if message.header.message_type == MessageType::SIGNAL
         && let Ok(SignalMessage { number }) = SignalMessage::decode(&message)
         && let Some(signal) = Signal::from_named_raw(number)
@@ -481,6 +513,9 @@ fn in_place_response(
     }
     if let Some(report) = prepared.report {
         extensions.push(Tag::IN_PLACE_REPORT, report.as_bytes());
+    }
+    if let Some(console) = prepared.console {
+        extensions.push(Tag::IN_PLACE_CONSOLE, console.as_bytes());
     }
     response(prepared.graphical, extensions)
 }

@@ -7,8 +7,8 @@ use crate::request::LaunchRequest;
 use crate::variables::{HostNames, chosen, split};
 use crate::wine::aliases::Aliases;
 use crate::wine::command::{
-    Account, Display, Environment, Error as BuildError, PLAIN_VARIABLE, REPORT_VARIABLE,
-    Request as WineRequest, Surroundings, build,
+    Account, CONSOLE_VARIABLE, Display, Environment, Error as BuildError, PLAIN_VARIABLE,
+    REPORT_VARIABLE, Request as WineRequest, Surroundings, build,
 };
 use crate::wine::installation::Search;
 use crate::wine::launches::Page;
@@ -296,6 +296,7 @@ impl Launcher for WineLauncher {
             arguments: launch.arguments,
             environment,
             report: ready.surroundings.preload.as_ref().map(|_| REPORT_VARIABLE),
+            console: ready.surroundings.preload.as_ref().map(|_| CONSOLE_VARIABLE),
             graphical: header.is_some_and(|p| p.subsystem == Subsystem::Graphical),
             needs,
             directory: directory.path().to_owned(),

@@ -3,7 +3,7 @@
 use crate::ending::ExitCode;
 use crate::response::Running;
 use crate::signals::Watch;
-use crate::terminal::Terminal;
+use crate::terminal::{Back, Terminal};
 use crate::words::{Failure, system_error};
 use alloc::format;
 use alloc::string::ToString;
@@ -72,8 +72,12 @@ impl<'a> Hosted<'a> {
             let mut interest =
                 [PollFd::new(self.connection, PollFlags::IN), PollFd::new(watch, PollFlags::IN)];
             // EINTR and every other result lead to a look at both.
-            let left = watch.time_left(self.running.grace);
-            if poll(&mut interest, left.as_ref()) == Ok(0) {
+            let patience = watch.patience(self.running.grace, self.terminal);
+            let _ = poll(&mut interest, patience.as_ref());
+            if self.terminal.is_some_and(Terminal::is_away) {
+                self.give();
+            }
+            if watch.is_over(self.running.grace) {
                 watch.forget_time();
                 self.overdue = watch.demanded();
                 self.send_signal(Signal::KILL);
@@ -151,6 +155,7 @@ impl<'a> Hosted<'a> {
                 Signal::CHILD => {}
                 Signal::WINCH => self.send_size(),
                 Signal::TSTP => self.stop(),
+                Signal::CONT => self.go_on(),
                 signal => self.send_signal(signal),
             }
         }
@@ -183,10 +188,22 @@ impl<'a> Hosted<'a> {
     fn stop(&mut self) {
         self.send_signal(Signal::TSTP);
         if let Some(terminal) = self.terminal {
-            terminal.restore();
+            terminal.take_back();
         }
         let _ = kill_process(getpid(), Signal::STOP);
+        self.go_on();
+    }
+
+    /// After a stop.
+    fn go_on(&mut self) {
+        self.give();
         self.send_signal(Signal::CONT);
+    }
+
+    fn give(&mut self) {
+        if self.terminal.map(Terminal::give) == Some(Back::Resized) {
+            self.send_size();
+        }
     }
 
     fn header(&mut self, kind: MessageType) -> Header {

@@ -7,7 +7,7 @@
 use crate::ending::{Ending, ExitCode};
 use crate::response::Plan;
 use crate::signals::{Arrival, Watch};
-use crate::terminal::Terminal;
+use crate::terminal::{Back, Terminal};
 use crate::words::{Failure, shown, system_error};
 use alloc::format;
 use alloc::string::String;
@@ -55,16 +55,17 @@ pub fn run(
         Some(_) => Some(pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot_start(plan, error))?),
         None => None,
     };
-    let prepared = Prepared::new(plan, report.as_ref().map(|(_, writer)| writer));
+    let prepared = Prepared::new(plan, report.as_ref().map(|(_, writer)| writer), terminal);
     let writer = report.as_ref().map(|(_, writer)| writer);
     let child = fork_sharing(|| prepared.become_program(watch, writer))
         .map_err(|error| cannot_start(plan, error))?;
     let reader = report.map(|(reader, _)| reader);
     let _ = errors;
-    let (status, overdue) = attend(child, watch, terminal, plan.grace)?;
+    let attended = attend(child, watch, terminal, plan.grace);
     if let Some(terminal) = terminal {
-        terminal.restore();
+        terminal.take_back();
     }
+    let (status, overdue) = attended?;
     if let Some(signal) = overdue {
         return Ok(Ended::Overdue(signal));
     }
@@ -83,11 +84,17 @@ struct Prepared {
 const EXEC_FAILED: u8 = 126;
 
 impl Prepared {
-    fn new(plan: &Plan, writer: Option<&OwnedFd>) -> Self {
+    fn new(plan: &Plan, writer: Option<&OwnedFd>, terminal: Option<&Terminal>) -> Self {
         let report = plan.report.as_ref().zip(writer).map(|(name, writer)| {
             [&**name, b"=", format!("{}", writer.as_raw_fd()).as_bytes()].concat()
         });
-        let environment = plan.environment.iter().chain(report.as_ref()).map(Vec::as_slice);
+        let shared = terminal.and_then(Terminal::shared);
+        let console = plan.console.as_ref().zip(shared).map(|(name, file)| {
+            let path = format!("=/proc/{}/fd/{}", getpid().as_raw_nonzero(), file.as_raw_fd());
+            [&**name, path.as_bytes()].concat()
+        });
+        let added = report.iter().chain(&console);
+        let environment = plan.environment.iter().chain(added).map(Vec::as_slice);
         Self {
             program: c_string(&plan.program),
             arguments: CStrings::new(plan.arguments.iter().map(Vec::as_slice)),
@@ -156,34 +163,40 @@ fn attend(
 ) -> Result<(WaitStatus, Option<Signal>), Failure> {
     let mut overdue = None;
     loop {
-        if !wait_for_signal(watch, grace) {
+        wait_for_signal(watch, grace, terminal);
+        if terminal.is_some_and(Terminal::is_away) {
+            give(child, terminal);
+        }
+        if watch.is_over(grace) {
             watch.forget_time();
             overdue = watch.demanded();
             let _ = kill_process(child, Signal::KILL);
         }
         while let Some(arrival) = watch.next() {
-            if arrival.signal != Signal::CHILD {
-                pass_on(child, arrival);
-                continue;
-            }
-            if let Some(status) = reap(child, terminal)? {
-                return Ok((status, overdue));
+            match arrival.signal {
+                Signal::CHILD => {
+                    if let Some(status) = reap(child, terminal)? {
+                        return Ok((status, overdue));
+                    }
+                }
+                Signal::CONT => go_on(child, terminal),
+                _ => pass_on(child, arrival),
             }
         }
     }
 }
 
-/// Blocks until a signal is there; false if the program's time is over first. The wait is for the
-/// program's end: it has a deadline only once the program was asked to end.
-fn wait_for_signal(watch: &Watch, grace: u32) -> bool {
+/// Blocks until a signal is there or the program's time is over. The wait is for the program's end:
+/// it has a deadline only once the program was asked to end.
+fn wait_for_signal(watch: &Watch, grace: u32, terminal: Option<&Terminal>) {
     let mut interest = [PollFd::new(watch, PollFlags::IN)];
     // EINTR and every other result lead to a look at what has arrived.
-    poll(&mut interest, watch.time_left(grace).as_ref()) != Ok(0)
+    let _ = poll(&mut interest, watch.patience(grace, terminal).as_ref());
 }
 
 /// Sends the child what only the interpreter was sent. A key on the terminal reached both.
 fn pass_on(child: Pid, arrival: Arrival) {
-    if !arrival.from_terminal && arrival.signal != Signal::WINCH {
+    if !arrival.from_terminal {
         let _ = kill_process(child, arrival.signal);
     }
 }
@@ -207,15 +220,24 @@ fn reap(child: Pid, terminal: Option<&Terminal>) -> Result<Option<WaitStatus>, F
 /// Stops like the child has, so that the shell sees a stopped job with a sane terminal, and goes on
 /// with it when continued.
 fn stop_with(child: Pid, terminal: Option<&Terminal>) {
-    let modes = terminal.and_then(Terminal::modes);
     if let Some(terminal) = terminal {
-        terminal.restore();
+        terminal.take_back();
     }
     let _ = kill_process(getpid(), Signal::STOP);
-    if let Some((terminal, modes)) = terminal.zip(modes.as_ref()) {
-        terminal.resume(modes);
-    }
+    go_on(child, terminal);
+}
+
+/// After a stop.
+fn go_on(child: Pid, terminal: Option<&Terminal>) {
+    give(child, terminal);
     let _ = kill_process(child, Signal::CONT);
+}
+
+fn give(child: Pid, terminal: Option<&Terminal>) {
+    if terminal.map(Terminal::give) == Some(Back::Resized) {
+        // The kernel tells those in the foreground only.
+        let _ = kill_process(child, Signal::WINCH);
+    }
 }
 
 /// The program's end: the full code from the report, else what the kernel kept of it.

@@ -47,7 +47,7 @@ fn try_launch(
     let Found { connection, path } = discovery::find(&start.environment, start.auxiliary.secure)
         .map_err(|attempts| no_server(invocation, &attempts))?;
     let (request, terminal) = request::build(caller, &start.environment, invocation, wishes)?;
-    send_request(&connection, &request, &path)?;
+    send_request(&connection, &request, terminal.as_ref(), &path)?;
     let mut inbox = Inbox::default();
     let (answer, attached) = receive_answer(&connection, &mut inbox, invocation)?;
     // The descriptors have gone over; hosted, the program's ends must be the only ones left.
@@ -92,8 +92,13 @@ fn no_server(invocation: &Invocation<'_>, attempts: &[discovery::Attempt]) -> Fa
     ))
 }
 
-fn send_request(connection: &OwnedFd, request: &Request, path: &[u8]) -> Result<(), Failure> {
-    send(connection, &request.bytes, &request.attached()).map_err(|error| {
+fn send_request(
+    connection: &OwnedFd,
+    request: &Request,
+    terminal: Option<&Terminal>,
+    path: &[u8],
+) -> Result<(), Failure> {
+    send(connection, &request.bytes, &request.attached(terminal)).map_err(|error| {
         Failure::broken(format!(
             "the request could not be sent to {}: {}",
             shown(path),
@@ -188,7 +193,7 @@ fn wait_for_host(mut hosted: Hosted<'_>, watch: &Watch) -> Result<Ended, Failure
     drop((winterop_sys::take_inherited(0), winterop_sys::take_inherited(1)));
     let result = hosted.wait(watch);
     if let Some(terminal) = terminal {
-        terminal.restore();
+        terminal.take_back();
     }
     result.map(|code| hosted.overdue.map_or(Ended::Code(code), Ended::Overdue))
 }

@@ -53,9 +53,13 @@ pub struct Request {
 
 impl Request {
     /// Everything to attach to the message: the standard descriptors, then the opened ones.
+    ///
+    /// The console's file is the terminal's, which stays with the interpreter.
     #[must_use]
-    pub fn attached(&self) -> Vec<BorrowedFd<'_>> {
-        self.standard.iter().copied().chain(self.descriptors.iter().map(AsFd::as_fd)).collect()
+    pub fn attached<'a>(&'a self, terminal: Option<&'a Terminal>) -> Vec<BorrowedFd<'a>> {
+        let opened = self.descriptors.iter().map(AsFd::as_fd);
+        let console = terminal.and_then(Terminal::shared);
+        self.standard.iter().copied().chain(opened).chain(console).collect()
     }
 }
 
@@ -292,5 +296,6 @@ fn roles(caller: &Caller) -> impl Iterator<Item = Role> {
     let open = standard.into_iter().zip(caller.standard).filter_map(|(role, fd)| fd.map(|_| role));
     let executable = caller.executable.as_ref().map(|_| Role::Executable);
     let directory = caller.directory.as_ref().map(|_| Role::WorkingDirectory);
-    open.chain(executable).chain([Role::RootDirectory]).chain(directory)
+    let console = caller.terminal.as_ref().and_then(Terminal::shared).map(|_| Role::Console);
+    open.chain(executable).chain([Role::RootDirectory]).chain(directory).chain(console)
 }

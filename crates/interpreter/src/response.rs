@@ -29,6 +29,8 @@ pub struct Plan {
     pub directory: Option<Vec<u8>>,
     /// The variable that tells it the descriptor on which to report its full exit code.
     pub report: Option<Vec<u8>>,
+    /// The variable that tells it the path of the file with which the terminal is shared.
+    pub console: Option<Vec<u8>>,
     /// It is a graphical program.
     pub graphical: bool,
     /// How many milliseconds it has to end in when it was asked to.
@@ -87,6 +89,7 @@ fn plan(
         environment: list(Tag::IN_PLACE_ENVIRONMENT)?,
         directory: extensions.get(Tag::IN_PLACE_DIRECTORY).map(<[u8]>::to_vec),
         report: extensions.get(Tag::IN_PLACE_REPORT).map(<[u8]>::to_vec),
+        console: extensions.get(Tag::IN_PLACE_CONSOLE).map(<[u8]>::to_vec),
         graphical,
         grace,
     })

@@ -3,6 +3,7 @@
 //! They are blocked and read from a descriptor, so that no handler ever runs. What was ignored when
 //! the interpreter started stays ignored: such signals are left alone.
 
+use crate::terminal::{LOOK_AGAIN, Terminal};
 use core::cell::Cell;
 use rustix::event::Timespec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use winterop_sys::{SignalSet, block, is_ignored, reset_action, restore_mask, signal_descriptor};
 
 /// What a shell user or a terminal sends, and the death of a child.
-const WATCHED: [Signal; 9] = [
+const WATCHED: [Signal; 10] = [
     Signal::HUP,
     Signal::INT,
     Signal::QUIT,
@@ -21,6 +22,7 @@ const WATCHED: [Signal; 9] = [
     Signal::USR2,
     Signal::WINCH,
     Signal::TSTP,
+    Signal::CONT,
     Signal::CHILD,
 ];
 
@@ -129,6 +131,24 @@ impl Watch {
         let since = self.demand.get()?.since?;
         let left = (since + i64::from(grace) - now()).max(0);
         Some(Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 })
+    }
+
+    /// How long to wait for the next signal: until the program's time is over, or until the terminal
+    /// is to be looked at again.
+    #[must_use]
+    pub fn patience(&self, grace: u32, terminal: Option<&Terminal>) -> Option<Timespec> {
+        let left = self.time_left(grace);
+        let look = terminal.filter(|terminal| terminal.is_away()).map(|_| LOOK_AGAIN);
+        match (left, look) {
+            (Some(left), Some(look)) => Some(if left < look { left } else { look }),
+            (left, look) => left.or(look),
+        }
+    }
+
+    /// Whether the program's time is over.
+    #[must_use]
+    pub fn is_over(&self, grace: u32) -> bool {
+        self.time_left(grace).is_some_and(|left| left.tv_sec == 0 && left.tv_nsec == 0)
     }
 
     /// Begins the time anew after the program was ended by force, so that nothing waits in circles.

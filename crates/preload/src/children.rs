@@ -1,6 +1,6 @@
 //! Gives this library to the Windows processes that a Windows process starts.
 //!
-//! Wine starts them by a fork that executes the loader with the Unix environment it has, so the two
+//! Wine starts them by a fork that executes the loader with the Unix environment it has, so the
 //! variables that ask for it are put back there, in the fork. The process itself stays without
 //! them: no Windows program sees them, and a Linux program started from Windows, which gets the
 //! Windows environment, does not either.
@@ -12,12 +12,13 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use crate::environment::Settings;
 
 /// The entries to put back, until that is done.
-static ENTRIES: [AtomicPtr<c_char>; 2] = [AtomicPtr::new(null_mut()), AtomicPtr::new(null_mut())];
+static ENTRIES: [AtomicPtr<c_char>; 3] = [const { AtomicPtr::new(null_mut()) }; 3];
 
 /// Keeps the entries, if children are to have the library.
 pub(crate) fn prepare(settings: &Settings) {
     if let (Some(preload), Some(children)) = (settings.preload, settings.children) {
-        for (kept, entry) in ENTRIES.iter().zip([preload, children]) {
+        let entries = [preload, children].into_iter().chain(settings.console_entry);
+        for (kept, entry) in ENTRIES.iter().zip(entries) {
             kept.store(CStr::as_ptr(entry).cast_mut(), Ordering::Relaxed);
         }
     }

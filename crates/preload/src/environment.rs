@@ -11,6 +11,9 @@ pub(crate) struct Settings {
     pub(crate) server_launches: Option<&'static CStr>,
     /// The whole entry that asks for the library in children.
     pub(crate) children: Option<&'static CStr>,
+    /// The whole entry that names the file which a terminal's users share, and its value.
+    pub(crate) console_entry: Option<&'static CStr>,
+    pub(crate) console: Option<&'static CStr>,
     /// Set where a terminal is to be a file like any other.
     pub(crate) plain: Option<&'static CStr>,
     /// What Wine is to say of itself; it stays in the environment.
@@ -59,6 +62,11 @@ impl Settings {
         }
         if value(entry, b"WINTEROP_CHILDREN=").is_some() {
             self.children = Some(entry);
+            return true;
+        }
+        if let Some(value) = value(entry, b"WINTEROP_CONSOLE=") {
+            self.console_entry = Some(entry);
+            self.console = Some(value);
             return true;
         }
         if let Some(value) = value(entry, b"WINEDEBUG=") {

@@ -2,14 +2,15 @@
 //!
 //! Wine makes a Ctrl-C of SIGINT, and lets everything else end the process at once. Here SIGQUIT
 //! becomes Ctrl-Break, and SIGTERM and SIGHUP become a close. What was ignored when the process
-//! began stays ignored.
+//! began stays ignored. SIGWINCH, of which Wine knows nothing, gives the console the terminal's size
+//! ([`size`]).
 //!
 //! # How
 //! - Wine installs its handlers through libc's `sigaction`; that is where ours are put in.
 //! - An event is a thread that runs kernelbase's `CtrlRoutine`, as for Wine's own Ctrl-C. A thread
 //!   is made by a request to the server, and a thread that is in the middle of one must not make
-//!   another. Wine blocks SIGHUP meanwhile but neither SIGTERM nor SIGQUIT, so these two are
-//!   carried by a SIGHUP to the same thread.
+//!   another. Wine blocks SIGHUP meanwhile but none of the others, so these are carried by a SIGHUP
+//!   to the same thread.
 //! - Wine's server ends threads with SIGQUIT. Those come from `tgkill` and go to Wine's handler.
 //! - Before a program's first instruction, and after its libraries are loaded, an asynchronous
 //!   procedure call looks up what is needed and installs a handler of our own below all of the
@@ -20,11 +21,13 @@ use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use crate::{modules, report, system};
+use crate::{modules, report, size, system};
 
 /// Windows' numbers of the events.
 const CTRL_BREAK: u32 = 1;
 const CTRL_CLOSE: u32 = 2;
+/// Ours: the terminal has another size.
+const SIZE: u32 = 31;
 
 /// The exit code of a process that an event ended.
 const STATUS_CONTROL_C_EXIT: u32 = 0xC000_013A;
@@ -36,7 +39,7 @@ const SIGNALS: [c_int; 4] = [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SI
 static IGNORED: AtomicU32 = AtomicU32::new(0);
 /// Whether our handlers are there.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-/// What the next SIGHUP carries: an event's number and 1, or 0 for itself.
+/// What the next SIGHUP carries, a bit for each event; 0 if it stands for itself.
 static CARRIED: AtomicU32 = AtomicU32::new(0);
 /// Wine's own handler for SIGQUIT.
 static WINE_QUIT: AtomicUsize = AtomicUsize::new(0);
@@ -137,6 +140,12 @@ pub(crate) unsafe fn install(
             // SAFETY: as above.
             unsafe { system::sigaction(libc::SIGTERM, &raw const ours, null_mut()) };
         }
+        // The program that was launched sees to the console that it shares with its children.
+        if size::is_followed() {
+            ours.sa_sigaction = resized as Handler as usize;
+            // SAFETY: as above.
+            unsafe { system::sigaction(libc::SIGWINCH, &raw const ours, null_mut()) };
+        }
     }
     if is_ignored(libc::SIGINT) {
         return 0;
@@ -190,17 +199,32 @@ unsafe extern "C" fn terminate(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void
     carry(CTRL_CLOSE);
 }
 
+unsafe extern "C" fn resized(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+    carry(SIZE);
+}
+
 unsafe extern "C" fn hang_up(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
-    match CARRIED.swap(0, Ordering::Relaxed) {
-        0 if is_ignored(libc::SIGHUP) => {}
-        0 => raise(CTRL_CLOSE),
-        carried => raise(carried.wrapping_sub(1)),
+    let carried = CARRIED.swap(0, Ordering::Relaxed);
+    if carried == 0 && !is_ignored(libc::SIGHUP) {
+        raise(CTRL_CLOSE);
     }
+    for event in [CTRL_BREAK, CTRL_CLOSE] {
+        if carried & bit(event) != 0 {
+            raise(event);
+        }
+    }
+    if carried & bit(SIZE) != 0 {
+        raise_size();
+    }
+}
+
+fn bit(event: u32) -> u32 {
+    1_u32.wrapping_shl(event)
 }
 
 /// Sends this thread a SIGHUP that stands for `event`.
 fn carry(event: u32) {
-    CARRIED.store(event.wrapping_add(1), Ordering::Relaxed);
+    CARRIED.fetch_or(bit(event), Ordering::Relaxed);
     // SAFETY: no arguments, no effects.
     let thread = unsafe { system::call(libc::SYS_gettid, [0; 6]) };
     let arguments = [system::pid().into(), thread, libc::SIGHUP.into(), 0, 0, 0];
@@ -211,11 +235,26 @@ fn carry(event: u32) {
 /// Lets the program have an event, or ends it if it cannot have one yet.
 fn raise(event: u32) {
     let routine = ROUTINE.load(Ordering::Acquire);
-    let create = CREATE_THREAD.load(Ordering::Relaxed);
-    let close = CLOSE.load(Ordering::Relaxed);
-    if routine.is_null() || create.is_null() || close.is_null() {
+    if routine.is_null() {
         report::end(STATUS_CONTROL_C_EXIT as c_int);
         system::exit_group(STATUS_CONTROL_C_EXIT as c_int);
+    }
+    start_thread(routine, event);
+}
+
+/// Gives the console the terminal's size, once that can be done: [`set_up`] looks at it too.
+fn raise_size() {
+    if !ROUTINE.load(Ordering::Acquire).is_null() {
+        start_thread(size::apply as *const c_void, SIZE);
+    }
+}
+
+/// Starts a thread of Windows code.
+fn start_thread(routine: *const c_void, argument: u32) {
+    let create = CREATE_THREAD.load(Ordering::Relaxed);
+    let close = CLOSE.load(Ordering::Relaxed);
+    if create.is_null() || close.is_null() {
+        return;
     }
     // SAFETY: Wine's function has this type; it is Windows' own.
     let create = unsafe { core::mem::transmute::<*mut c_void, CreateThread>(create) };
@@ -224,7 +263,7 @@ fn raise(event: u32) {
         core::mem::transmute::<*mut c_void, unsafe extern "win64" fn(isize) -> i32>(close)
     };
     let (mut handle, all_access, this_process) = (0, 0x1f_ffff, -1);
-    // SAFETY: `CtrlRoutine` is the start of a thread and takes the event's number.
+    // SAFETY: the routine is the start of a thread and takes a number.
     let status = unsafe {
         create(
             &raw mut handle,
@@ -232,7 +271,7 @@ fn raise(event: u32) {
             null(),
             this_process,
             routine,
-            event as usize,
+            argument as usize,
             0,
             0,
             0,
@@ -277,7 +316,12 @@ extern "win64" fn set_up(_: usize, _: usize, _: usize) {
     let set = unsafe { core::mem::transmute::<*const c_void, SetHandler>(set) };
     // SAFETY: our handler has the type that is asked for and stays.
     unsafe { set(last_resort, 1) };
+    // SAFETY: as above.
+    unsafe { size::find(base) };
     ROUTINE.store(routine.cast_mut(), Ordering::Release);
+    if size::has_changed() {
+        raise_size();
+    }
 }
 
 /// The handler that is asked when the program has none, or all of its own have declined.

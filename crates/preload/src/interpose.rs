@@ -4,10 +4,12 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
-use crate::{children, command_line, crashes, events, patience, report, system, terminal};
+use crate::{
+    children, command_line, console_host, crashes, events, patience, report, system, terminal,
+};
 
 /// The size of a request to the server and of its answer, when they carry no data.
-const MESSAGE: usize = 64;
+pub(crate) const MESSAGE: usize = 64;
 /// The size of what the server writes when a wait is over.
 const WAKE_UP: usize = 16;
 
@@ -90,8 +92,17 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usize) -> 
             patience::leave();
         }
         // SAFETY: the caller's promise.
-        unsafe { system::read(fd, buffer, length) }
+        let read = unsafe { console_host::read(fd, buffer, length) };
+        // SAFETY: the caller's promise.
+        read.unwrap_or_else(|| unsafe { system::read(fd, buffer, length) })
     };
+    if result == length as c_long && length == MESSAGE {
+        // SAFETY: that many bytes were read; they may be unaligned.
+        console_host::note_answer(&unsafe { buffer.cast::<[u32; 16]>().read_unaligned() });
+    } else if result == 4 && length == 4 {
+        // SAFETY: as above.
+        console_host::note_data(unsafe { buffer.cast::<[u8; 4]>().read_unaligned() });
+    }
     system::finish(result) as isize
 }
 
@@ -106,6 +117,7 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) 
         // SAFETY: the caller promises that many bytes; they may be unaligned.
         let request = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
         report::note_request(&request);
+        console_host::note_request(&request);
     } else {
         patience::leave();
     }
@@ -113,9 +125,25 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) 
     if unsafe { crashes::is_noise(fd, buffer, length) } {
         return length as isize;
     }
+    // SAFETY: the caller's promise.
+    unsafe { console_host::follow(fd, buffer, length) };
     let arguments = [fd.into(), buffer as c_long, length as c_long, 0, 0, 0];
     // SAFETY: the caller's promise.
     let result = unsafe { system::call(libc::SYS_write, arguments) };
+    system::finish(result) as isize
+}
+
+/// libc's `writev`: a console host's requests may be others than Wine has made them.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
+    // SAFETY: the caller's promise.
+    let sent = unsafe { console_host::send(fd, parts, count) };
+    let arguments = [fd.into(), parts as c_long, count.into(), 0, 0, 0];
+    // SAFETY: the caller's promise.
+    let result = sent.unwrap_or_else(|| unsafe { system::call(libc::SYS_writev, arguments) });
     system::finish(result) as isize
 }
 

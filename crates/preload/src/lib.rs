@@ -1,6 +1,6 @@
 //! The library that Winterop preloads into Wine's loader and server.
 //!
-//! It does six things that Wine offers no other way for:
+//! It does eight things that Wine offers no other way for:
 //! - **Exit codes.** A Unix process ends with 8 bits. The loader calls `exit` or `_exit` with all
 //!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way.
 //! - **Exact command lines.** Wine builds the Windows command line from arguments, by rules that
@@ -11,6 +11,8 @@
 //! - **Crashes without noise.** [`crashes`] keeps Wine from writing about them between the program's
 //!   own lines; the interpreter names them in one.
 //! - **Signals as console events.** Wine knows SIGINT only; [`events`] adds Ctrl-Break and close.
+//! - **Terminals.** [`console_host`] keeps Wine's console host from taking more of a terminal than its
+//!   program wants; [`size`] tells the console of the terminal's size when it changes.
 //! - **Starts that do not fail.** Once in some thousand starts the kernel puts the heap where Wine
 //!   needs to be; [`layout`] begins such a start again.
 //!
@@ -25,6 +27,7 @@
 //! | `WINTEROP_LAUNCHES` | path of the page of launches in flight; this process is one |
 //! | `WINTEROP_SERVER_LAUNCHES` | the same, and this process is the server |
 //! | `WINTEROP_PLAIN` | if set, terminals are files like any other |
+//! | `WINTEROP_CONSOLE` | path of the file in which those who have the terminal tell each other of it |
 //! | `WINTEROP_STARTS` | how often the start was begun again, one digit |
 //! | `WINTEROP_CHILDREN` | if set, the Windows processes that this one starts get the library too |
 //!
@@ -42,6 +45,7 @@ extern crate std;
 
 mod children;
 mod command_line;
+mod console_host;
 mod crashes;
 mod environment;
 mod events;
@@ -50,6 +54,7 @@ mod layout;
 mod modules;
 mod patience;
 mod report;
+mod size;
 mod system;
 mod terminal;
 
@@ -82,8 +87,17 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
     // SAFETY: the dynamic linker passes the process's arguments.
     if unsafe { environment::has_argument(arguments, b"conhost.exe") } {
         events::ignore_all();
+        // SAFETY: the dynamic linker passes the process's arguments.
+        if unsafe { environment::has_argument(arguments, b"--unix") } {
+            console_host::prepare(settings.console);
+        }
+    } else {
+        console_host::begin(settings.console);
     }
     events::prepare();
+    if settings.report.is_some() && settings.plain.is_none() {
+        size::prepare();
+    }
     terminal::prepare(settings.plain);
     crashes::prepare(settings.debugging);
     command_line::prepare(settings.command_line);

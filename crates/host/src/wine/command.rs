@@ -43,6 +43,8 @@ pub const REPORT_VARIABLE: &str = "WINTEROP_REPORT_FD";
 pub const LAUNCHES_VARIABLE: &str = "WINTEROP_LAUNCHES";
 /// The same for the server.
 pub const SERVER_LAUNCHES_VARIABLE: &str = "WINTEROP_SERVER_LAUNCHES";
+/// The variable that names the file in which those who have the terminal tell each other of it.
+pub const CONSOLE_VARIABLE: &str = "WINTEROP_CONSOLE";
 /// The variable that makes terminals files like any other, for programs that are not interactive.
 pub const PLAIN_VARIABLE: &str = "WINTEROP_PLAIN";
 /// The variable that gives the preloaded library to the Windows programs' own children as well.
