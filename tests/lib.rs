@@ -15,10 +15,13 @@ mod host;
 mod process;
 #[path = "lib/session.rs"]
 mod session;
+#[path = "lib/shell.rs"]
+mod shell;
 
 pub use host::{Host, PLACEMENTS, Placement, placements};
 pub use process::{Outcome, Process, expect_soon, finish, finish_with, processes};
 pub use session::Session;
+pub use shell::Shell;
 
 use std::path::{Path, PathBuf};
 

@@ -3,87 +3,17 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use rexpect::session::{PtySession, spawn_command};
-use rustix::process::Pid;
+use rustix::process::{Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
-use winterop_tests::{Host, Placement, placements};
-
-/// How long a shell may take to answer, in milliseconds.
-const PATIENCE: u64 = 30_000;
-
-/// A shell on a terminal of 30 rows and 100 columns.
-struct Shell {
-    session: PtySession,
-    terminal: File,
-    winterop: String,
-    /// The shell's own process group.
-    group: Option<Pid>,
-}
-
-impl Shell {
-    fn start(host: &Host, placement: Placement, words: &[&str]) -> Self {
-        let mut command = host.command(words[0], placement);
-        command.args(&words[1..]).env("PS1", "").env("TERM", "xterm-256color");
-        let session = spawn_command(command, Some(PATIENCE)).expect("a shell");
-        let terminal = session.process().get_file_handle().expect("its terminal");
-        let size = Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&terminal, size).expect("a size");
-        let winterop = host.winterop(placement, &[]);
-        let winterop = winterop.get_program().to_str().expect("UTF-8").to_owned();
-        let mut shell = Self { session, terminal, winterop, group: None };
-        shell.does("echo be''gun", "begun");
-        // A shell with job control makes a group of its own.
-        shell.group = tcgetpgrp(&shell.terminal).ok();
-        shell
-    }
-
-    fn bash(host: &Host, placement: Placement) -> Self {
-        Self::start(host, placement, &["bash", "--norc", "--noprofile", "--noediting", "-i"])
-    }
-
-    /// Starts a Windows program in the foreground.
-    fn runs(&mut self, words: &str) {
-        let line = format!("{} run {words}", self.winterop);
-        self.session.send_line(&line).expect("a terminal");
-    }
-
-    fn expect(&mut self, text: &str) {
-        if let Err(error) = self.session.exp_string(text) {
-            panic!("{text:?} was expected: {error}");
-        }
-    }
-
-    fn does(&mut self, line: &str, answer: &str) {
-        self.session.send_line(line).expect("a terminal");
-        self.expect(answer);
-    }
-
-    fn key(&mut self, key: char) {
-        self.session.send_control(key).expect("a terminal");
-    }
-
-    fn modes(&self) -> Termios {
-        tcgetattr(&self.terminal).expect("a terminal")
-    }
-}
+use rustix::termios::{LocalModes, Termios};
+use winterop_tests::{Host, Shell, expect_soon, placements};
 
 /// What a shell user would notice of changed modes.
 fn same(left: &Termios, right: &Termios) -> bool {
     left.local_modes == right.local_modes
         && left.input_modes == right.input_modes
         && left.output_modes == right.output_modes
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        // An interactive shell ignores what rexpect would end it with.
-        if let Some(group) = self.group {
-            let _ = rustix::process::kill_process(group, rustix::process::Signal::KILL);
-        }
-    }
 }
 
 fn program(host: &Host, name: &str) -> String {
@@ -100,15 +30,13 @@ fn a_command_processor_is_talked_to_and_the_terminal_is_as_before() {
         shell.runs(r"'C:\windows\system32\cmd.exe'; echo sta''tus $?");
         shell.expect("Microsoft Windows");
         shell.expect(">");
-        let within = shell.modes();
-        assert!(!within.local_modes.contains(LocalModes::ICANON), "the program reads keys");
+        expect_soon("the program reads keys", || {
+            (!shell.modes().local_modes.contains(LocalModes::ICANON)).then_some(())
+        });
         // Typed, one taken back, and run.
-        shell.session.send("echo he\u{7f}hello\r").expect("a terminal");
-        shell.session.flush().expect("a terminal");
+        shell.types("echo he\u{7f}hello\r");
         shell.expect("hhello\x1b");
-        shell.session.send("exit 5\r").expect("a terminal");
-        shell.session.flush().expect("a terminal");
-        // What is typed just after the end may be lost (`docs/terminal.md`), so it is asked before.
+        shell.types("exit 5\r");
         shell.expect("status 5");
         assert!(same(&before, &shell.modes()), "{before:?} {:?}", shell.modes());
     }
@@ -147,11 +75,11 @@ fn job_control_works_in_every_shell() {
             shell.key('z');
             shell.does("echo sto''pped", "stopped");
             shell.does("stty -a | grep -c ' icanon ' | sed s/^/icanon:/", "icanon:1");
-            wait_for_shell(&shell);
-            shell.session.send_line("fg").expect("a terminal");
-            wait_for_foreground(&shell);
+            shell.wait_for_prompt();
+            shell.types("fg\r");
+            shell.wait_for_job();
             shell.key('c');
-            wait_for_shell(&shell);
+            shell.wait_for_prompt();
             shell.does("echo sta''tus $?", "status 130");
         }
     }
@@ -160,24 +88,6 @@ fn job_control_works_in_every_shell() {
 fn has(program: &str) -> bool {
     let quiet = Command::new(program).args(["-c", ":"]).stdin(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())
-}
-
-/// Waits until another group than the shell's has the terminal.
-fn wait_for_foreground(shell: &Shell) {
-    wait_for_group(shell, |group| Some(group) != shell.group);
-}
-
-/// Waits until the shell has the terminal again: what is typed before that is the program's.
-fn wait_for_shell(shell: &Shell) {
-    wait_for_group(shell, |group| Some(group) == shell.group);
-}
-
-fn wait_for_group(shell: &Shell, is_it: impl Fn(Pid) -> bool) {
-    let deadline = Instant::now() + Duration::from_millis(PATIENCE);
-    while !is_it(tcgetpgrp(&shell.terminal).expect("a terminal")) {
-        assert!(Instant::now() < deadline, "the terminal is not given on");
-        std::thread::yield_now();
-    }
 }
 
 #[test]
@@ -189,16 +99,11 @@ fn the_terminal_is_as_before_when_the_interpreter_is_killed() {
         let before = shell.modes();
         shell.runs(&format!("{} 0", program(&host, "signal-report.exe")));
         shell.expect("ready");
-        wait_for_foreground(&shell);
-        let group = tcgetpgrp(&shell.terminal).expect("a terminal");
+        shell.wait_for_job();
         // The interpreter leads the job's group.
-        rustix::process::kill_process(group, rustix::process::Signal::KILL).expect("it is there");
+        kill_process(shell.foreground(), Signal::KILL).expect("it is there");
         shell.expect("Killed");
-        let deadline = Instant::now() + Duration::from_millis(PATIENCE);
-        while !same(&before, &shell.modes()) {
-            assert!(Instant::now() < deadline, "{before:?} {:?}", shell.modes());
-            std::thread::yield_now();
-        }
+        expect_soon("the modes as before", || same(&before, &shell.modes()).then_some(()));
         shell.does("echo al''ive", "alive");
     }
 }
@@ -210,10 +115,7 @@ fn a_program_in_the_background_takes_nothing_of_the_shells_input() {
     for placement in placements() {
         let mut shell = Shell::bash(&host, placement);
         let report = program(&host, "signal-report.exe");
-        shell
-            .session
-            .send_line(&format!("{} run {report} 0 &", shell.winterop))
-            .expect("a terminal");
+        shell.runs(&format!("{report} 0 &"));
         shell.expect("ready");
         for number in 0..5 {
             shell.does(&format!("echo ty''ped {number}"), &format!("typed {number}"));
@@ -271,14 +173,7 @@ fn a_program_is_talked_to_in_tmux() {
             String::from_utf8_lossy(&output.stdout).into_owned()
         };
         let screen_has = |text: &str| {
-            let deadline = Instant::now() + Duration::from_millis(PATIENCE);
-            loop {
-                let screen = tmux(&["capture-pane", "-p"]);
-                if screen.contains(text) {
-                    return;
-                }
-                assert!(Instant::now() < deadline, "no {text:?} on\n{screen}");
-            }
+            expect_soon(text, || tmux(&["capture-pane", "-p"]).contains(text).then_some(()));
         };
         let winterop = host.winterop(placement, &[]);
         let line = format!(
