@@ -159,10 +159,13 @@ impl Shell {
         }
     }
 
-    /// Waits for the end of the command, and of everything that had the terminal.
+    /// Waits for the end of the command, and of everything that had the terminal; says what it shows
+    /// then.
+    #[must_use]
     pub fn end(mut self) -> String {
         let rest = self.session.exp_eof().expect("an end");
-        rest.replace('\r', "")
+        self.screen.process(rest.as_bytes());
+        self.screen().contents()
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios};
-use winterop_tests::{Host, Shell, expect_soon, placements};
+use winterop_tests::{Host, Shell, expect_soon, fetched, placements};
 
 /// What a shell user would notice of changed modes.
 fn same(left: &Termios, right: &Termios) -> bool {
@@ -184,8 +184,180 @@ fn a_program_is_talked_to_in_tmux() {
         screen_has(">");
         tmux(&["send-keys", "echo %OS%-here", "Enter"]);
         screen_has("Windows_NT-here");
+        // A program below it learns of the window's new size.
+        let console = format!("Z:{}", program(&host, "console.exe").replace('/', "\\"));
+        tmux(&["send-keys", &format!("{console} size resized"), "Enter"]);
+        screen_has("size 90 20");
+        tmux(&["resize-window", "-x", "70", "-y", "15"]);
+        screen_has("resized 70 15");
         tmux(&["send-keys", "exit 3", "Enter"]);
         screen_has("status 3");
         tmux(&["kill-server"]);
+    }
+}
+
+#[test]
+fn a_program_learns_of_a_new_size() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let mut shell = Shell::bash(&host, placement);
+        let console = program(&host, "console.exe");
+        // By an event, and by looking.
+        shell.runs(&format!("{console} say=ready resized size resized until=60 say=done"));
+        shell.expect("ready");
+        for (rows, columns) in [(25, 80), (40, 120)] {
+            shell.resize(rows, columns);
+            shell.expect(&format!("resized {columns} {rows}"));
+        }
+        shell.resize(20, 60);
+        shell.expect("size 60 20");
+        shell.expect("done");
+        shell.wait_for_prompt();
+        // One that changes while the program is stopped.
+        shell.runs(&format!("{console} say=ready key until=90"));
+        shell.expect("ready");
+        shell.wait_for_job();
+        shell.key('z');
+        shell.expect("Stopped");
+        shell.resize(30, 90);
+        shell.types("fg\r");
+        shell.wait_for_job();
+        shell.types("q");
+        shell.expect("size 90 30");
+        shell.wait_for_prompt();
+    }
+}
+
+#[test]
+fn a_program_that_starts_other_programs_resizes_their_console() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let mut shell = Shell::bash(&host, placement);
+        let console = format!("Z:{}", program(&host, "console.exe").replace('/', "\\"));
+        let command = r"'C:\windows\system32\cmd.exe'";
+        shell.runs(&format!("{command} /c '{console}' say=ready resized"));
+        shell.expect("ready");
+        shell.resize(25, 80);
+        shell.expect("resized 80 25");
+        shell.wait_for_prompt();
+    }
+}
+
+#[test]
+fn nothing_asks_the_terminal_for_an_answer() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        // The other side of this terminal answers nothing.
+        let mut shell = Shell::bash(&host, placement);
+        shell.runs(r"'C:\windows\system32\cmd.exe'");
+        shell.expect("Microsoft Windows");
+        shell.expect(">");
+        shell.types("ver\r");
+        shell.expect("Microsoft Windows");
+        shell.expect(">");
+        shell.types("exit\r");
+        shell.wait_for_prompt();
+        shell.does("echo he''re", "here");
+        // Where the cursor is, what the terminal is, which colours and modes it has.
+        let queries = ["\u{1b}[6n", "\u{1b}[5n", "\u{1b}[c", "\u{1b}[0c", "\u{1b}[>", "$p", ";?"];
+        for query in queries {
+            assert!(!shell.written().contains(query), "{query:?} in {:?}", shell.written());
+        }
+    }
+}
+
+#[test]
+fn a_graphical_program_leaves_the_terminal_alone() {
+    let host = Host::new();
+    host.settled();
+    for (number, placement) in placements().enumerate() {
+        let mut shell = Shell::bash(&host, placement);
+        let before = shell.modes();
+        let file = host.work().join(format!("pid{number}"));
+        let name = format!("Z:{}", file.to_str().expect("UTF-8"));
+        shell.runs(&format!("{} '{name}' --wait", program(&host, "gui.exe")));
+        expect_soon("a graphical program", || file.exists().then_some(()));
+        assert!(same(&before, &shell.modes()));
+        let consoles = host.everything().into_iter();
+        let consoles: Vec<_> = consoles.filter(|it| it.command_line().contains("--unix")).collect();
+        assert!(consoles.is_empty(), "{consoles:?}");
+        // What is typed now is for the shell, which has the terminal after a stop as after the end.
+        shell.types("echo ty''ped\r");
+        shell.key('z');
+        shell.expect("Stopped");
+        shell.types("echo ty''ped; kill -KILL %1\r");
+        shell.expect("typed");
+        shell.does("wait; echo al''ive", "alive");
+        // A graphical program outlives its interpreter.
+        for process in host.everything() {
+            if process.command_line().contains("gui.exe")
+                && let Some(pid) = rustix::process::Pid::from_raw(process.0)
+            {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
+#[test]
+fn l2_words_of_the_command_processor_on_a_terminal() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let winterop = host.winterop(placement, &[]);
+        let mut command = host.command(winterop.get_program(), placement);
+        command.args(["run", r"C:\windows\system32\cmd.exe", "/c", "echo", "hello world"]);
+        let shell = Shell::of(&host, placement, command);
+        assert_eq!(shell.end().trim_end(), "\"hello world\"");
+    }
+}
+
+#[test]
+fn arrow_keys_bring_the_command_processors_old_lines_back() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let mut shell = Shell::bash(&host, placement);
+        shell.runs(r"'C:\windows\system32\cmd.exe'");
+        shell.expect("Microsoft Windows");
+        shell.expect(">");
+        shell.types("echo one\r");
+        shell.expect("\u{1b}[?25lone");
+        shell.expect(">");
+        // The line again, three to the left, and a letter there.
+        shell.types("\u{1b}[A\u{1b}[D\u{1b}[D\u{1b}[Dt\r");
+        shell.expect("tone");
+        shell.expect("\u{1b}[?25ltone");
+        shell.types("exit\r");
+        shell.wait_for_prompt();
+        shell.does("echo he''re", "here");
+    }
+}
+
+#[test]
+fn nodes_prompt_answers_remembers_and_ends() {
+    let Some(node) = fetched("node") else { return };
+    let node = node.to_str().expect("UTF-8");
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let mut shell = Shell::bash(&host, placement);
+        for end in [".exit\r", "\u{4}"] {
+            shell.runs(&format!("{node}; echo sta''tus $?"));
+            shell.expect("Welcome to Node.js");
+            // The prompt, and the cursor behind it.
+            shell.expect("\u{1b}[3G");
+            shell.types("6*7\r");
+            shell.expect("42");
+            shell.expect("\u{1b}[3G");
+            shell.types("\u{1b}[A+1\r");
+            shell.expect("43");
+            shell.expect("\u{1b}[3G");
+            shell.types(end);
+            shell.expect("status 0");
+        }
     }
 }

@@ -288,7 +288,10 @@ impl Launcher for WineLauncher {
         // In place, the program is started by its name too.
         let needs = ready.needs().into_iter().chain([path.as_path()]).map(Path::to_owned).collect();
         let mut environment = environment(&launch.environment, request, mark, directory.path());
-        if request.terminal.is_none() && ready.surroundings.preload.is_some() {
+        let graphical = header.is_some_and(|p| p.subsystem == Subsystem::Graphical);
+        // A graphical program has no console, and so no hand on the terminal.
+        let is_plain = request.terminal.is_none() || graphical;
+        if is_plain && ready.surroundings.preload.is_some() {
             environment.push((PLAIN_VARIABLE.into(), "1".into()));
         }
         let prepared = Prepared {
@@ -297,7 +300,7 @@ impl Launcher for WineLauncher {
             environment,
             report: ready.surroundings.preload.as_ref().map(|_| REPORT_VARIABLE),
             console: ready.surroundings.preload.as_ref().map(|_| CONSOLE_VARIABLE),
-            graphical: header.is_some_and(|p| p.subsystem == Subsystem::Graphical),
+            graphical,
             needs,
             directory: directory.path().to_owned(),
             is_elsewhere: lost.is_some(),
