@@ -11,6 +11,7 @@ mod memory;
 mod place;
 mod quiet;
 mod request;
+mod terminal;
 mod translation;
 
 use std::fs;

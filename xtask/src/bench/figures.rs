@@ -28,6 +28,10 @@ pub(crate) enum Subject {
     AtOnce64,
     /// What a program writes to stdout, through a pipe.
     StdoutPipe,
+    /// What we add to the time from a key to its echo, against 1 ms.
+    KeyEcho,
+    /// A terminal's new size to the program's notice, against 50 ms.
+    NewSize,
     /// What a waiting interpreter has resident, in place and hosted, whichever is more.
     InterpreterResident,
     /// What server and host have resident more for each launch in flight, in place.
@@ -38,7 +42,7 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// All lines, in the table's order.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::OurShare,
         Self::Request,
         Self::TranslatePath,
@@ -48,6 +52,8 @@ impl Subject {
         Self::AtOnce8,
         Self::AtOnce64,
         Self::StdoutPipe,
+        Self::KeyEcho,
+        Self::NewSize,
         Self::InterpreterResident,
         Self::LaunchInPlace,
         Self::LaunchHosted,
@@ -84,7 +90,9 @@ impl Subject {
             | Self::Request
             | Self::HelloWarm
             | Self::HelloPinned
-            | Self::HelloCold => Unit::Milliseconds,
+            | Self::HelloCold
+            | Self::KeyEcho
+            | Self::NewSize => Unit::Milliseconds,
             Self::TranslatePath => Unit::Microseconds,
             Self::AtOnce8 | Self::AtOnce64 => Unit::LaunchesPerSecond,
             Self::StdoutPipe => Unit::MebibytesPerSecond,
@@ -104,6 +112,8 @@ impl Subject {
             Self::AtOnce8 => "8 at once | 8 wine64 at once",
             Self::AtOnce64 => "64 at once | 64 wine64 at once",
             Self::StdoutPipe => "stdout into a pipe | wine64's",
+            Self::KeyEcho => "a key to its echo, added to wine64's | promised",
+            Self::NewSize => "a terminal's new size to the program | promised",
             Self::InterpreterResident => "a waiting interpreter | promised",
             Self::LaunchInPlace => "server and host per launch, in place | promised",
             Self::LaunchHosted => "server and host per launch, hosted | promised",

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::figures::{Figure, Subject, median};
 use super::place::peer;
 use super::quiet::Quiet;
+use super::terminal::Terminal;
 
 /// What the inner side is to do, handed to it as one argument.
 #[derive(clap::Args)]
@@ -123,6 +124,8 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
         Subject::AtOnce8 => at_once(plan, &hello, 8, quick(12, 60))?,
         Subject::AtOnce64 => at_once(plan, &hello, 64, quick(3, 15))?,
         Subject::StdoutPipe => through_pipe(plan, quick(128, 1024), quick(5, 7))?,
+        Subject::KeyEcho => key_echo(plan, quick(100, 1000))?,
+        Subject::NewSize => (new_size(plan, quick(20, 100))?, 50.0),
         Subject::InterpreterResident | Subject::LaunchInPlace | Subject::LaunchHosted => {
             return Ok(None);
         }
@@ -287,7 +290,7 @@ impl Launch {
     }
 }
 
-fn milliseconds(begin: Instant) -> f64 {
+pub(super) fn milliseconds(begin: Instant) -> f64 {
     begin.elapsed().as_secs_f64() * 1000.0
 }
 
@@ -310,6 +313,25 @@ fn through_pipe(plan: &Plan, mebibytes: usize, turns: usize) -> Result<(f64, f64
     let flood = Launch::ours(&plan.programs.join("flood.exe")).with(bytes);
     let bare = flood.by_wine(plan)?;
     by_turns(turns, || flood.read_all(bytes), || bare.read_all(bytes))
+}
+
+/// What we add to the milliseconds from a key to its echo, where a program reads a line.
+fn key_echo(plan: &Plan, turns: usize) -> Result<(f64, f64)> {
+    let console = Launch::ours(&plan.programs.join("console.exe")).with("say=ready").with("line");
+    let mut ours = Terminal::start(&console.command())?;
+    let mut bare = Terminal::start(&console.by_wine(plan)?.command())?;
+    let (ours, bare) = by_turns(turns, || ours.key(), || bare.key())?;
+    Ok((ours - bare, 1.0))
+}
+
+/// Milliseconds from a terminal's new size to the program's notice.
+fn new_size(plan: &Plan, turns: usize) -> Result<f64> {
+    let console = Launch::ours(&plan.programs.join("console.exe")).with("say=ready");
+    let console = (0..=turns).fold(console, |launch, _| launch.with("resized"));
+    let mut terminal = Terminal::start(&console.command())?;
+    let sizes = [(25, 80), (40, 120)].into_iter().cycle();
+    let times: Result<Vec<f64>> = sizes.take(turns).map(|size| terminal.new_size(size)).collect();
+    times.map(median)
 }
 
 /// Milliseconds of `wine64 hello.exe` with nothing running; ends what it has left running.
