@@ -42,7 +42,7 @@ fn f2_f3_parents_of_any_name_are_asked() {
 }
 
 #[test]
-fn f3_where_there_is_no_server_all_that_was_tried_is_said() {
+fn f3_p1_where_there_is_no_server_all_that_was_tried_is_said() {
     if Path::new("/tmp/winterop-0/interop").exists() {
         println!("skipped: this user has a host in /tmp, which would be found");
         return;

@@ -75,7 +75,7 @@ fn a_crash_is_named_in_one_line_and_wine_says_nothing() {
             ("div-zero", 8, "integer division by zero (0xC0000094)"),
             ("illegal", 4, "illegal instruction (0xC000001D)"),
             ("breakpoint", 5, "breakpoint (0x80000003)"),
-            ("abort", 6, "(0xC0000409)"),
+            ("abort", 6, "stack buffer overrun or fast fail (0xC0000409)"),
         ] {
             let outcome = host.shell(placement, &format!("exec crash.exe {kind}"));
             let errors = outcome.errors();
@@ -122,7 +122,7 @@ fn a_pipe_ends_with_the_program_also_as_the_first_after_a_boot() {
 }
 
 #[test]
-fn what_a_program_leaves_behind_lives_on() {
+fn p3_what_a_program_leaves_behind_lives_on() {
     let host = Host::new();
     host.settled();
     for placement in placements() {
@@ -211,7 +211,7 @@ fn nohup_and_setsid_keep_a_program_from_its_sessions_end() {
 }
 
 #[test]
-fn a_program_outlives_the_host_and_still_tells_its_status() {
+fn p2_a_program_outlives_the_host_and_still_tells_its_status() {
     let host = Host::new();
     host.settled();
     for placement in placements() {

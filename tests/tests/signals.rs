@@ -191,7 +191,13 @@ fn what_was_ignored_at_the_start_stays_ignored() {
     let host = Host::new();
     host.settled();
     for placement in placements() {
-        for (signal, name) in [(Signal::INT, "INT"), (Signal::HUP, "HUP"), (Signal::TERM, "TERM")] {
+        let ignored = [
+            (Signal::INT, "INT"),
+            (Signal::HUP, "HUP"),
+            (Signal::TERM, "TERM"),
+            (Signal::QUIT, "QUIT"),
+        ];
+        for (signal, name) in ignored {
             let program = host.windows().join("signal-report.exe");
             let program = program.to_str().expect("a path in UTF-8");
             let winterop = host.winterop(placement, &[]);
@@ -261,5 +267,41 @@ fn a_loop_of_a_shell_stops_at_ctrl_c() {
         let (rest, status) = running.end();
         let seen = (rest.as_str(), status.into());
         assert_same(seen, ("", Ended::Signal(Signal::INT.as_raw())), "a loop");
+    }
+}
+
+#[test]
+fn a_job_that_was_stopped_outright_goes_on() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let mut running = Running::start(&host, placement, &["signal-report.exe", "2"]);
+        // As a shell does it, to the whole job.
+        kill_process_group(running.pid(), Signal::STOP).expect("a group");
+        let options = rustix::process::WaitOptions::UNTRACED;
+        let stopped = rustix::process::waitpid(Some(running.pid()), options).expect("a child");
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "{}", running.what);
+        // What arrives meanwhile is seen afterwards.
+        running.send(Signal::INT);
+        kill_process_group(running.pid(), Signal::CONT).expect("a group");
+        assert_same(running.line().as_str(), "CTRL_C", &running.what);
+        running.send(Signal::TERM);
+        let (rest, status) = running.end();
+        assert_same((rest.as_str(), status.into()), ("CLOSE\n", Ended::Code(0)), "after a stop");
+    }
+}
+
+#[test]
+fn a_killed_interpreter_ends_by_that_and_its_program_says_nothing() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for reports in ["0", "1"] {
+            let running = Running::start(&host, placement, &["signal-report.exe", reports]);
+            running.send(Signal::KILL);
+            let what = running.what.clone();
+            let (rest, status) = running.end();
+            assert_same((rest.as_str(), status.into()), ("", Ended::Signal(9)), &what);
+        }
     }
 }

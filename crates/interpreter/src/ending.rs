@@ -43,6 +43,7 @@ const fn crash(code: u32, signal: Signal, name: &'static str) -> Crash {
 ///
 /// Source: the NTSTATUS values of the Windows SDK's `ntstatus.h`.
 pub const CRASHES: &[Crash] = &[
+    crash(0x4000_0015, Signal::ABORT, "fatal application exit"),
     crash(0x8000_0003, Signal::TRAP, "breakpoint"),
     crash(0x8000_0004, Signal::TRAP, "single step"),
     crash(0xC000_0005, Signal::SEGV, "access violation"),
@@ -69,6 +70,7 @@ pub const CRASHES: &[Crash] = &[
     crash(0xC000_0374, Signal::ABORT, "heap corruption"),
     crash(0xC000_0409, Signal::ABORT, "stack buffer overrun or fast fail"),
     crash(0xC000_0420, Signal::ABORT, "assertion failure"),
+    crash(0xC000_0602, Signal::ABORT, "fail-fast exception"),
     crash(0xE06D_7363, Signal::ABORT, "unhandled C++ exception"),
 ];
 

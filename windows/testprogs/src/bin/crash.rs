@@ -1,7 +1,7 @@
 //! `crash KIND [CODE]`: ends in one of the ways in which programs crash.
 //!
-//! Kinds: access-violation, div-zero, stack-overflow, illegal, breakpoint, abort, fail-fast, panic,
-//! exception CODE (raises that exception), terminate CODE (ends itself with TerminateProcess).
+//! Kinds: access-violation, div-zero, int-overflow, stack-overflow, illegal, privileged, breakpoint,
+//! abort, fail-fast, panic, exception CODE (raises that exception), terminate CODE (ends itself with TerminateProcess).
 
 use std::arch::asm;
 use std::hint::black_box;
@@ -18,11 +18,14 @@ fn main() -> ExitCode {
     match kind.as_str() {
         "access-violation" => access_violation(),
         "div-zero" => divide_by_zero(),
+        "int-overflow" => divide_into_too_much(),
         "stack-overflow" => {
             black_box(overflow(1));
         }
         // SAFETY: raises an exception and does nothing else.
         "illegal" => unsafe { asm!("ud2") },
+        // SAFETY: raises an exception and does nothing else: only the kernel may halt a processor.
+        "privileged" => unsafe { asm!("hlt") },
         // SAFETY: raises an exception and does nothing else.
         "breakpoint" => unsafe { asm!("int3") },
         "abort" => std::process::abort(),
@@ -59,6 +62,19 @@ fn divide_by_zero() {
     // SAFETY: raises an exception and changes only the registers named.
     unsafe {
         asm!("div {zero:e}", zero = in(reg) 0_u32, inout("eax") 1_u32 => _, inout("edx") 0_u32 => _);
+    }
+}
+
+/// The quotient is one more than fits.
+fn divide_into_too_much() {
+    // SAFETY: raises an exception and changes only the registers named.
+    unsafe {
+        asm!(
+            "idiv {minus:e}",
+            minus = in(reg) -1_i32,
+            inout("eax") i32::MIN => _,
+            inout("edx") -1_i32 => _,
+        );
     }
 }
 
