@@ -26,7 +26,8 @@ fn l3_a_name_that_is_not_there_ends_by_exiting() {
         let script = "env -i /init not-there.exe; echo $?; /init not-there.exe; echo $?";
         let outcome = host.shell(placement, script);
         assert_eq!(outcome.text(), "127\n127\n");
-        let expected = "winterop: not-there.exe: no such file or directory\n";
+        let expected = "winterop: opening not-there.exe: no such file or directory; check its \
+                        name, and the directory that you are in [program-not-there]\n";
         assert_eq!(outcome.errors(), expected.repeat(2));
     }
     // Without any server as well, and without a program's name.

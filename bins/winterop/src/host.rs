@@ -58,7 +58,7 @@ pub fn address() -> Result<HostAddress> {
 pub fn ensure() -> Result<()> {
     let address = address()?;
     if connect_path(address.socket.as_os_str().as_bytes()).is_err() {
-        start(&address).with_context(|| format!("its log is {}", log_file().display()))?;
+        start(&address).map_err(|error| error.words())?;
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ where
     let mut socket = match ListeningSocket::bind(&socket) {
         // Two were started at the same time: the other one serves.
         Err(SocketError::InUse(_)) => return listening(),
-        socket => socket?,
+        socket => socket.map_err(|error| error.words())?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -196,7 +196,7 @@ fn switches(settings: &Settings) -> SwitchPlaces {
 
 fn launcher() -> Result<(Arc<dyn Launcher>, Settings)> {
     let settings = match places::settings() {
-        Some(file) => Settings::read(&file)?,
+        Some(file) => Settings::read(&file).map_err(|error| error.words())?,
         None => Settings::default(),
     };
     let launcher: Arc<dyn Launcher> = match settings.launcher {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod explain;
 mod host;
 mod places;
 mod run;
@@ -42,6 +43,8 @@ enum Command {
     Host(host::Arguments),
     /// Check the settings, and set those of the machine.
     Config(config::Arguments),
+    /// Say what an error's identifier means: the word in brackets at the end of a message.
+    Explain(explain::Arguments),
     /// Print the manual page, in troff.
     Man,
     /// Print completions for a shell.
@@ -78,6 +81,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Runner(arguments) => run::run_for_build(&arguments),
         Command::Host(arguments) => host::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Man => {
             clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)

@@ -1,19 +1,19 @@
 //! Where Winterop's files are: its own parts, and what belongs to the user.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, CWD, FileType, statat};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use winterop_settings::SwitchPlaces;
+use winterop_words::Failure;
 
 /// The parts that belong to this program: `../lib/winterop` from where it lies.
 pub fn libraries() -> Result<PathBuf> {
     let own = own_program()?;
     let directory = own.parent().and_then(Path::parent).map(|prefix| prefix.join("lib/winterop"));
-    directory.filter(|directory| directory.is_dir()).with_context(|| {
-        format!("the parts of Winterop are not in ../lib/winterop from {}", own.display())
-    })
+    let missing = || Failure::PartsMissing { program: &own.display() }.words();
+    Ok(directory.filter(|directory| directory.is_dir()).ok_or_else(missing)?)
 }
 
 /// The directory with `winterop`, `wsl` and `wslpath`.
@@ -35,9 +35,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 /// The user's data: the Wine prefix.
 pub fn data() -> Result<PathBuf> {
     let base = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
-    Ok(base
-        .context("neither XDG_DATA_HOME nor HOME is set: where is the Wine prefix to be?")?
-        .join("winterop"))
+    Ok(base.ok_or_else(|| Failure::NoHome {}.words())?.join("winterop"))
 }
 
 /// The user's settings file.
@@ -68,15 +66,12 @@ pub fn runtime() -> Result<PathBuf> {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => {
-            return Err(error).with_context(|| format!("cannot make {}", directory.display()));
+            let path = directory.display();
+            return Err(Failure::RuntimeNotMade { path: &path, error: &error }.words().into());
         }
     }
     if !is_private(&directory, user) {
-        bail!(
-            "{} does not belong to you alone (mode 0700 is needed); remove it, or set \
-             XDG_RUNTIME_DIR",
-            directory.display()
-        );
+        return Err(Failure::RuntimeNotPrivate { path: &directory.display() }.words().into());
     }
     Ok(directory)
 }

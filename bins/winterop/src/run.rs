@@ -157,7 +157,7 @@ fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<Ex
         .collect();
     let environment = Environment::new(variables.iter().map(Vec::as_slice));
     if environment.non_empty(b"WSL_INTEROP").is_none() {
-        host::ensure().context("the host, which starts Windows programs")?;
+        host::ensure()?;
     }
     let arguments = words.iter().map(Vec::as_slice).collect();
     let path = found.as_ref().map_or(program.as_bytes(), |file| file.as_os_str().as_bytes());

@@ -14,6 +14,7 @@ use winterop_instance::namespace::{self, INIT, NamespaceError, Plan, SOCKET_DIRE
 use winterop_instance::registration;
 use winterop_instance::role::Options;
 use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
+use winterop_words::Failure;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -48,7 +49,7 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
     let shared = match namespace::enter(&plan) {
         Ok(()) => false,
         Err(error) if error.is_unsupported() => use_shared_table(&plan, error)?,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error.words().into()),
     };
     scratch.forget_inside();
     let socket = server(&switches)?;
@@ -65,8 +66,7 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
 /// Where private tables cannot be had: root may use the machine's own.
 fn use_shared_table(plan: &Plan, error: NamespaceError) -> Result<bool> {
     if !rustix::process::geteuid().is_root() {
-        return Err(error)
-            .context("an instance cannot be made here; `winterop run PROGRAM` works without one");
+        return Err(error.words().into());
     }
     eprintln!("winterop: {error}; using the machine's own table of executables for now");
     namespace::enter_shared_table(plan)?;
@@ -88,9 +88,13 @@ fn not_started(program: &Command) -> impl FnOnce(std::io::Error) -> anyhow::Erro
     let name = program.get_program().to_owned();
     move |error| {
         // As a shell has it.
-        let status = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
-        eprintln!("winterop: {}: {error}", OsStr::display(&name));
-        std::process::exit(status)
+        let (command, error) = (&OsStr::display(&name), &error);
+        let words = match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::CommandNotThere { command, error }.words(),
+            _ => Failure::CommandNotStarted { command, error }.words(),
+        };
+        eprintln!("winterop: {words}");
+        std::process::exit(words.kind.status().into())
     }
 }
 
@@ -133,7 +137,7 @@ impl Drop for Scratch {
 /// The socket of the session's server; there is none while Windows programs are switched off.
 fn server(switches: &Switches) -> Result<Option<PathBuf>> {
     if let Err(off) = switches.check() {
-        eprintln!("winterop: {off}");
+        eprintln!("winterop: {}", off.words());
         return Ok(None);
     }
     start_init().map(Some)
@@ -165,7 +169,7 @@ fn start_init() -> Result<PathBuf> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .context("the instance's init cannot be started")?;
+        .map_err(|error| Failure::InitNotStarted { error: &error }.words())?;
     let mut socket = String::new();
     if let Some(output) = child.stdout.take() {
         std::io::BufReader::new(output).read_line(&mut socket)?;
@@ -173,7 +177,9 @@ fn start_init() -> Result<PathBuf> {
     // It has gone into the background by now.
     child.wait()?;
     let socket = socket.trim_end();
-    anyhow::ensure!(!socket.is_empty(), "the instance's init ended before it served");
+    if socket.is_empty() {
+        return Err(Failure::InitNotStarted { error: &"it ended before it served" }.words().into());
+    }
     Ok(socket.into())
 }
 
@@ -183,7 +189,7 @@ fn settings() -> Settings {
     let read = places::settings().map(|file| Settings::read(&file));
     read.transpose().map_or_else(
         |error| {
-            eprintln!("winterop: {error}");
+            eprintln!("winterop: {}", error.words());
             nothing()
         },
         Option::unwrap_or_default,

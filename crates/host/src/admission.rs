@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
+use winterop_words::Words;
 
 /// The largest program of which a sealed copy is made.
 const LARGEST: u64 = 512 << 20;
@@ -45,12 +46,12 @@ impl Admission {
     /// A [`Refusal`] that names the switch or quotes the rule.
     pub fn admit(&self, request: &mut LaunchRequest, entrance: Entrance) -> Result<(), Refusal> {
         let shown = request.shown();
-        let refused = |why: String| Refusal::cannot_run(format!("{shown}: {why}"));
+        let refused = |why: Words| Refusal::from(why.on(&shown));
         let checked = match entrance {
             Entrance::Own => self.switches.check(),
             Entrance::Server(_) => self.switches.check_users(),
         };
-        checked.map_err(|off| refused(off.to_string()))?;
+        checked.map_err(|off| refused(off.words()))?;
         if !self.policy.has_rules() {
             return Ok(());
         }
@@ -66,7 +67,7 @@ impl Admission {
         };
         let own = rustix::process::geteuid().as_raw();
         match self.policy.decide(own, &asked, &mut digest) {
-            Verdict::Refused(denied) => return Err(refused(denied.to_string())),
+            Verdict::Refused(denied) => return Err(refused(denied.words())),
             Verdict::Allowed(rule) => {
                 tracing::debug!(program = shown, rule, "the policy allows it");
             }

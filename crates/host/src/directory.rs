@@ -6,6 +6,7 @@ use crate::request::LaunchRequest;
 use rustix::fd::AsFd as _;
 use rustix::fs::{Access, AtFlags, accessat, fstat};
 use std::path::{Path, PathBuf};
+use winterop_words::Failure;
 
 /// Why a program cannot start where its caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,8 +31,7 @@ impl Loss {
     pub fn accept(self, request: &LaunchRequest, instead: &str) -> Result<String, Refusal> {
         let shown = request.shown();
         if request.strict_directory {
-            let advice = "change to another one, or leave out --strict-cwd";
-            return Err(Refusal::cannot_run(format!("{shown}: {self}; {advice}")));
+            return Err(Failure::DirectoryLost { program: &shown, loss: &self }.into());
         }
         Ok(format!("{shown}: {self}; the program starts in {instead}"))
     }

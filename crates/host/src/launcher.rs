@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use winterop_settings::{Settings, VariableGroup};
+use winterop_words::{Failure, Words};
 
 /// A launch that will not happen, in words for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,25 +22,16 @@ pub struct Refusal {
     pub status: u8,
 }
 
-impl Refusal {
-    /// The program is there and cannot run: status 126.
-    pub fn cannot_run(text: impl Into<String>) -> Self {
-        Self { text: text.into(), errno: Errno::ACCESS, status: 126 }
+impl From<Words> for Refusal {
+    fn from(words: Words) -> Self {
+        let errno = Errno::from_raw_os_error(words.kind.errno());
+        Self { text: words.to_string(), errno, status: words.kind.status() }
     }
+}
 
-    /// The program is not there: status 127.
-    pub fn not_found(text: impl Into<String>) -> Self {
-        Self { text: text.into(), errno: Errno::NOENT, status: 127 }
-    }
-
-    /// What was asked for cannot be said to the program: status 126.
-    pub fn invalid(text: impl Into<String>) -> Self {
-        Self { text: text.into(), errno: Errno::INVAL, status: 126 }
-    }
-
-    /// The arguments or the environment are over Windows' limits: status 126.
-    pub fn too_big(text: impl Into<String>) -> Self {
-        Self { text: text.into(), errno: Errno::TOOBIG, status: 126 }
+impl From<Failure<'_>> for Refusal {
+    fn from(failure: Failure<'_>) -> Self {
+        failure.words().into()
     }
 }
 
@@ -155,15 +147,11 @@ impl Launcher for CommandLauncher {
     fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal> {
         use std::os::unix::ffi::OsStringExt as _;
         let Some(program) = self.command.first() else {
-            return Err(Refusal::cannot_run("the settings name no command to start programs with"));
+            return Err(Failure::NoCommand {}.into());
         };
         if request.verbatim.is_some() {
-            return Err(Refusal::invalid(format!(
-                "{}: the settings start programs with the command {}, which takes arguments and \
-                 cannot take a raw command line; leave --verbatim out",
-                request.shown(),
-                program.display()
-            )));
+            let (program, command) = (request.shown(), program.display());
+            return Err(Failure::NoRawLine { program: &program, command: &command }.into());
         }
         // What stands behind the command knows where its programs are.
         let name =

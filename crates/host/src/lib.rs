@@ -48,8 +48,6 @@ pub fn program_name(
         (Some(file), ..) => Ok(request.caller().name_of(file.as_fd(), claimed)),
         (None, Some(path), _) => Ok(Name::Own(OsString::from_vec(path.to_vec()).into())),
         (None, None, Some(name)) => find(name).map(Name::Own),
-        (None, None, None) => Err(Refusal::cannot_run(
-            "the request came without an executable: neither open nor by name",
-        )),
+        (None, None, None) => Err(winterop_words::Failure::NoExecutable {}.into()),
     }
 }

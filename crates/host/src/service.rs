@@ -28,6 +28,7 @@ use winterop_wire::{
     CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, Header, Message,
     MessageType, ResponseFlags, Signal as SignalMessage, Tag,
 };
+use winterop_words::Failure;
 
 /// How long whoever connects may take to send the first request. A server that has handed one over
 /// may keep its connection for the next.
@@ -122,8 +123,8 @@ impl Host {
         let sender = match peer_credentials(channel.as_fd()) {
             Ok(peer) if peer.uid == own || peer.uid == 0 => peer.pid,
             Ok(peer) => {
-                let text = format!("this host belongs to uid {own}; you are uid {}", peer.uid);
-                return answer_refusal(&channel, &Refusal::cannot_run(text)).await;
+                let foreign = Failure::ForeignHost { own: &own, peer: &peer.uid }.into();
+                return answer_refusal(&channel, &foreign).await;
             }
             Err(_) => return,
         };
@@ -134,16 +135,15 @@ impl Host {
                 None => Ok(channel.receive().await),
             };
             let Ok(received) = received else {
-                let seconds = REQUEST_DEADLINE.as_secs();
-                let text = format!("no whole request came within {seconds} s");
-                return answer_refusal(&channel, &Refusal::cannot_run(text)).await;
+                let late = Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.into();
+                return answer_refusal(&channel, &late).await;
             };
             let frame = match received {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
                 Err(error) => {
-                    let text = format!("the request cannot be read: {error}");
-                    return answer_refusal(&channel, &Refusal::cannot_run(text)).await;
+                    let error = format!("the request cannot be read: {error}");
+                    return answer_refusal(&channel, &wrong_request(&error)).await;
                 }
             };
             match sort(frame) {
@@ -161,7 +161,7 @@ impl Host {
                     Err(error) => tracing::warn!(%error, "a client cannot be served"),
                 },
                 Err(error) => {
-                    return answer_refusal(&channel, &Refusal::cannot_run(error.to_string())).await;
+                    return answer_refusal(&channel, &wrong_request(&error)).await;
                 }
             }
         }
@@ -173,7 +173,7 @@ impl Host {
         let request = match LaunchRequest::read(frame, peer) {
             Ok(request) => request,
             Err(error) => {
-                return answer_refusal(&channel, &Refusal::cannot_run(error.to_string())).await;
+                return answer_refusal(&channel, &wrong_request(&error)).await;
             }
         };
         let mark = Mark::new(self.counter.fetch_add(1, Ordering::Relaxed) + 1);
@@ -397,7 +397,7 @@ async fn wait_with_notices(
         match tokio::time::timeout(NOTICE_INTERVAL, &mut deciding).await {
             Ok(Ok(outcome)) => return outcome,
             Ok(Err(error)) => {
-                return Err(Refusal::cannot_run(format!("the host failed at the launch: {error}")));
+                return Err(Failure::HostFailed { error: &error }.into());
             }
             Err(_) => notify(channel, features, "Wine is still being prepared…").await,
         }
@@ -490,8 +490,12 @@ async fn tell_end(channel: &mut Channel, code: u32) {
     }
 }
 
+fn wrong_request(error: &dyn std::fmt::Display) -> Refusal {
+    Failure::WrongRequest { error }.into()
+}
+
 fn too_long(error: &winterop_wire::EncodeError) -> Refusal {
-    Refusal::too_big(format!("the answer to the launch is too long: {error}"))
+    Failure::AnswerTooLong { error }.into()
 }
 
 fn in_place_response(
@@ -560,19 +564,20 @@ fn cannot_start(prepared: &Prepared, error: rustix::io::Errno) -> Refusal {
         let arguments: usize = prepared.arguments.iter().map(|argument| argument.len() + 1).sum();
         let variables: usize =
             prepared.environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-        return Refusal::too_big(format!(
-            "{} could not be started: its arguments have {arguments} bytes and its {} variables \
-             {variables} bytes, and that is more than Linux allows here; pass fewer variables, or \
-             start the host with a larger `ulimit -s`",
-            prepared.program.display(),
-            prepared.environment.len(),
-        ));
+        let longest =
+            prepared.environment.iter().max_by_key(|(name, value)| name.len() + value.len());
+        let longest = longest.map(|(name, _)| name.to_string_lossy()).unwrap_or_default();
+        let too_long = Failure::ArgumentsTooLong {
+            program: &prepared.program.display(),
+            arguments: &arguments,
+            count: &prepared.environment.len(),
+            variables: &variables,
+            longest: &longest,
+        };
+        return too_long.into();
     }
-    Refusal::cannot_run(format!(
-        "{} could not be started: {}",
-        prepared.program.display(),
-        winterop_sys::system_error(error)
-    ))
+    let error = winterop_sys::system_error(error);
+    Failure::LoaderNotStarted { program: &prepared.program.display(), error: &error }.into()
 }
 
 /// Tells a client why its launch does not happen.

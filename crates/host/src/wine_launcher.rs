@@ -23,6 +23,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::FileExt as _;
@@ -35,8 +36,10 @@ use winterop_translate::command_line::{
     BatchHost, CommandLine, CommandLineError, Dialect, ProgramKind, batch, c_runtime,
     command_processor, verbatim,
 };
+use winterop_translate::paths::TranslateError;
 use winterop_translate::{Translator, WindowsPath};
 use winterop_wire::Features;
+use winterop_words::Failure;
 
 /// Where the launcher keeps its things.
 #[derive(Clone, Debug)]
@@ -82,9 +85,9 @@ impl Ready {
     fn wait_for_server(&self) -> Result<(), Refusal> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(server) = &*server else {
-            return Err(Refusal::cannot_run("the host is about to end; try again".to_owned()));
+            return Err(Failure::HostEnding {}.into());
         };
-        server.wait(RESTARTING).map_err(|error| Refusal::cannot_run(error.to_string()))
+        server.wait(RESTARTING).map_err(|error| error.words().into())
     }
 }
 
@@ -111,12 +114,12 @@ impl WineLauncher {
     }
 
     fn make_ready(&self, progress: &mut dyn FnMut(&str)) -> Result<Ready, Refusal> {
-        let found = Search::from_env().run().map_err(|e| Refusal::cannot_run(e.to_string()))?;
+        let found = Search::from_env().run().map_err(|error| error.words())?;
         tracing::info!(wine = %found.installation.loader.display(), why = found.installation.why);
         let account = Account::current();
         let mut step = |step: prefix::Step| progress(step.words());
         let prefix = prefix::prepare(&found.installation, &account, &self.places.data, &mut step)
-            .map_err(|error| Refusal::cannot_run(error.to_string()))?;
+            .map_err(|error| error.words())?;
         // Without the page starts are slower and nothing else.
         let page = Page::create(&self.places.runtime.join("launches"))
             .inspect_err(|error| tracing::warn!(%error, "starts are not made faster"))
@@ -129,8 +132,8 @@ impl WineLauncher {
             launches: page.as_ref().map(|page| page.path().to_owned()),
         };
         progress("starting Wine");
-        let server = Server::start(&surroundings, &Display::default())
-            .map_err(|error| Refusal::cannot_run(error.to_string()))?;
+        let server =
+            Server::start(&surroundings, &Display::default()).map_err(|error| error.words())?;
         let names = names(&surroundings.prefix, &self.places.distribution)?;
         let aliases = Aliases::new(self.places.runtime.join("names"));
         let session_path = self.session_path(&surroundings.prefix);
@@ -166,7 +169,8 @@ fn names(prefix: &Path, distribution: &str) -> Result<Names, Refusal> {
     if let Err(error) = drives::link_distribution(prefix, distribution, Path::new("/")) {
         tracing::warn!(%error, "the distribution has no share");
     }
-    Names::read(prefix, distribution).map_err(|error| Refusal::cannot_run(error.to_string()))
+    Names::read(prefix, distribution)
+        .map_err(|error| Failure::DrivesUnusable { error: &error }.into())
 }
 
 impl Ready {
@@ -191,10 +195,11 @@ impl Ready {
         translator: &Translator,
     ) -> Result<(PathBuf, WindowsPath), Refusal> {
         let path = self.aliases.of_program(name.path()).map_err(|error| {
-            let text = format!("{}: it gets no name that Wine can open: {error}", request.shown());
-            Refusal::cannot_run(text)
+            Refusal::from(Failure::NoNameForWine { program: &request.shown(), error: &error })
         })?;
-        let image = windows_path(translator, &path)?;
+        let image = windows_path(translator, &path).map_err(|error| {
+            Refusal::from(Failure::NoWindowsName { program: &request.shown(), error: &error })
+        })?;
         Ok((as_wine_names(translator, &image, path), image))
     }
 
@@ -362,12 +367,7 @@ impl WineLauncher {
         line: &CommandLine,
     ) -> Result<(PathBuf, Vec<u16>, Vec<u16>), Refusal> {
         let Some(helper) = self.places.helper.as_ref().filter(|path| path.exists()) else {
-            return Err(Refusal::cannot_run(format!(
-                "{}: this program needs real Windows pipes, and winterop-helper.exe, which makes \
-                 them, is not installed; `cargo xtask windows` builds it. Without it the program \
-                 runs with files or a terminal as its input and output",
-                request.shown()
-            )));
+            return Err(Failure::NoHelper { program: &request.shown() }.into());
         };
         let name = b"winterop-helper.exe --application ";
         let mut whole = name.to_vec();
@@ -382,10 +382,10 @@ impl WineLauncher {
 
 /// A line that cannot be written, as the error number says it: too long, or not to be said at all.
 fn no_command_line(request: &LaunchRequest, error: &CommandLineError) -> Refusal {
-    let text = format!("{}: {error}", request.shown());
+    let program = request.shown();
     match Errno::from_raw_os_error(error.errno()) {
-        Errno::TOOBIG => Refusal::too_big(text),
-        _ => Refusal::invalid(text),
+        Errno::TOOBIG => Failure::TooLongForWindows { program: &program, error }.into(),
+        _ => Failure::ArgumentNotPassable { program: &program, error }.into(),
     }
 }
 
@@ -445,11 +445,8 @@ fn has_pipes(request: &LaunchRequest) -> bool {
 fn find_program(surroundings: &Surroundings, name: &[u8]) -> Result<PathBuf, Refusal> {
     let programs = Programs::read(&surroundings.prefix);
     programs.find(name).ok_or_else(|| {
-        Refusal::not_found(format!(
-            "{}: there is no such program here, on PATH, or in Windows' directories ({})",
-            for_display(name),
-            programs.places()
-        ))
+        let (program, places) = (for_display(name), programs.places());
+        Failure::ProgramUnknown { program: &program, places: &places }.into()
     })
 }
 
@@ -461,21 +458,25 @@ fn diagnose(
     surroundings: &Surroundings,
 ) -> Result<Option<Program>, Refusal> {
     let shown = request.shown();
+    let program: &dyn fmt::Display = &shown;
     let file = open_executable(request, path).map_err(|error| {
-        let text = format!("{shown}: {error}");
         match error.kind() {
-            std::io::ErrorKind::NotFound => Refusal::not_found(text),
-            _ => Refusal::cannot_run(text),
+            std::io::ErrorKind::NotFound => Failure::ProgramNotThere { program, error: &error },
+            _ => Failure::ProgramNotReadable { program, error: &error },
         }
+        .words()
     })?;
-    let diagnosis = diagnose_with(|offset, buffer| file.read_at(buffer, offset))
-        .map_err(|error| Refusal::cannot_run(format!("{shown}: it cannot be read: {error}")))?;
+    let diagnosis =
+        diagnose_with(|offset, buffer| file.read_at(buffer, offset)).map_err(|error| {
+            let error = format!("it cannot be read: {error}");
+            Failure::ProgramNotReadable { program, error: &error }.words()
+        })?;
     if kind == ProgramKind::Batch && matches!(diagnosis, Diagnosis::NotMz | Diagnosis::Empty) {
         return Ok(None);
     }
     let program = diagnosis
         .check(surroundings.installation.abilities())
-        .map_err(|unfit| Refusal::cannot_run(format!("{shown}: {unfit}")))?;
+        .map_err(|unfit| unfit.words(program))?;
     Ok(Some(program))
 }
 
@@ -484,10 +485,8 @@ fn open_executable(request: &LaunchRequest, path: &Path) -> std::io::Result<File
     copy.unwrap_or_else(|| File::open(path).map(Into::into)).map(File::from)
 }
 
-fn windows_path(translator: &Translator, path: &Path) -> Result<WindowsPath, Refusal> {
-    translator
-        .to_windows(path.as_os_str().as_bytes().into())
-        .map_err(|error| Refusal::cannot_run(error.to_string()))
+fn windows_path(translator: &Translator, path: &Path) -> Result<WindowsPath, TranslateError> {
+    translator.to_windows(path.as_os_str().as_bytes().into())
 }
 
 /// The Linux path from which Wine makes `windows`. Wine looks for the drive in the path's own
@@ -509,8 +508,10 @@ fn variables(
     let variables = chosen(request, groups, Some(names));
     let entries: Vec<Vec<u8>> =
         variables.iter().map(|(n, v)| [n.as_bytes(), b"=", v.as_bytes()].concat()).collect();
-    winterop_translate::command_line::check_environment(&entries)
-        .map_err(|error| Refusal::too_big(format!("{}: {error}", request.shown())))?;
+    winterop_translate::command_line::check_environment(&entries).map_err(|error| {
+        let program = request.shown();
+        Failure::TooLongForWindows { program: &program, error: &error }.words()
+    })?;
     Ok(variables)
 }
 
@@ -523,11 +524,12 @@ fn display(request: &LaunchRequest) -> Display {
 }
 
 fn cannot_build(request: &LaunchRequest, error: &BuildError) -> Refusal {
-    let text = format!("{}: {error}", request.shown());
+    let program = request.shown();
     match error {
-        BuildError::TooLong { .. } => Refusal::too_big(text),
-        BuildError::Nul => Refusal::invalid(text),
+        BuildError::TooLong { .. } => Failure::TooLongForWindows { program: &program, error },
+        BuildError::Nul => Failure::ArgumentNotPassable { program: &program, error },
     }
+    .into()
 }
 
 /// The whole environment of Wine's loader, which starts in `directory`.

@@ -13,6 +13,7 @@ use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::connect_path;
 use winterop_sys::PeerCredentials;
 use winterop_wire::{EncodeError, HandOff, Header, MessageType};
+use winterop_words::{Failure, Words};
 
 /// How long a host may take from its start until it listens. It prepares nothing before that.
 const START_PATIENCE: Duration = Duration::from_secs(5);
@@ -28,12 +29,11 @@ pub struct HostAddress {
 
 /// Why a request did not reach the host.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum HandOffError {
     /// Nobody listens and no way to start it is known.
-    #[error("the host is not running (nobody listens on {0})")]
     NotRunning(PathBuf),
     /// Its program could not be started.
-    #[error("the host could not be started: {program}: {source}")]
     Start {
         /// What was to be started.
         program: PathBuf,
@@ -41,14 +41,31 @@ pub enum HandOffError {
         source: io::Error,
     },
     /// It was started and does not listen.
-    #[error("the host was started and does not listen on {0}; its log says why")]
     Silent(PathBuf),
     /// The connection broke.
-    #[error("the connection to the host broke: {0}")]
     Broken(#[from] io::Error),
     /// The request is too large to be wrapped.
-    #[error("the request cannot be handed to the host: {0}")]
     Encode(#[from] EncodeError),
+}
+
+impl HandOffError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::NotRunning(socket) => {
+                Failure::HostNotRunning { socket: &socket.display() }.words()
+            }
+            Self::Start { program, source } => {
+                Failure::HostNotStarted { program: &program.display(), error: source }.words()
+            }
+            Self::Silent(socket) => Failure::HostSilent { socket: &socket.display() }.words(),
+            Self::Broken(error) => Failure::HostConnection { error }.words(),
+            Self::Encode(error) => {
+                Failure::RequestTooLong { program: &"the program", error }.words()
+            }
+        }
+    }
 }
 
 /// The server's side of the connection to the host.

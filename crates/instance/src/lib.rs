@@ -12,3 +12,4 @@ pub mod registration;
 pub mod role;
 pub mod server;
 pub mod socket;
+pub mod table;

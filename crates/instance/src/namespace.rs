@@ -24,6 +24,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use winterop_sys::{Namespaces, unshare};
+use winterop_words::{Failure, Words};
 
 /// Where the interpreter is inside an instance.
 pub const INIT: &str = "/init";
@@ -44,24 +45,15 @@ pub struct Plan {
 
 /// Why an instance could not be made.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum NamespaceError {
     /// The kernel denies user namespaces.
-    #[error(
-        "this system denies user namespaces ({0}); \
-         see `sysctl user.max_user_namespaces kernel.unprivileged_userns_clone`"
-    )]
     Denied(io::Error),
     /// binfmt_misc cannot be mounted in a user namespace.
-    #[error(
-        "binfmt_misc cannot be mounted in a namespace of its own ({0}); \
-         Linux 6.7 and later can do that"
-    )]
     NoPrivateTable(io::Error),
     /// The registration failed.
-    #[error(transparent)]
     Registration(#[from] RegistrationError),
     /// A step failed that works everywhere else.
-    #[error("making the instance failed: {step} {on}: {source}")]
     Step {
         /// What was tried.
         step: &'static str,
@@ -73,6 +65,19 @@ pub enum NamespaceError {
 }
 
 impl NamespaceError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Denied(error) => Failure::NoUserNamespaces { error }.words(),
+            Self::NoPrivateTable(error) => Failure::NoPrivateTable { error }.words(),
+            Self::Registration(error) => error.words(),
+            Self::Step { step, on, source } => {
+                Failure::InstanceStep { step, on, error: source }.words()
+            }
+        }
+    }
+
     /// Whether the machine, not this attempt, cannot have private instances.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use winterop_words::{Failure, Words};
 
 /// Where binfmt_misc is mounted.
 pub const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
@@ -26,16 +27,11 @@ pub const FLAGS: &str = "POF";
 
 /// Why a registration failed.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum RegistrationError {
     /// binfmt_misc is not mounted where the kernel has it.
-    #[error(
-        "binfmt_misc is not mounted at {BINFMT_MISC}: {0}; `mount -t binfmt_misc none {BINFMT_MISC}` mounts it"
-    )]
     NotMounted(io::Error),
     /// An entry of this name points somewhere else.
-    #[error(
-        "another program holds the binfmt_misc entry {entry} (its interpreter is {interpreter}); `echo -1 > {BINFMT_MISC}/{entry}` removes it"
-    )]
     Taken {
         /// The entry's name.
         entry: &'static str,
@@ -43,7 +39,6 @@ pub enum RegistrationError {
         interpreter: String,
     },
     /// The kernel refused it.
-    #[error("registering {interpreter} with binfmt_misc as {entry} failed: {source}")]
     Refused {
         /// The entry's name.
         entry: &'static str,
@@ -52,6 +47,23 @@ pub enum RegistrationError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl RegistrationError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        let table = &BINFMT_MISC;
+        match self {
+            Self::NotMounted(error) => Failure::NoTable { table, error }.words(),
+            Self::Taken { entry, interpreter } => {
+                Failure::EntryTaken { entry, interpreter, table }.words()
+            }
+            Self::Refused { entry, interpreter, source } => {
+                Failure::RegistrationRefused { entry, interpreter, error: source }.words()
+            }
+        }
+    }
 }
 
 /// An entry as the kernel shows it.

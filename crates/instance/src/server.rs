@@ -8,6 +8,7 @@ use crate::handoff::HostLink;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::getuid;
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +20,13 @@ use winterop_channel::unix::ReceiveError;
 use winterop_settings::{Off, Switches};
 use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{CreateProcessResponse, Header, Message, MessageType};
+use winterop_words::{Failure, Words};
 
 /// How long a peer may take to send its request.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How many connections are served at the same time; more wait in the socket's queue.
 const MAX_CONNECTIONS: usize = 512;
-
-/// The status with which the interpreter exits for a refusal.
-const REFUSED: u8 = 126;
 
 /// Serves connections on `listener`, as far as the switches let it, until `until` is done.
 ///
@@ -92,7 +91,7 @@ pub async fn accept(listener: &UnixListener) -> io::Result<Channel> {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The peer may not use this server.
-    #[error("this server serves uid {own}; you are uid {peer}")]
+    #[error("a peer of uid {peer} came to the server of uid {own}")]
     ForeignPeer {
         /// Whom it serves.
         own: u32,
@@ -120,6 +119,21 @@ pub enum Refusal {
     /// The system refused something.
     #[error("the connection cannot be served: {0}")]
     System(#[from] io::Error),
+}
+
+impl Refusal {
+    /// What the peer is told.
+    fn words(&self) -> Words {
+        let wrong = |error: &dyn Display| Failure::WrongRequest { error }.words();
+        match self {
+            Self::ForeignPeer { own, peer } => Failure::ForeignServer { own, peer }.words(),
+            Self::Off(off) => off.words(),
+            Self::Late => Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.words(),
+            Self::Host(error) => error.words(),
+            Self::System(error) => Failure::ServerFailed { error }.words(),
+            error @ (Self::Receive(_) | Self::Decode(_) | Self::Unserved(_)) => wrong(error),
+        }
+    }
 }
 
 /// Serves one connection: a request, or a refusal with words.
@@ -180,8 +194,10 @@ fn close_aside(descriptors: Vec<OwnedFd>, channel: Channel) {
 /// Answers with words instead of silence.
 async fn refuse(channel: &Channel, result: &Result<(), Refusal>) {
     let Err(refusal) = result else { return };
-    let text = format!("the interop server refused the launch: {refusal}");
-    let response = CreateProcessResponse::refusal(Errno::ACCESS.raw_os_error(), &text, REFUSED);
+    let words = refusal.words();
+    let (errno, status) = (words.kind.errno(), words.kind.status());
+    let text = words.to_string();
+    let response = CreateProcessResponse::refusal(errno, &text, status);
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
     if response.encode(&header, &mut bytes).is_ok() {

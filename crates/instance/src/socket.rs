@@ -10,27 +10,40 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use winterop_channel::unix::connect_path;
+use winterop_words::{Failure, Words};
 
 /// How many connections may wait to be accepted. 64 launches at once are a common build's.
 const BACKLOG: i32 = 1024;
 
 /// Why a server could not get its socket.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum SocketError {
     /// A living server has it.
-    #[error("another server already listens on {0}")]
     InUse(PathBuf),
     /// Something that is no socket bears the name.
-    #[error("{0} is there and is not a socket; remove it")]
     NotASocket(PathBuf),
     /// The system refused.
-    #[error("a socket at {path} could not be made: {source}")]
     System {
         /// Where it was to be.
         path: PathBuf,
         /// Why not.
         source: io::Error,
     },
+}
+
+impl SocketError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::InUse(path) => Failure::SocketInUse { path: &path.display() }.words(),
+            Self::NotASocket(path) => Failure::NotASocket { path: &path.display() }.words(),
+            Self::System { path, source } => {
+                Failure::SocketRefused { path: &path.display(), error: source }.words()
+            }
+        }
+    }
 }
 
 /// A listening socket whose file goes with it.

@@ -5,6 +5,7 @@
 //! that a Linux program would have died of. `docs/exit-codes.md` has the table.
 
 use rustix::process::Signal;
+use winterop_words::windows;
 
 /// A Windows process's exit code, all 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,19 @@ pub struct Crash {
     pub name: &'static str,
 }
 
-const fn crash(code: u32, signal: Signal, name: &'static str) -> Crash {
+impl Crash {
+    /// Whether this is the word of Windows' loader: a DLL is missing, damaged, or another one.
+    #[must_use]
+    pub fn is_of_loader(&self) -> bool {
+        matches!(self.code.0, 0xC000_007B | 0xC000_0135 | 0xC000_0138 | 0xC000_0139 | 0xC000_0142)
+    }
+}
+
+const fn crash(code: u32, signal: Signal) -> Crash {
+    let name = match windows::ntstatus(code) {
+        Some(name) => name,
+        None => "an exception",
+    };
     Crash { code: ExitCode(code), signal, name }
 }
 
@@ -43,35 +56,36 @@ const fn crash(code: u32, signal: Signal, name: &'static str) -> Crash {
 ///
 /// Source: the NTSTATUS values of the Windows SDK's `ntstatus.h`.
 pub const CRASHES: &[Crash] = &[
-    crash(0x4000_0015, Signal::ABORT, "fatal application exit"),
-    crash(0x8000_0003, Signal::TRAP, "breakpoint"),
-    crash(0x8000_0004, Signal::TRAP, "single step"),
-    crash(0xC000_0005, Signal::SEGV, "access violation"),
-    crash(0xC000_0006, Signal::BUS, "in-page error"),
-    crash(0xC000_001D, Signal::ILL, "illegal instruction"),
-    crash(0xC000_0025, Signal::ABORT, "noncontinuable exception"),
-    crash(0xC000_008C, Signal::SEGV, "array bounds exceeded"),
-    crash(0xC000_008D, Signal::FPE, "floating-point denormal operand"),
-    crash(0xC000_008E, Signal::FPE, "floating-point division by zero"),
-    crash(0xC000_008F, Signal::FPE, "floating-point inexact result"),
-    crash(0xC000_0090, Signal::FPE, "floating-point invalid operation"),
-    crash(0xC000_0091, Signal::FPE, "floating-point overflow"),
-    crash(0xC000_0092, Signal::FPE, "floating-point stack check"),
-    crash(0xC000_0093, Signal::FPE, "floating-point underflow"),
-    crash(0xC000_0094, Signal::FPE, "integer division by zero"),
-    crash(0xC000_0095, Signal::FPE, "integer overflow"),
-    crash(0xC000_0096, Signal::ILL, "privileged instruction"),
-    crash(0xC000_00FD, Signal::SEGV, "stack overflow"),
-    crash(0xC000_0135, Signal::ABORT, "a DLL was not found"),
-    crash(0xC000_0138, Signal::ABORT, "an ordinal was not found in a DLL"),
-    crash(0xC000_0139, Signal::ABORT, "an entry point was not found in a DLL"),
-    crash(0xC000_013A, Signal::INT, "ended by Ctrl-C"),
-    crash(0xC000_0142, Signal::ABORT, "a DLL could not be initialised"),
-    crash(0xC000_0374, Signal::ABORT, "heap corruption"),
-    crash(0xC000_0409, Signal::ABORT, "stack buffer overrun or fast fail"),
-    crash(0xC000_0420, Signal::ABORT, "assertion failure"),
-    crash(0xC000_0602, Signal::ABORT, "fail-fast exception"),
-    crash(0xE06D_7363, Signal::ABORT, "unhandled C++ exception"),
+    crash(0x4000_0015, Signal::ABORT),
+    crash(0x8000_0003, Signal::TRAP),
+    crash(0x8000_0004, Signal::TRAP),
+    crash(0xC000_0005, Signal::SEGV),
+    crash(0xC000_0006, Signal::BUS),
+    crash(0xC000_001D, Signal::ILL),
+    crash(0xC000_0025, Signal::ABORT),
+    crash(0xC000_007B, Signal::ABORT),
+    crash(0xC000_008C, Signal::SEGV),
+    crash(0xC000_008D, Signal::FPE),
+    crash(0xC000_008E, Signal::FPE),
+    crash(0xC000_008F, Signal::FPE),
+    crash(0xC000_0090, Signal::FPE),
+    crash(0xC000_0091, Signal::FPE),
+    crash(0xC000_0092, Signal::FPE),
+    crash(0xC000_0093, Signal::FPE),
+    crash(0xC000_0094, Signal::FPE),
+    crash(0xC000_0095, Signal::FPE),
+    crash(0xC000_0096, Signal::ILL),
+    crash(0xC000_00FD, Signal::SEGV),
+    crash(0xC000_0135, Signal::ABORT),
+    crash(0xC000_0138, Signal::ABORT),
+    crash(0xC000_0139, Signal::ABORT),
+    crash(0xC000_013A, Signal::INT),
+    crash(0xC000_0142, Signal::ABORT),
+    crash(0xC000_0374, Signal::ABORT),
+    crash(0xC000_0409, Signal::ABORT),
+    crash(0xC000_0420, Signal::ABORT),
+    crash(0xC000_0602, Signal::ABORT),
+    crash(0xE06D_7363, Signal::ABORT),
 ];
 
 impl ExitCode {
@@ -132,6 +146,7 @@ mod tests {
     fn every_code_stands_once_in_the_table() {
         for (index, crash) in CRASHES.iter().enumerate() {
             assert!(!CRASHES[..index].iter().any(|other| other.code == crash.code), "{crash:?}");
+            assert_ne!(crash.name, "an exception", "{crash:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::ending::ExitCode;
 use crate::response::Running;
 use crate::signals::Watch;
 use crate::terminal::{Back, Terminal};
-use crate::words::{Failure, system_error};
+use crate::words::{Failure, Why, system_error};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -33,6 +33,8 @@ pub struct Hosted<'a> {
     pub overdue: Option<Signal>,
     /// Where the program's exit code arrives too, if the host has sent it.
     report: Option<OwnedFd>,
+    /// The program, for messages.
+    program: &'a str,
     counter: u32,
 }
 
@@ -46,7 +48,14 @@ impl<'a> Hosted<'a> {
         terminal: Option<&'a Terminal>,
     ) -> Self {
         let terminal = terminal.filter(|_| !running.graphical);
-        Self { connection, inbox, running, terminal, overdue: None, report: None, counter: 0 }
+        let (overdue, report, program) = (None, None, "the program");
+        Self { connection, inbox, running, terminal, overdue, report, program, counter: 0 }
+    }
+
+    /// Takes the program's name, for messages.
+    #[must_use]
+    pub fn named(self, program: &'a str) -> Self {
+        Self { program, ..self }
     }
 
     /// Takes what came with the host's answer: the descriptor on which the program reports its end.
@@ -64,7 +73,7 @@ impl<'a> Hosted<'a> {
     /// The connection ended first, or what came on it is no message.
     pub fn wait(&mut self, watch: &Watch) -> Result<ExitCode, Failure> {
         loop {
-            while let Some(frame) = self.inbox.next_frame().map_err(|e| broken(&e.into()))? {
+            while let Some(frame) = self.next_frame()? {
                 if let Some(code) = self.understand(&frame)? {
                     return Ok(code);
                 }
@@ -92,16 +101,15 @@ impl<'a> Hosted<'a> {
         }
     }
 
+    fn next_frame(&mut self) -> Result<Option<Frame>, Failure> {
+        self.inbox.next_frame().map_err(|error| self.broken(&error.into()))
+    }
+
     /// Waits for the end of a program whose host has ended: its own report says how.
     ///
     /// Signals cannot be passed on any more; they end this process as they would any other.
     fn outlive_host(&self, watch: &Watch) -> Result<ExitCode, Failure> {
-        let lost = || {
-            Failure::broken(
-                "the host ended before it told the program's exit status; \
-                 the next launch starts a new one",
-            )
-        };
+        let lost = || Failure::from(Why::HostEnded { program: &self.program });
         let report = self.report.as_ref().ok_or_else(lost)?;
         watch.release();
         let mut code = [0_u8; 4];
@@ -113,10 +121,10 @@ impl<'a> Hosted<'a> {
 
     /// Reads what has arrived; false at the connection's end.
     fn read(&mut self) -> Result<bool, Failure> {
-        match read_into(self.connection, &mut self.inbox).map_err(|error| broken(&error))? {
+        match read_into(self.connection, &mut self.inbox).map_err(|error| self.broken(&error))? {
             Read::Data(_) | Read::NotYet => Ok(true),
             Read::End => {
-                self.inbox.end().map_err(|error| broken(&error.into()))?;
+                self.inbox.end().map_err(|error| self.broken(&error.into()))?;
                 Ok(false)
             }
         }
@@ -124,8 +132,10 @@ impl<'a> Hosted<'a> {
 
     /// Takes one message; the exit code where it is the exit status.
     fn understand(&mut self, frame: &Frame) -> Result<Option<ExitCode>, Failure> {
+        let program = self.program;
         let bad = |error: winterop_wire::DecodeError| {
-            Failure::broken(format!("the host sent what is no message: {error}"))
+            let error = format!("what is no message: {error}");
+            Failure::from(Why::WrongWord { program: &program, error: &error })
         };
         let message = Message::parse(&frame.bytes).map_err(bad)?;
         match message.header.message_type {
@@ -144,9 +154,18 @@ impl<'a> Hosted<'a> {
                 Ok(None)
             }
             other => {
-                Err(Failure::broken(format!("the host sent {other} where an exit status was due")))
+                let error = format!("{other} where an exit status was due");
+                Err(Why::WrongWord { program: &program, error: &error }.into())
             }
         }
+    }
+
+    fn broken(&self, error: &ReceiveError) -> Failure {
+        let text = match error {
+            ReceiveError::System(error) => system_error(*error).to_string(),
+            other => other.to_string(),
+        };
+        Why::HostLost { program: &self.program, error: &text }.into()
     }
 
     fn pass_signals_on(&mut self, watch: &Watch) {
@@ -218,12 +237,4 @@ impl<'a> Hosted<'a> {
             let _ = send(self.connection, &bytes, &[]);
         }
     }
-}
-
-fn broken(error: &ReceiveError) -> Failure {
-    let text = match error {
-        ReceiveError::System(error) => system_error(*error).to_string(),
-        other => other.to_string(),
-    };
-    Failure::broken(format!("the connection to the host broke: {text}"))
 }

@@ -8,9 +8,8 @@ use crate::ending::{Ending, ExitCode};
 use crate::response::Plan;
 use crate::signals::{Arrival, Watch};
 use crate::terminal::{Back, Terminal};
-use crate::words::{Failure, shown, system_error};
+use crate::words::{Failure, Why, shown, system_error};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -127,30 +126,24 @@ impl Prepared {
 
 fn cannot_start(plan: &Plan, error: Errno) -> Failure {
     if error == Errno::TOOBIG {
-        return Failure::cannot_run(too_big(plan));
+        return too_big(plan);
     }
-    Failure::cannot_run(format!(
-        "{} could not be started: {}; is Wine still installed?",
-        shown(&plan.program),
-        system_error(error)
-    ))
+    Why::LoaderNotStarted { program: &shown(&plan.program), error: &system_error(error) }.into()
 }
 
 /// Names what does not fit into what Linux gives a program at its start.
-fn too_big(plan: &Plan) -> String {
+fn too_big(plan: &Plan) -> Failure {
     let bytes = |list: &[Vec<u8>]| list.iter().map(|entry| entry.len() + 1).sum::<usize>();
     let longest = plan.environment.iter().max_by_key(|entry| entry.len());
     let name = longest.and_then(|entry| entry.split(|byte| *byte == b'=').next());
-    format!(
-        "{} could not be started: its arguments have {} bytes and its {} variables {} bytes, {} the \
-         most, and that is more than Linux allows here; pass fewer variables, or allow more with \
-         `ulimit -s`",
-        shown(&plan.program),
-        bytes(&plan.arguments),
-        plan.environment.len(),
-        bytes(&plan.environment),
-        shown(name.unwrap_or_default()),
-    )
+    let why = Why::ArgumentsTooLong {
+        program: &shown(&plan.program),
+        arguments: &bytes(&plan.arguments),
+        count: &plan.environment.len(),
+        variables: &bytes(&plan.environment),
+        longest: &shown(name.unwrap_or_default()),
+    };
+    why.into()
 }
 
 /// Waits for the child's end; passes signals on and follows it into a stop. Ends the child when it
@@ -210,8 +203,8 @@ fn reap(child: Pid, terminal: Option<&Terminal>) -> Result<Option<WaitStatus>, F
             Ok(Some((_, status))) => return Ok(Some(status)),
             Err(Errno::INTR) => {}
             Err(error) => {
-                let text = format!("the program's end was lost: {}", system_error(error));
-                return Err(Failure::broken(text));
+                let error = system_error(error);
+                return Err(Why::EndLost { program: &"the program", error: &error }.into());
             }
         }
     }

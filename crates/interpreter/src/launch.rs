@@ -1,7 +1,7 @@
 //! One launch, from the named program to the way in which the interpreter ends.
 
 use crate::discovery::{self, Found};
-use crate::ending::{Ending, ExitCode};
+use crate::ending::{Crash, Ending, ExitCode};
 use crate::hosted::Hosted;
 use crate::in_place::{self, Ended};
 use crate::request::{self, Caller, Request, Wishes};
@@ -9,11 +9,12 @@ use crate::response::{Answer, Plan, understand};
 use crate::signals::Watch;
 use crate::start::{Environment, Invocation, Start};
 use crate::terminal::Terminal;
-use crate::words::{Failure, shown, system_error};
+use crate::words::{Failure, Why, shown, system_error};
 use crate::{complain, say};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt::Display;
 use rustix::event::Timespec;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -21,7 +22,7 @@ use rustix::process::Signal;
 use winterop_channel::unix::{ReceiveError, receive, send};
 use winterop_channel::{Frame, Inbox};
 use winterop_wire::{
-    CreateProcessResponse, ErrorNotice, ExitStatus, Header, Message, MessageType, Tag,
+    CreateProcessResponse, DecodeError, ErrorNotice, ExitStatus, Header, Message, MessageType, Tag,
 };
 
 /// How long a server may be silent before it counts as broken. A host that has longer work to do,
@@ -47,13 +48,15 @@ fn try_launch(
     let Found { connection, path } = discovery::find(&start.environment, start.auxiliary.secure)
         .map_err(|attempts| no_server(invocation, &attempts))?;
     let (request, terminal) = request::build(caller, &start.environment, invocation, wishes)?;
-    send_request(&connection, &request, terminal.as_ref(), &path)?;
+    send_request(&connection, &request, terminal.as_ref(), &path, invocation)?;
     let mut inbox = Inbox::default();
     let (answer, attached) = receive_answer(&connection, &mut inbox, invocation)?;
     // The descriptors have gone over; hosted, the program's ends must be the only ones left.
     drop(request);
+    let program = shown(invocation.program);
     let watch = Watch::start().map_err(|error| {
-        Failure::broken(format!("signals cannot be watched: {}", system_error(error)))
+        let error = system_error(error);
+        Failure::from(Why::NoSignals { program: &program, error: &error })
     })?;
     let ended = match answer {
         Answer::InPlace(plan) => run_in_place(&plan, &watch, terminal.as_ref(), &connection),
@@ -61,7 +64,7 @@ fn try_launch(
         Answer::Hosted(_) if wishes.detach => Ok(Ended::Code(ExitCode(0))),
         Answer::Hosted(running) => {
             let hosted = Hosted::new(&connection, inbox, running, terminal.as_ref());
-            wait_for_host(hosted.with_report(attached), &watch)
+            wait_for_host(hosted.with_report(attached).named(&program), &watch)
         }
     }?;
     Ok((ended, watch.demanded()))
@@ -74,22 +77,17 @@ fn refuse_privileges(start: &Start<'_>, invocation: &Invocation<'_>) -> Result<(
     if !start.auxiliary.secure && real == effective {
         return Ok(());
     }
-    Err(Failure::cannot_run(format!(
-        "{}: a Windows program is not started with changed rights (uid {}, effective uid {}); \
-         let the set-uid program take one of the two for good before it runs this",
-        shown(invocation.program),
-        real.as_raw(),
-        effective.as_raw(),
-    )))
+    let why = Why::ChangedRights {
+        program: &shown(invocation.program),
+        uid: &real.as_raw(),
+        effective: &effective.as_raw(),
+    };
+    Err(why.into())
 }
 
 fn no_server(invocation: &Invocation<'_>, attempts: &[discovery::Attempt]) -> Failure {
-    Failure::cannot_run(format!(
-        "{}: no interop server was found; `winterop shell` starts an instance with one, \
-         `winterop run` needs none. Tried:{}",
-        shown(invocation.program),
-        discovery::describe(attempts)
-    ))
+    let attempts = discovery::describe(attempts);
+    Why::NoServer { program: &shown(invocation.program), attempts: &attempts }.into()
 }
 
 fn send_request(
@@ -97,13 +95,12 @@ fn send_request(
     request: &Request,
     terminal: Option<&Terminal>,
     path: &[u8],
+    invocation: &Invocation<'_>,
 ) -> Result<(), Failure> {
     send(connection, &request.bytes, &request.attached(terminal)).map_err(|error| {
-        Failure::broken(format!(
-            "the request could not be sent to {}: {}",
-            shown(path),
-            system_error(error)
-        ))
+        let (program, socket) = (shown(invocation.program), shown(path));
+        let error = system_error(error);
+        Why::RequestNotSent { program: &program, socket: &socket, error: &error }.into()
     })
 }
 
@@ -114,47 +111,49 @@ fn receive_answer(
     invocation: &Invocation<'_>,
 ) -> Result<(Answer, Vec<OwnedFd>), Failure> {
     loop {
-        let frame = receive(connection, inbox, Some(PATIENCE)).map_err(|e| no_answer(&e))?;
-        let message = Message::parse(&frame.bytes).map_err(|error| bad_message(&error))?;
+        let frame =
+            receive(connection, inbox, Some(PATIENCE)).map_err(|e| no_answer(&e, invocation))?;
+        let bad = |error| bad_message(&error, invocation);
+        let message = Message::parse(&frame.bytes).map_err(bad)?;
         match message.header.message_type {
             MessageType::CREATE_PROCESS_RESPONSE => {
-                let response =
-                    CreateProcessResponse::decode(&message).map_err(|e| bad_message(&e))?;
+                let response = CreateProcessResponse::decode(&message).map_err(bad)?;
                 let answer = understand(&response, invocation.program)?;
                 return Ok((answer, frame.descriptors));
             }
-            MessageType::ERROR_NOTICE => show_notice(&frame)?,
+            MessageType::ERROR_NOTICE => show_notice(&frame).map_err(bad)?,
             other => {
-                return Err(Failure::broken(format!(
-                    "the server sent {other} where the answer to a launch was due"
-                )));
+                let error = format_args!("{other} where the answer to a launch was due");
+                return Err(wrong_answer(&error, invocation));
             }
         }
     }
 }
 
-fn show_notice(frame: &Frame) -> Result<(), Failure> {
-    let message = Message::parse(&frame.bytes).map_err(|error| bad_message(&error))?;
-    let notice = ErrorNotice::decode(&message).map_err(|error| bad_message(&error))?;
+fn show_notice(frame: &Frame) -> Result<(), DecodeError> {
+    let message = Message::parse(&frame.bytes)?;
+    let notice = ErrorNotice::decode(&message)?;
     if let Some(text) = notice.extensions.get(Tag::ERROR_TEXT) {
         say(text);
     }
     Ok(())
 }
 
-fn bad_message(error: &winterop_wire::DecodeError) -> Failure {
-    Failure::broken(format!("the server sent what is no message: {error}"))
+fn bad_message(error: &DecodeError, invocation: &Invocation<'_>) -> Failure {
+    wrong_answer(&format_args!("what is no message: {error}"), invocation)
 }
 
-fn no_answer(error: &ReceiveError) -> Failure {
+fn wrong_answer(error: &dyn Display, invocation: &Invocation<'_>) -> Failure {
+    Why::WrongAnswer { program: &shown(invocation.program), error }.into()
+}
+
+fn no_answer(error: &ReceiveError, invocation: &Invocation<'_>) -> Failure {
     let text = match error {
         ReceiveError::System(error) => system_error(*error).to_string(),
         ReceiveError::Timeout => format!("it was silent for {} s", PATIENCE.tv_sec),
         other => other.to_string(),
     };
-    Failure::broken(format!(
-        "the launch was not answered: {text}; the host's log, host.log beside its socket, may say why"
-    ))
+    Why::NoAnswer { program: &shown(invocation.program), error: &text }.into()
 }
 
 fn run_in_place(
@@ -209,8 +208,7 @@ fn conclude(
         write_full_code(code, environment);
         // Ctrl-C is no crash: the shell says nothing of it either.
         if let Some(crash) = code.crash().filter(|c| c.signal != Signal::INT) {
-            let text = format!("{}: {} (0x{:08X})", shown(invocation.name), crash.name, code.0);
-            say(text.as_bytes());
+            say(crash_in_words(crash, &shown(invocation.name)).as_bytes());
         }
     }
     match (ended, demanded) {
@@ -218,6 +216,15 @@ fn conclude(
         (Ended::Code(ExitCode::CONSOLE_EVENT), Some(signal)) => Ending::Signal(signal),
         _ => ended.ending(),
     }
+}
+
+/// What a crash is called; where it is the loader's word, with what to do.
+fn crash_in_words(crash: &Crash, program: &str) -> String {
+    let (name, code) = (crash.name, format!("0x{:08X}", crash.code.0));
+    if crash.is_of_loader() {
+        return Why::DllTrouble { program: &program, name: &name, code: &code }.words().to_string();
+    }
+    format!("{program}: {name} ({code})")
 }
 
 /// Writes the 32-bit code as text to the descriptor that `WINTEROP_EXIT_FD` names.

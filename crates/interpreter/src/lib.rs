@@ -47,9 +47,7 @@ pub fn interpret(start: &Start<'_>) -> Ending {
     let wishes = Wishes { hosted: hosted && !start.auxiliary.secure, ..Wishes::default() };
     match start.invocation() {
         Some(invocation) => launch(start, &invocation, &wishes),
-        None => complain(&Failure::cannot_run(
-            "no program is named; `/init PROGRAM ARGUMENTS…` runs a Windows program by hand",
-        )),
+        None => complain(&words::Why::NoProgram {}.into()),
     }
 }
 

@@ -3,8 +3,7 @@
 use crate::names::WindowsNames;
 use crate::start::{Environment, Invocation, Start, base_name};
 use crate::terminal::{Size, Terminal};
-use crate::words::{Failure, shown, system_error};
-use alloc::format;
+use crate::words::{Failure, Why, shown, system_error};
 use alloc::vec::Vec;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -166,10 +165,12 @@ fn above_standard(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
 }
 
 fn cannot_open(program: &[u8], error: Errno) -> Failure {
-    let text = format!("{}: {}", shown(program), system_error(error));
+    let (program, text) = (shown(program), system_error(error));
     match error {
-        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Failure::not_found(text),
-        _ => Failure::cannot_run(text),
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => {
+            Why::ProgramNotThere { program: &program, error: &text }.into()
+        }
+        _ => Why::ProgramNotReadable { program: &program, error: &text }.into(),
     }
 }
 
@@ -216,10 +217,7 @@ pub fn build(
     let mut bytes = Vec::with_capacity(4096);
     let header = Header::request(MessageType::CREATE_PROCESS);
     message.encode(&header, &mut bytes).map_err(|error| {
-        Failure::cannot_run(format!(
-            "{}: the launch cannot be put into a request: {error}",
-            shown(invocation.program)
-        ))
+        Failure::from(Why::RequestTooLong { program: &shown(invocation.program), error: &error })
     })?;
     let descriptors = [caller.executable, Some(caller.root), caller.directory];
     let request = Request {

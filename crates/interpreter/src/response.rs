@@ -1,11 +1,13 @@
 //! Reads the host's answer to a create-process message.
 
-use crate::words::{Failure, shown, status, system_error};
+use crate::words::{Failure, Why, shown, status, system_error};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use rustix::io::Errno;
-use winterop_wire::{CreateProcessResponse, Extensions, Features, ResponseFlags, Strings, Tag};
+use winterop_wire::{
+    CreateProcessResponse, Extensions, Features, ResponseFlags, Strings, Tag, ValueError,
+};
 
 /// What to do now that the host has agreed.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +65,13 @@ pub fn understand(response: &CreateProcessResponse<'_>, program: &[u8]) -> Resul
     let grace = extensions.get_u32(Tag::GRACE).ok().flatten().unwrap_or(GRACE);
     let graphical = response.flags.contains(ResponseFlags::GRAPHICAL);
     match extensions.get(Tag::IN_PLACE_PROGRAM) {
-        Some(path) => plan(path, extensions, graphical, grace).map(Answer::InPlace),
+        Some(path) => {
+            let plan = plan(path, extensions, graphical, grace);
+            plan.map(Answer::InPlace).map_err(|error| {
+                let error = format!("an answer that cannot be read: {error}");
+                Why::WrongAnswer { program: &shown(program), error: &error }.into()
+            })
+        }
         None => {
             let features = extensions.features(Tag::HOST_FEATURES).unwrap_or(Features::NONE);
             Ok(Answer::Hosted(Running { graphical, features, grace }))
@@ -76,11 +84,9 @@ fn plan(
     extensions: &Extensions<'_>,
     graphical: bool,
     grace: u32,
-) -> Result<Plan, Failure> {
-    let list = |tag| -> Result<Vec<Vec<u8>>, Failure> {
-        let strings = extensions.strings(tag).map_err(|error| {
-            Failure::broken(format!("the host's answer cannot be read: {error}"))
-        })?;
+) -> Result<Plan, ValueError> {
+    let list = |tag| -> Result<Vec<Vec<u8>>, ValueError> {
+        let strings = extensions.strings(tag)?;
         Ok(strings.into_iter().flat_map(Strings::into_iter).map(<[u8]>::to_vec).collect())
     };
     Ok(Plan {
@@ -105,7 +111,10 @@ fn refusal(result: i32, extensions: &Extensions<'_>, program: &[u8]) -> Failure 
     let error = if known { Errno::from_raw_os_error(result) } else { Errno::INVAL };
     let text = match extensions.get(Tag::ERROR_TEXT) {
         Some(text) => String::from_utf8_lossy(text).into_owned(),
-        None => format!("{}: the Windows side: {}", shown(program), system_error(error)),
+        None => {
+            let why = Why::WindowsSide { program: &shown(program), error: &system_error(error) };
+            why.words().to_string()
+        }
     };
     let by_number = match error {
         Errno::NOENT => status::NOT_FOUND,

@@ -1,9 +1,10 @@
-//! The texts of what the interpreter has to say when a launch fails.
+//! What the interpreter has to say when a launch fails; the texts are `winterop_words`'.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 
 pub use winterop_sys::system_error;
+pub(crate) use winterop_words::Failure as Why;
 
 /// The exit statuses that shells give to commands which could not be run.
 pub mod status {
@@ -24,20 +25,10 @@ pub struct Failure {
     pub status: u8,
 }
 
-impl Failure {
-    /// The program is there and cannot run.
-    pub fn cannot_run(text: impl Into<String>) -> Self {
-        Self { text: text.into(), status: status::CANNOT_RUN }
-    }
-
-    /// The program is not there.
-    pub fn not_found(text: impl Into<String>) -> Self {
-        Self { text: text.into(), status: status::NOT_FOUND }
-    }
-
-    /// The peer broke off, or broke the rules.
-    pub fn broken(text: impl Into<String>) -> Self {
-        Self { text: text.into(), status: status::FAILED }
+impl From<Why<'_>> for Failure {
+    fn from(why: Why<'_>) -> Self {
+        let words = why.words();
+        Self { text: words.to_string(), status: words.kind.status() }
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use winterop_words::{Failure, Words};
 
 /// The uid that the kernel shows for one that has no mapping in this user namespace.
 const UNMAPPED: u32 = 65534;
@@ -19,7 +20,7 @@ const UNSETTLED: i64 = 2;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FileError {
     /// The system does not give it.
-    #[error("{path} cannot be read: {source}")]
+    #[error("{}", self.words().fault())]
     System {
         /// The file.
         path: PathBuf,
@@ -27,7 +28,7 @@ pub enum FileError {
         source: Arc<io::Error>,
     },
     /// It is a directory, a pipe, a device.
-    #[error("{path} is {kind} and not a file; remove it")]
+    #[error("{}", self.words().fault())]
     NoFile {
         /// Where.
         path: PathBuf,
@@ -35,7 +36,7 @@ pub enum FileError {
         kind: &'static str,
     },
     /// It has more bytes than such a file can sensibly have.
-    #[error("{path} has {size} bytes; no such file has more than {limit}")]
+    #[error("{}", self.words().fault())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -45,10 +46,7 @@ pub enum FileError {
         limit: u64,
     },
     /// Somebody other than root could have written it.
-    #[error(
-        "{path} must belong to root and be writable by nobody else (it belongs to uid {owner}, \
-         mode {mode:04o}); `chown root: {path}; chmod 644 {path}` as root"
-    )]
+    #[error("{}", self.words().fault())]
     NotRoots {
         /// The file.
         path: PathBuf,
@@ -57,6 +55,28 @@ pub enum FileError {
         /// Its mode bits.
         mode: u32,
     },
+}
+
+impl FileError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::System { path, source } => {
+                Failure::SettingsUnreadable { path: &path.display(), error: source }.words()
+            }
+            Self::NoFile { path, kind } => {
+                Failure::SettingsNoFile { path: &path.display(), kind }.words()
+            }
+            Self::TooLarge { path, size, limit } => {
+                Failure::SettingsTooLarge { path: &path.display(), size, limit }.words()
+            }
+            Self::NotRoots { path, owner, mode } => {
+                let (path, mode) = (path.display(), format!("{mode:04o}"));
+                Failure::SettingsNotRoots { path: &path, owner, mode: &mode }.words()
+            }
+        }
+    }
 }
 
 /// What a settings file may be.

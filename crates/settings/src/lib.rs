@@ -23,6 +23,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use winterop_translate::groups;
+use winterop_words::{Failure, Words};
 
 /// Programs that refuse unix pipes as their standard handles: libuv asks Windows what they are.
 const NEED_PIPES: [&str; 3] = ["node.exe", "bun.exe", "deno.exe"];
@@ -134,16 +135,29 @@ impl Default for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file is there and cannot be read.
-    #[error("the settings cannot be read: {0}")]
+    #[error(transparent)]
     Read(#[from] FileError),
     /// The file's content is wrong.
-    #[error("the settings in {path} are wrong: {problem}")]
+    #[error("{}", self.words().fault())]
     Content {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
         problem: String,
     },
+}
+
+impl SettingsError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Read(error) => error.words(),
+            Self::Content { path, problem } => {
+                Failure::SettingsWrong { path: &path.display(), problem: &problem }.words()
+            }
+        }
+    }
 }
 
 /// A settings file is never larger; more is not a settings file.
@@ -200,7 +214,11 @@ fn from_toml<T: serde::de::DeserializeOwned>(
 ) -> Result<T, SettingsError> {
     let wrong = |problem: String| SettingsError::Content { path: path.to_owned(), problem };
     let text = std::str::from_utf8(bytes).map_err(|error| wrong(format!("no UTF-8: {error}")))?;
-    toml::from_str(text).map_err(|error| wrong(error.to_string()))
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        wrong(format!("line {line}: {}", error.message().replace('\n', ", ")))
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use crate::file::{Cached, FileError, Limits};
 use crate::{SettingsError, from_toml};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use winterop_words::{Failure, Words};
 
 /// The most bytes of a policy: 1 MiB.
 const LARGEST: u64 = 1 << 20;
@@ -41,9 +43,9 @@ pub enum Verdict {
 
 /// A refusal with the rule that it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum Denied {
     /// A rule refuses it.
-    #[error("the policy refuses it: {rule} in {path}")]
     Rule {
         /// The file.
         path: PathBuf,
@@ -51,7 +53,6 @@ pub enum Denied {
         rule: String,
     },
     /// A rule sends it to somebody else's host.
-    #[error("the policy sends it to the host of {host}: {rule} in {path}")]
     OtherHost {
         /// The file.
         path: PathBuf,
@@ -61,11 +62,27 @@ pub enum Denied {
         host: String,
     },
     /// The policy cannot be used.
-    #[error("nothing runs until the policy is mended: {0}")]
     Unusable(String),
     /// The program could not be hashed.
-    #[error("the policy asks for the program's SHA-256, and {0}")]
     Digest(String),
+}
+
+impl Denied {
+    /// The refusal in words, of whichever program.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        let program: &dyn Display = &"the program";
+        match self {
+            Self::Rule { path, rule } => {
+                Failure::PolicyRefuses { program, rule, path: &path.display() }.words()
+            }
+            Self::OtherHost { path, rule, host } => {
+                Failure::PolicyOtherHost { program, rule, path: &path.display(), host }.words()
+            }
+            Self::Unusable(problem) => Failure::PolicyUnusable { program, problem }.words(),
+            Self::Digest(problem) => Failure::PolicyDigest { program, problem }.words(),
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -9,16 +9,15 @@ use crate::file::{Cached, Limits};
 use crate::flags::{self, Said};
 use crate::machine::{self, FlagsMeaning, MachineSettings};
 use crate::wsl_conf::{self, Diagnostic, WslConf};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use winterop_words::{Failure, Words};
 
 /// Why Windows programs do not run, with where that is set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum Off {
     /// The machine's registry value says so.
-    #[error(
-        "Windows programs are switched off for all users: DistributionFlags is {flags:#x} in \
-         {path}; `winterop config set-flags {on}` as root switches them on"
-    )]
     Machine {
         /// The file.
         path: PathBuf,
@@ -28,11 +27,6 @@ pub enum Off {
         on: u32,
     },
     /// The value in the user's Wine prefix says so.
-    #[error(
-        "Windows programs are switched off in this Wine prefix: DistributionFlags is {flags:#x} in \
-         {path}, key {key}; set it to {on:#x} with `reg add`, or remove it",
-        key = flags::KEY
-    )]
     Prefix {
         /// The file.
         path: PathBuf,
@@ -42,10 +36,6 @@ pub enum Off {
         on: u32,
     },
     /// The distribution's file says so.
-    #[error(
-        "Windows programs are switched off for this distribution: [interop] enabled is false in \
-         {path}:{line}"
-    )]
     Distribution {
         /// The file.
         path: PathBuf,
@@ -53,10 +43,30 @@ pub enum Off {
         line: u32,
     },
     /// A file cannot be understood.
-    #[error(
-        "Windows programs are switched off, because it cannot be told whether they are on: {0}"
-    )]
     Unclear(String),
+}
+
+impl Off {
+    /// The reason in words, for Windows programs in general.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        let program: &dyn Display = &"Windows programs";
+        match self {
+            Self::Machine { path, flags, on } => {
+                let (path, flags) = (path.display(), format!("{flags:#x}"));
+                Failure::OffForAllUsers { program, path: &path, flags: &flags, on }.words()
+            }
+            Self::Prefix { path, flags, on } => {
+                let (path, key) = (path.display(), &flags::KEY);
+                let (flags, on) = (&format!("{flags:#x}"), &format!("{on:#x}"));
+                Failure::OffInPrefix { program, path: &path, flags, key, on }.words()
+            }
+            Self::Distribution { path, line } => {
+                Failure::OffInDistribution { program, path: &path.display(), line }.words()
+            }
+            Self::Unclear(problem) => Failure::SwitchUnclear { program, problem }.words(),
+        }
+    }
 }
 
 /// Where the switches are.
@@ -179,10 +189,7 @@ fn switched_off(file: &Cached<Said>, meaning: FlagsMeaning) -> Result<Option<(u3
     let said = file.get().map_err(|error| unclear(error.to_string()))?;
     let flags = said.as_ref().clone().map_err(|problem| {
         let path = file.path().display();
-        unclear(format!(
-            "{path} cannot be read as a registry file: {problem}; restore it, or \
-                         write it anew with `winterop config set-flags`"
-        ))
+        unclear(Failure::RegistryUnreadable { path: &path, problem: &problem }.words().fault())
     })?;
     Ok(flags.filter(|flags| !meaning.is_on(*flags)).map(|flags| (flags, flags ^ 1)))
 }

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::pe::Abilities;
+use winterop_words::{Failure, Words};
 
 /// A complete Wine on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,15 +108,11 @@ pub struct NotFound {
 }
 
 impl NotFound {
-    fn words(&self) -> String {
-        let mut words = String::from(
-            "no usable 64-bit Wine found; install it (Debian and Ubuntu: apt-get install \
-             --no-install-recommends wine64), or name its loader in WINELOADER",
-        );
-        for candidate in &self.candidates {
-            words.push_str(&format!("\n  looked at {candidate}"));
-        }
-        words
+    /// The error in words.
+    pub fn words(&self) -> Words {
+        let looked_at = |candidate: &Candidate| format!("\n  looked at {candidate}");
+        let candidates: String = self.candidates.iter().map(looked_at).collect();
+        Failure::NoWine { candidates: &candidates }.words()
     }
 }
 

@@ -12,6 +12,7 @@ use std::io;
 
 use object::LittleEndian as LE;
 use object::pe;
+use winterop_words::{Failure, Words};
 
 /// Exit status for what is there and cannot run, as shells use it.
 pub const CANNOT_RUN: u8 = 126;
@@ -123,81 +124,62 @@ pub struct Abilities {
 
 /// A program that this launcher cannot run, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {advice}")]
-pub struct Unfit {
-    /// What the file is.
-    pub what: String,
-    /// What to do about it.
-    pub advice: &'static str,
-}
+#[error("{0}")]
+pub struct Unfit(Box<Words>);
 
 impl Unfit {
     /// The exit status that says so: 126.
     pub fn exit_status(&self) -> u8 {
-        CANNOT_RUN
+        self.0.kind.status()
+    }
+
+    /// What is said of `program`.
+    pub fn words(self, program: impl fmt::Display) -> Words {
+        self.0.on(program)
     }
 }
+
+impl From<Failure<'_>> for Unfit {
+    fn from(failure: Failure<'_>) -> Self {
+        Self(Box::new(failure.words()))
+    }
+}
+
+/// What stands for the program's name, which is not known here.
+const PROGRAM: &&str = &"the program";
 
 impl Diagnosis {
     /// Says whether a launcher with these abilities can run the file, and why not.
     pub fn check(self, abilities: Abilities) -> Result<Program, Unfit> {
-        let unfit = |what: &str, advice| Err(Unfit { what: what.to_owned(), advice });
-        match self {
-            Self::Program(program) => program.check(abilities),
-            Self::Library(machine) => unfit(
-                &format!("a Windows library (DLL, {machine}), not a program"),
-                "run the program that uses it, or rundll32.exe with an entry point",
-            ),
-            Self::Empty => unfit("an empty file", "was it copied or downloaded completely?"),
-            Self::NotMz => unfit(
-                "not a Windows program (it does not begin with MZ)",
-                "check that it is the file you meant",
-            ),
-            Self::Dos => unfit("a program for DOS", "it needs an emulator such as DOSBox"),
-            Self::SixteenBit => {
-                unfit("a program for 16-bit Windows or OS/2", "64-bit Windows cannot run it either")
-            }
-            Self::Linear => unfit(
-                "a driver for Windows 9x or a program for OS/2",
-                "no current Windows can run it",
-            ),
-            Self::Truncated => unfit(
-                "a Windows program that ends inside its headers",
-                "it was not copied or downloaded completely; get it again",
-            ),
-            Self::Malformed(which) => unfit(
-                &format!("a damaged Windows program ({which})"),
-                "get it again from where it came from",
-            ),
-        }
+        let program = PROGRAM;
+        let unfit = match &self {
+            Self::Program(program) => return program.check(abilities),
+            Self::Library(machine) => Failure::Library { program, machine },
+            Self::Empty => Failure::EmptyFile { program },
+            Self::NotMz => Failure::NotAProgram { program },
+            Self::Dos => Failure::DosProgram { program },
+            Self::SixteenBit => Failure::SixteenBitProgram { program },
+            Self::Linear => Failure::LinearProgram { program },
+            Self::Truncated => Failure::CutOff { program },
+            Self::Malformed(which) => Failure::Damaged { program, which },
+        };
+        Err(unfit.into())
     }
 }
 
 impl Program {
     fn check(self, abilities: Abilities) -> Result<Self, Unfit> {
-        let unfit = |what: String, advice| Err(Unfit { what, advice });
-        match (self.machine, self.subsystem) {
-            (_, Subsystem::Other(value)) => unfit(
-                format!("a Windows driver or boot program (subsystem {value}), not a program"),
-                "it can be loaded by Windows itself only",
-            ),
+        let program = PROGRAM;
+        let unfit = match (&self.machine, &self.subsystem) {
+            (_, Subsystem::Other(subsystem)) => Failure::Driver { program, subsystem },
             // An assembly for any machine is marked 32-bit x86, and runs where .NET does.
-            (_, _) if self.dot_net && !abilities.dot_net => unfit(
-                "a .NET program".to_owned(),
-                "Wine runs it with Wine Mono only: install it into the prefix (wine-mono*.msi)",
-            ),
-            (Machine::X86_64, _) if abilities.x86_64 => Ok(self),
-            (Machine::X86, _) if abilities.x86 || self.dot_net => Ok(self),
-            (Machine::X86, _) => unfit(
-                "a 32-bit Windows program, and this Wine is 64-bit only".to_owned(),
-                "use the program's 64-bit version, or install 32-bit Wine \
-                 (dpkg --add-architecture i386 && apt-get update && apt-get install wine32:i386)",
-            ),
-            (machine, _) => unfit(
-                format!("a Windows program for another machine ({machine})"),
-                "use the program's version for 64-bit x86 (x64, amd64)",
-            ),
-        }
+            (_, _) if self.dot_net && !abilities.dot_net => Failure::DotNet { program },
+            (Machine::X86_64, _) if abilities.x86_64 => return Ok(self),
+            (Machine::X86, _) if abilities.x86 || self.dot_net => return Ok(self),
+            (Machine::X86, _) => Failure::ThirtyTwoBit { program },
+            (machine, _) => Failure::OtherMachine { program, machine },
+        };
+        Err(unfit.into())
     }
 }
 

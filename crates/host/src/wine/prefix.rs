@@ -41,6 +41,7 @@ use super::forwarder::{self, Forward};
 use super::installation::Installation;
 use super::registry::{self, Key, Value};
 use super::server::socket::Place;
+use winterop_words::{Failure, Words};
 
 /// The version of what this module does to a prefix; a change makes old ones be brought up to date.
 const RECIPE: u32 = 2;
@@ -97,9 +98,9 @@ impl Step {
 
 /// Why a prefix could not be prepared.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum Error {
     /// A file or folder could not be made, read or changed.
-    #[error("cannot {what} {}: {source}{}", path.display(), advice(source))]
     File {
         /// What was tried.
         what: &'static str,
@@ -109,7 +110,6 @@ pub enum Error {
         source: io::Error,
     },
     /// A part of Wine cannot be started.
-    #[error("cannot start {}: {source}; is Wine installed completely?", program.display())]
     Start {
         /// The program.
         program: PathBuf,
@@ -117,7 +117,6 @@ pub enum Error {
         source: io::Error,
     },
     /// `wineboot` failed.
-    #[error("wineboot could not make the prefix in {} ({status}): {output}", path.display())]
     Wineboot {
         /// The folder it worked in.
         path: PathBuf,
@@ -128,15 +127,28 @@ pub enum Error {
     },
 }
 
-fn advice(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; make the folder writable, or set another data folder"
+impl Error {
+    /// The error in words.
+    pub fn words(&self) -> Words {
+        match self {
+            Self::File { what, path, source } => {
+                let (path, error) = (&path.display(), source);
+                match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        Failure::PrefixNoRoom { what, path, error }.words()
+                    }
+                    _ => Failure::PrefixFile { what, path, error }.words(),
+                }
+            }
+            Self::Start { program, source } => {
+                Failure::WinePartNotStarted { program: &program.display(), error: source }.words()
+            }
+            Self::Wineboot { path, status, output } => {
+                let output = output.replace('\n', "; ");
+                let path = path.display();
+                Failure::WinebootFailed { path: &path, status, output: &output }.words()
+            }
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; 800 MB must be free while a prefix is made, 60 MB are kept"
-        }
-        _ => "",
     }
 }
 
@@ -174,6 +186,43 @@ pub fn prepare(
     };
     progress(Step::Done);
     Ok(Prefix { path, outdated })
+}
+
+/// What is not as [`prepare`] leaves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// There is no prefix yet.
+    NotMade,
+    /// It was prepared for another Wine, or by an older Winterop.
+    Outdated,
+    /// Its registry does not name Windows 10, or has a crash debugger.
+    Registry,
+    /// It lacks the library that Rust programs of today need.
+    Library,
+}
+
+/// Looks whether the prefix below `data` is as [`prepare`] leaves it, and changes nothing.
+///
+/// # Errors
+/// [`Error::File`] where its registry cannot be read.
+pub fn examine(installation: &Installation, data: &Path) -> Result<Vec<Flaw>, Error> {
+    let account = Account::current();
+    let store = Store { installation, account: &account, data };
+    let prefix = data.join("prefix");
+    if !prefix.exists() {
+        return Ok(vec![Flaw::NotMade]);
+    }
+    let path = prefix.join("system.reg");
+    let registry = fs::read(&path).map_err(file("read the registry", &path))?;
+    let library = "bcryptprimitives.dll";
+    let has_library = prefix.join("drive_c/windows/system32").join(library).exists()
+        || installation.windows_libraries().join(library).exists();
+    let flaws = [
+        (!store.is_current(&prefix), Flaw::Outdated),
+        (!registry::has(&registry, REGISTRY), Flaw::Registry),
+        (!has_library, Flaw::Library),
+    ];
+    Ok(flaws.into_iter().filter_map(|(is_there, flaw)| is_there.then_some(flaw)).collect())
 }
 
 /// Makes a further prefix at `path` from the template that [`prepare`] left (0.1 s).

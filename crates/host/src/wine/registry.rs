@@ -28,6 +28,20 @@ pub(super) fn set(file: &str, keys: &[Key]) -> String {
     keys.iter().fold(file.to_owned(), |file, key| set_key(&file, key))
 }
 
+/// Whether the registry file has all these values.
+pub(super) fn has(file: &[u8], keys: &[Key]) -> bool {
+    keys.iter().all(|key| {
+        key.values.iter().all(|(name, value)| match value {
+            Value::Text(wanted) => {
+                text(file, key.path, name).is_some_and(|found| found == wanted.as_bytes())
+            }
+            Value::Number(wanted) => {
+                raw(file, key.path, name) == Some(format!("dword:{wanted:08x}").as_bytes())
+            }
+        })
+    })
+}
+
 fn set_key(file: &str, key: &Key) -> String {
     let header = format!("[{}]", key.path.replace('\\', "\\\\"));
     let lines: Vec<&str> = file.lines().collect();
@@ -96,6 +110,13 @@ fn push(output: &mut String, line: &str) {
 ///
 /// `key` is relative to the file's root, with single backslashes. The file may hold anything.
 pub(super) fn text(file: &[u8], key: &str, name: &str) -> Option<Vec<u8>> {
+    let value = raw(file, key, name)?;
+    let quoted = value.strip_prefix(b"str(2):").unwrap_or(value);
+    Some(winterop_translate::bytes::from_utf16(&unescape(quoted.strip_prefix(b"\"")?)))
+}
+
+/// What stands behind a value's name, on its first line.
+fn raw<'a>(file: &'a [u8], key: &str, name: &str) -> Option<&'a [u8]> {
     let header = format!("[{}]", key.replace('\\', "\\\\"));
     let mut lines = file.split(|byte| *byte == b'\n');
     lines.find(|line| starts_ignoring_case(line, header.as_bytes()))?;
@@ -103,9 +124,7 @@ pub(super) fn text(file: &[u8], key: &str, name: &str) -> Option<Vec<u8>> {
     let line = lines
         .take_while(|line| line.first() != Some(&b'['))
         .find(|line| starts_ignoring_case(line, start.as_bytes()))?;
-    let value = line.get(start.len()..)?;
-    let quoted = value.strip_prefix(b"str(2):").unwrap_or(value);
-    Some(winterop_translate::bytes::from_utf16(&unescape(quoted.strip_prefix(b"\"")?)))
+    line.get(start.len()..)
 }
 
 fn starts_ignoring_case(line: &[u8], start: &[u8]) -> bool {

@@ -38,6 +38,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::command::{Display, Environment, Surroundings};
 use socket::Place;
+use winterop_words::{Failure, Words};
 
 /// The file in a prefix that names the server that this program started.
 pub(super) const OWNER_FILE: &str = ".winterop-server";
@@ -59,9 +60,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum Error {
     /// A file of the prefix cannot be used.
-    #[error("cannot {what} {}: {source}; is the Wine prefix writable?", path.display())]
     File {
         /// What was tried.
         what: &'static str,
@@ -71,7 +72,6 @@ pub enum Error {
         source: io::Error,
     },
     /// A program of Wine's cannot be started.
-    #[error("cannot start {}: {source}; is Wine installed completely?", program.display())]
     Start {
         /// The program.
         program: PathBuf,
@@ -79,11 +79,6 @@ pub enum Error {
         source: io::Error,
     },
     /// The server was started and does not answer.
-    #[error(
-        "{} was started for {} and does not answer ({state}); run it by hand to see why: \
-         WINEPREFIX={} {} -f -d1",
-        program.display(), prefix.display(), prefix.display(), program.display()
-    )]
     Silent {
         /// The server's program.
         program: PathBuf,
@@ -93,11 +88,6 @@ pub enum Error {
         state: String,
     },
     /// The server runs, and no program does.
-    #[error(
-        "Wine's first program fails in {} ({state}); run it by hand to see \
-         why: WINEPREFIX={} {} hostname.exe",
-        prefix.display(), prefix.display(), program.display()
-    )]
     Boot {
         /// The loader.
         program: PathBuf,
@@ -107,10 +97,6 @@ pub enum Error {
         state: String,
     },
     /// The server has ended and there is no other yet.
-    #[error(
-        "the Wine server of {} has ended, and no other runs after {} s; the host's log says why",
-        prefix.display(), waited.as_secs()
-    )]
     Gone {
         /// The prefix.
         prefix: PathBuf,
@@ -118,8 +104,34 @@ pub enum Error {
         waited: Duration,
     },
     /// The system gave no descriptor or thread.
-    #[error("cannot watch the Wine server: {0}; raise the limit of open files (ulimit -n)")]
     Watch(io::Error),
+}
+
+impl Error {
+    /// The error in words.
+    pub fn words(&self) -> Words {
+        match self {
+            Self::File { what, path, source } => {
+                Failure::PrefixFile { what, path: &path.display(), error: source }.words()
+            }
+            Self::Start { program, source } => {
+                Failure::WinePartNotStarted { program: &program.display(), error: source }.words()
+            }
+            Self::Silent { program, prefix, state } => {
+                let (program, prefix) = (&program.display(), &prefix.display());
+                Failure::WineServerSilent { program, prefix, state }.words()
+            }
+            Self::Boot { program, prefix, state } => {
+                let (program, prefix) = (&program.display(), &prefix.display());
+                Failure::WineBootFailed { program, prefix, state }.words()
+            }
+            Self::Gone { prefix, waited } => {
+                let (prefix, seconds) = (prefix.display(), waited.as_secs());
+                Failure::WineServerGone { prefix: &prefix, seconds: &seconds }.words()
+            }
+            Self::Watch(error) => Failure::WineServerUnwatched { error }.words(),
+        }
+    }
 }
 
 /// A server that runs for one prefix, looked after until it is shut down or released.
@@ -154,6 +166,13 @@ struct State {
 enum Ending {
     End,
     Leave,
+}
+
+/// The Wine server that runs for the prefix, if one does; its process.
+#[must_use]
+pub fn running(prefix: &Path) -> Option<i32> {
+    let owner = Place::find(prefix)?.owner()?;
+    Some(owner.as_raw_nonzero().get())
 }
 
 impl Server {

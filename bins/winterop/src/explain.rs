@@ -1,0 +1,35 @@
+//! `winterop explain`: what an error's identifier means.
+
+use anyhow::{Result, bail};
+use clap::Args;
+use std::process::ExitCode;
+use winterop_words::{CATALOGUE, Entry, find};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    winterop explain no-server\n  \
+    winterop explain              all of them, a line each")]
+pub struct Arguments {
+    /// The identifier, with or without its brackets.
+    id: Option<String>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Some(id) = &arguments.id else {
+        CATALOGUE.iter().for_each(|entry| println!("{:22} {}", entry.id, about(entry)));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let id = id.trim_matches(['[', ']']);
+    let Some(entry) = find(id) else {
+        bail!("{id} is no identifier of an error; `winterop explain` lists them all");
+    };
+    println!("{}\n", about(entry));
+    println!("The line:     {}", entry.line());
+    println!("What to do:   {}", entry.advice);
+    println!("Exit status:  {}", entry.kind.status());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn about(entry: &Entry) -> String {
+    entry.about.split_whitespace().collect::<Vec<_>>().join(" ")
+}
