@@ -1,0 +1,10 @@
+//! Distributions: which there are, where their files are, and how far each has come.
+//!
+//! [`registry`] is what is known of them, [`store`] keeps that on disk.
+#![forbid(unsafe_code)]
+
+pub mod name;
+pub mod registry;
+pub mod store;
+
+pub use name::DistributionName;

@@ -1,0 +1,254 @@
+//! The registry on disk: `distributions/registry.json` in the user's data, and the lock beside it.
+//!
+//! The file is replaced as a whole (written beside, synced, renamed, the directory synced), so that
+//! a reader finds it as it was before or as it is after, whenever whoever writes it is stopped, and
+//! needs no lock. Only who holds the lock writes. The lock is on an open file: it goes with the last
+//! process that has it open, so that a new service does not clean up what a worker of the old one
+//! still writes.
+
+use crate::registry::Registry;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The most bytes of the file: some thousand distributions.
+const LARGEST: u64 = 1 << 20;
+
+/// How long the last worker of a service that is gone may take to notice that.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused.
+    #[error("{step} {path}: {source}")]
+    System {
+        /// What was tried.
+        step: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file says nothing clear.
+    #[error("{path} cannot be used: {problem}; put it right, or move it away")]
+    Unclear {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Somebody else has the lock.
+    #[error(
+        "another wslservice of yours holds {0}, and it does not listen where this one would; end it \
+         with `wsl --shutdown` in the session that started it"
+    )]
+    Locked(PathBuf),
+}
+
+fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| StoreError::System { step, path, source }
+}
+
+/// Where the state is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    directory: PathBuf,
+}
+
+impl Place {
+    /// The state below `data`, the user's directory for Winterop's data.
+    #[must_use]
+    pub fn below(data: &Path) -> Self {
+        Self { directory: data.join("distributions") }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join("registry.json")
+    }
+
+    /// Reads the registry. It may be changing; what is read is one state of it.
+    ///
+    /// # Errors
+    /// A [`StoreError`]; a file that is not there is an empty registry.
+    pub fn read(&self) -> Result<Registry, StoreError> {
+        let path = self.file();
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Registry::default()),
+            file => file.map_err(failed("reading", &path))?,
+        };
+        let unclear = |problem| StoreError::Unclear { path: path.clone(), problem };
+        let mut text = String::new();
+        file.take(LARGEST + 1).read_to_string(&mut text).map_err(failed("reading", &path))?;
+        if text.len() as u64 > LARGEST {
+            return Err(unclear("it is larger than 1 MiB".to_owned()));
+        }
+        Registry::parse(&text).map_err(unclear)
+    }
+
+    /// Takes the lock, which makes its holder the one who writes.
+    ///
+    /// # Errors
+    /// A [`StoreError`]; [`StoreError::Locked`] after ten seconds.
+    pub fn lock(&self) -> Result<Store, StoreError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)
+            .map_err(failed("making", &self.directory))?;
+        let path = self.directory.join("lock");
+        let lock = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("opening", &path))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Store { place: self.clone(), lock }),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                    // Nothing tells when a lock is free but waiting in the call, without a deadline.
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::Locked(path)),
+                Err(error) => return Err(failed("locking", &path)(error.into())),
+            }
+        }
+    }
+}
+
+/// The state, held by the one who may change it.
+#[derive(Debug)]
+pub struct Store {
+    place: Place,
+    lock: File,
+}
+
+impl Store {
+    /// Reads the registry.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    pub fn read(&self) -> Result<Registry, StoreError> {
+        self.place.read()
+    }
+
+    /// Replaces the file. When this returns it is on the disk.
+    ///
+    /// # Errors
+    /// A [`StoreError`]; the file is then as it was before.
+    pub fn write(&self, registry: &Registry) -> Result<(), StoreError> {
+        let path = self.place.file();
+        let text = registry
+            .to_text()
+            .map_err(|problem| StoreError::Unclear { path: path.clone(), problem })?;
+        let fresh = self.place.directory.join("registry.new");
+        let mut file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)
+            .map_err(failed("writing", &fresh))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed("writing", &fresh))?;
+        fs::rename(&fresh, &path).map_err(failed("replacing", &path))?;
+        sync_directory(&self.place.directory)
+    }
+
+    /// The lock, for those who work for the holder: it is held as long as anybody has it open.
+    #[must_use]
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+}
+
+/// Makes sure that names in a directory are on the disk.
+///
+/// # Errors
+/// A [`StoreError`].
+pub fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .and_then(|directory| rustix::fs::fsync(&directory))
+        .map_err(|error| failed("syncing", path)(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Distribution, Flags, State, Uid, Version};
+
+    fn one(name: &str) -> Registry {
+        let mut registry = Registry::default();
+        registry
+            .begin(Distribution {
+                name: name.parse().unwrap(),
+                directory: "/srv/x".into(),
+                made_directory: false,
+                default_uid: Uid(0),
+                version: Version::SharedKernel,
+                flags: Flags::default(),
+                state: State::Installing,
+            })
+            .unwrap();
+        registry
+    }
+
+    #[test]
+    fn nothing_written_is_an_empty_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::below(folder.path());
+        assert_eq!(place.read().unwrap(), Registry::default());
+        assert!(!folder.path().join("distributions").exists());
+    }
+
+    #[test]
+    fn what_was_written_is_read_without_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::below(folder.path());
+        let store = place.lock().unwrap();
+        store.write(&one("one")).unwrap();
+        assert_eq!(place.read().unwrap(), one("one"));
+        // A leftover of a write that was cut off.
+        fs::write(folder.path().join("distributions/registry.new"), "{").unwrap();
+        store.write(&one("two")).unwrap();
+        assert_eq!(place.read().unwrap(), one("two"));
+    }
+
+    #[test]
+    fn the_lock_goes_with_the_last_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::below(folder.path());
+        let store = place.lock().unwrap();
+        let worker = store.lock().try_clone_to_owned().unwrap();
+        drop(store);
+        let waiting = std::thread::spawn({
+            let place = place.clone();
+            move || place.lock().is_ok()
+        });
+        drop(worker);
+        assert!(waiting.join().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_no_registry_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::below(folder.path());
+        place.lock().unwrap().write(&Registry::default()).unwrap();
+        let file = folder.path().join("distributions/registry.json");
+        for text in [&b"{"[..], b"\xff", &[b' '; (LARGEST + 1) as usize]] {
+            fs::write(&file, text).unwrap();
+            let words = place.read().unwrap_err().to_string();
+            assert!(words.contains("registry.json"), "{words}");
+        }
+    }
+}
