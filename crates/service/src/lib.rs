@@ -3,8 +3,10 @@
 //! [`registry`] is what is known of them, [`store`] keeps that on disk.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod name;
 pub mod registry;
 pub mod store;
+pub mod tree;
 
 pub use name::DistributionName;

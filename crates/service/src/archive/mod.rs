@@ -1,0 +1,109 @@
+//! Archives as streams: what an entry is, reading and writing tar, and compressions.
+
+pub mod compression;
+pub mod pax;
+pub mod read;
+
+use std::io;
+
+/// A device's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Which driver.
+    pub major: u32,
+    /// Which of its devices.
+    pub minor: u32,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file with its data.
+    File,
+    /// A further name of the entry with this name.
+    HardLink(Vec<u8>),
+    /// A symbolic link with this text, which is never followed here.
+    SymbolicLink(Vec<u8>),
+    /// A directory.
+    Directory,
+    /// A character device.
+    CharacterDevice(Device),
+    /// A block device.
+    BlockDevice(Device),
+    /// A named pipe.
+    Pipe,
+}
+
+/// A point in time: seconds since 1970, and nanoseconds from 0 to 999,999,999.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Seconds, negative before 1970.
+    pub seconds: i64,
+    /// Nanoseconds on top.
+    pub nanoseconds: u32,
+}
+
+/// A piece of a file that has data; between two pieces there is a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it begins in the file, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub length: u64,
+}
+
+/// One entry of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name as the archive has it.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Permissions: the low 12 bits of a mode.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// When it was last changed.
+    pub modified: Time,
+    /// Extended attributes by their whole names.
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// A file's size in bytes, with its holes.
+    pub size: u64,
+    /// Which pieces of the file have data, in their order; `None` for all of it.
+    pub pieces: Option<Vec<Piece>>,
+}
+
+/// Why an archive cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It ends too early.
+    #[error(
+        "the archive is cut off after {0} bytes: it was not copied or downloaded completely; get it \
+         again"
+    )]
+    CutOff(u64),
+    /// It is no tar archive at all.
+    #[error("this is no tar archive (nor a tar.gz, tar.xz or tar.zst)")]
+    NotAnArchive,
+    /// It is damaged.
+    #[error("the archive is damaged at byte {at}: {problem}; get it again")]
+    Damaged {
+        /// Where, in the archive without its compression.
+        at: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is larger than can be handled.
+    #[error("the archive has, at byte {at}, {problem}")]
+    TooLarge {
+        /// Where, in the archive without its compression.
+        at: u64,
+        /// What is too large.
+        problem: &'static str,
+    },
+    /// The system or the decompressor refused.
+    #[error("reading the archive: {0}")]
+    Read(io::Error),
+}

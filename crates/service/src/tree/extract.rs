@@ -1,0 +1,394 @@
+//! Writing a tree from an archive.
+//!
+//! Each entry's directory is opened from the root with `RESOLVE_BENEATH`: a link on the way that
+//! leads out of the root, as every absolute one does, is an error. The last part of a name is made
+//! by name in that open directory, and no call follows it. Directories get their permissions and
+//! times at the end, when nothing more is made in them.
+
+use super::{Lost, Notes};
+use crate::archive::{ArchiveError, Device, Entry, Kind, Time, read::Reader};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+/// Why a tree could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The archive holds nothing.
+    #[error("the archive holds nothing")]
+    Empty,
+    /// A name leads out of the root.
+    #[error("the archive's entry {name:?} is refused: {problem}")]
+    Refused {
+        /// The entry.
+        name: String,
+        /// What it would do.
+        problem: &'static str,
+    },
+    /// The system refused.
+    #[error("{step} {name:?}: {source}")]
+    System {
+        /// What was tried.
+        step: &'static str,
+        /// The entry.
+        name: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> ExtractError {
+    let name = shown(name);
+    move |error| ExtractError::System { step, name, source: error.into() }
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A tree that is being written.
+struct Tree {
+    root: OwnedFd,
+    /// The directory that was used last, by its name: entries come directory by directory.
+    current: Option<(Vec<u8>, OwnedFd)>,
+    /// Directories whose permissions and times are still to be set.
+    directories: Vec<Entry>,
+    own: (u32, u32),
+    notes: Notes,
+}
+
+/// Writes everything in `archive` below the directory `root`, which should be empty. Returns what
+/// could not be kept. What was written when an error is met stays there.
+///
+/// # Errors
+/// An [`ExtractError`].
+pub fn extract(mut archive: Reader<impl Read>, root: OwnedFd) -> Result<Notes, ExtractError> {
+    // Each file is made with its own permissions.
+    rustix::process::umask(Mode::empty());
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let mut tree =
+        Tree { root, current: None, directories: Vec::new(), own, notes: Notes::default() };
+    let mut is_empty = true;
+    while let Some(entry) = archive.next_entry()? {
+        is_empty = false;
+        tree.write(entry, &mut archive)?;
+    }
+    archive.finish()?;
+    if is_empty {
+        return Err(ExtractError::Empty);
+    }
+    tree.finish_directories()?;
+    Ok(tree.notes)
+}
+
+/// An entry's name without `.`, empty parts and a `/` at its end.
+fn clean(name: &[u8]) -> Result<Vec<u8>, ExtractError> {
+    let refused = |problem| Err(ExtractError::Refused { name: shown(name), problem });
+    if name.first() == Some(&b'/') {
+        return refused("its name is absolute");
+    }
+    if name.contains(&0) {
+        return refused("its name has a zero in it");
+    }
+    let parts = name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+    let parts: Vec<_> = parts.collect();
+    if parts.contains(&&b".."[..]) {
+        return refused("its name has a part '..'");
+    }
+    Ok(parts.join(&b'/'))
+}
+
+fn split(name: &[u8]) -> (&[u8], &[u8]) {
+    match name.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()),
+        None => (b"", name),
+    }
+}
+
+impl Tree {
+    fn write(&mut self, entry: Entry, archive: &mut Reader<impl Read>) -> Result<(), ExtractError> {
+        let name = clean(&entry.name)?;
+        let entry = Entry { name, ..entry };
+        if entry.name.is_empty() {
+            return match entry.kind {
+                Kind::Directory => {
+                    self.directories.push(entry);
+                    Ok(())
+                }
+                _ => Err(ExtractError::Refused {
+                    name: String::new(),
+                    problem: "the root itself can only be a directory",
+                }),
+            };
+        }
+        let (parent, last) = split(&entry.name);
+        let parent = self.directory(parent)?;
+        match &entry.kind {
+            Kind::File => self.file(parent.as_fd(), last, &entry, archive),
+            Kind::HardLink(to) => self.hard_link(parent.as_fd(), last, &entry.name, to),
+            Kind::Directory => self.make_directory(parent.as_fd(), last, &entry),
+            _ => self.special(parent.as_fd(), last, &entry),
+        }?;
+        let (at, _) = split(&entry.name);
+        self.current = Some((at.to_vec(), parent));
+        if entry.kind == Kind::Directory {
+            self.directories.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Opens a directory by its name from the root; makes it where an archive leaves it out.
+    fn directory(&mut self, name: &[u8]) -> Result<OwnedFd, ExtractError> {
+        if let Some((_, open)) = self.current.take_if(|(current, _)| current == name) {
+            return Ok(open);
+        }
+        match self.open(name) {
+            Err(Errno::NOENT) => self.make_all(name)?,
+            Ok(open) => return Ok(open),
+            Err(_) => {}
+        }
+        self.open(name).map_err(|error| match error {
+            Errno::XDEV => ExtractError::Refused {
+                name: shown(name),
+                problem: "a link on the way leads out of the root",
+            },
+            error => failed("opening the directory", name)(error),
+        })
+    }
+
+    fn open(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        let name = if name.is_empty() { b"." } else { name };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        loop {
+            match rustix::fs::openat2(&self.root, name, DIRECTORY, Mode::empty(), resolve) {
+                // Something was renamed meanwhile anywhere on the system.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn make_all(&self, name: &[u8]) -> Result<(), ExtractError> {
+        let ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([name.len()]) {
+            let part = name.get(..end).unwrap_or_default();
+            if self.open(part).err() == Some(Errno::NOENT) {
+                let (above, last) = split(part);
+                let above = self.open(above).map_err(failed("opening the directory", above))?;
+                rustix::fs::mkdirat(&above, last, Mode::from_raw_mode(0o755))
+                    .map_err(failed("making the directory", part))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes something; what an earlier entry of that name has made is replaced.
+    fn make<T>(
+        &self,
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+        mut make: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match make() {
+            Err(Errno::EXIST) => {
+                match rustix::fs::unlinkat(parent, last, AtFlags::empty()) {
+                    Err(Errno::ISDIR) => rustix::fs::unlinkat(parent, last, AtFlags::REMOVEDIR)?,
+                    result => result?,
+                }
+                make()
+            }
+            result => result,
+        }
+    }
+
+    fn file(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+        entry: &Entry,
+        archive: &mut Reader<impl Read>,
+    ) -> Result<(), ExtractError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        // The special bits come when the owner is right.
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        let file = self
+            .make(parent, last, || rustix::fs::openat(parent, last, flags, mode))
+            .map_err(failed("making", &entry.name))?;
+        archive.copy_data(|offset, part| {
+            write_at(&file, part, offset).map_err(failed("writing", &entry.name))
+        })?;
+        if entry.pieces.is_some() {
+            rustix::fs::ftruncate(&file, entry.size).map_err(failed("writing", &entry.name))?;
+        }
+        self.dress(file.as_fd(), entry, entry.mode & 0o7000 != 0)
+    }
+
+    /// Gives an open file its owner, permissions, attributes and times.
+    fn dress(
+        &mut self,
+        file: BorrowedFd<'_>,
+        entry: &Entry,
+        mode: bool,
+    ) -> Result<(), ExtractError> {
+        if (entry.uid, entry.gid) != self.own {
+            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+            let changed = rustix::fs::fchown(file, Some(uid), Some(gid));
+            self.owner_kept(changed, &entry.name)?;
+        }
+        if mode {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))
+                .map_err(failed("setting the permissions of", &entry.name))?;
+        }
+        for (name, value) in &entry.attributes {
+            let set = rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty());
+            self.attribute_kept(set, &entry.name)?;
+        }
+        rustix::fs::futimens(file, &times(entry.modified))
+            .map_err(failed("setting the time of", &entry.name))
+    }
+
+    fn owner_kept(&mut self, changed: Result<(), Errno>, name: &[u8]) -> Result<(), ExtractError> {
+        match changed {
+            // Not mapped here, or not ours to give away.
+            Err(Errno::INVAL | Errno::PERM) => self.notes.add(Lost::Owner, name),
+            changed => changed.map_err(failed("setting the owner of", name))?,
+        }
+        Ok(())
+    }
+
+    fn attribute_kept(&mut self, set: Result<(), Errno>, name: &[u8]) -> Result<(), ExtractError> {
+        match set {
+            Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::INVAL | Errno::RANGE) => {
+                self.notes.add(Lost::Attribute, name);
+            }
+            set => set.map_err(failed("setting an attribute of", name))?,
+        }
+        Ok(())
+    }
+
+    fn hard_link(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+        name: &[u8],
+        to: &[u8],
+    ) -> Result<(), ExtractError> {
+        let to = clean(to)?;
+        if to == name {
+            return Ok(());
+        }
+        let (from, its_last) = split(&to);
+        let from = self.directory(from)?;
+        self.make(parent, last, || {
+            rustix::fs::linkat(&from, its_last, parent, last, AtFlags::empty())
+        })
+        .map_err(failed("linking", name))
+    }
+
+    fn make_directory(
+        &self,
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+        entry: &Entry,
+    ) -> Result<(), ExtractError> {
+        let status = rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW);
+        let is_there =
+            status.is_ok_and(|status| rustix::fs::FileType::from_raw_mode(status.st_mode).is_dir());
+        if is_there {
+            return Ok(());
+        }
+        // Closed to others until it has its owner.
+        let mode = Mode::from_raw_mode(0o700);
+        self.make(parent, last, || rustix::fs::mkdirat(parent, last, mode))
+            .map_err(failed("making the directory", &entry.name))
+    }
+
+    /// Links, pipes and devices.
+    fn special(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+        entry: &Entry,
+    ) -> Result<(), ExtractError> {
+        use rustix::fs::FileType;
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        let node = |kind: FileType, device: Device| {
+            let device = rustix::fs::makedev(device.major, device.minor);
+            self.make(parent, last, || rustix::fs::mknodat(parent, last, kind, mode, device))
+        };
+        let made = match &entry.kind {
+            Kind::SymbolicLink(text) => {
+                self.make(parent, last, || rustix::fs::symlinkat(text.as_slice(), parent, last))
+            }
+            Kind::CharacterDevice(device) => node(FileType::CharacterDevice, *device),
+            Kind::BlockDevice(device) => node(FileType::BlockDevice, *device),
+            _ => node(FileType::Fifo, Device { major: 0, minor: 0 }),
+        };
+        let is_device = matches!(entry.kind, Kind::CharacterDevice(_) | Kind::BlockDevice(_));
+        if made == Err(Errno::PERM) && is_device {
+            self.notes.add(Lost::Device, &entry.name);
+            return Ok(());
+        }
+        made.map_err(failed("making", &entry.name))?;
+        if (entry.uid, entry.gid) != self.own {
+            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            let changed = rustix::fs::chownat(parent, last, Some(uid), Some(gid), flags);
+            self.owner_kept(changed, &entry.name)?;
+        }
+        let path = [format!("/proc/self/fd/{}/", parent.as_raw_fd()).as_bytes(), last].concat();
+        for (name, value) in &entry.attributes {
+            let set =
+                rustix::fs::lsetxattr(path.as_slice(), name.as_slice(), value, XattrFlags::empty());
+            self.attribute_kept(set, &entry.name)?;
+        }
+        rustix::fs::utimensat(parent, last, &times(entry.modified), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(failed("setting the time of", &entry.name))
+    }
+
+    /// The last one of a name counts; below comes before above, whose time it would change.
+    fn finish_directories(&mut self) -> Result<(), ExtractError> {
+        let mut done = HashSet::new();
+        for entry in std::mem::take(&mut self.directories).into_iter().rev() {
+            if !done.insert(entry.name.clone()) {
+                continue;
+            }
+            let name = if entry.name.is_empty() { &b"."[..] } else { &entry.name };
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+            match rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve) {
+                Ok(open) => self.dress(open.as_fd(), &entry, true)?,
+                // A later entry took its place.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(error) => return Err(failed("opening the directory", name)(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn times(modified: Time) -> Timestamps {
+    let time = Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanoseconds.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn write_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, offset) {
+            Ok(count) => {
+                bytes = bytes.get(count..).unwrap_or_default();
+                offset += count as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

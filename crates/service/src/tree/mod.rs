@@ -1,0 +1,50 @@
+//! Trees of files: written from an archive, read into one, removed. Everything is reached from the
+//! open directory of the root, so that no name and no link leads out of it.
+
+pub mod extract;
+pub mod remove;
+
+use std::collections::BTreeMap;
+
+/// What could not be kept, by kind: how many, and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes(BTreeMap<Lost, (u64, String)>);
+
+/// What may get lost on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// Owner or group.
+    Owner,
+    /// A device that a plain user cannot make.
+    Device,
+    /// An extended attribute that cannot be set here.
+    Attribute,
+    /// A socket: they belong to a running program.
+    Socket,
+}
+
+impl Lost {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Owner => "owners could not be kept: they belong to you instead",
+            Self::Device => "devices were left out: only root can make them",
+            Self::Attribute => "extended attributes could not be kept",
+            Self::Socket => "sockets were left out: nobody would listen on them",
+        }
+    }
+}
+
+impl Notes {
+    /// Counts one more of a kind.
+    pub fn add(&mut self, lost: Lost, name: &[u8]) {
+        let first = || (0, String::from_utf8_lossy(name).into_owned());
+        self.0.entry(lost).or_insert_with(first).0 += 1;
+    }
+
+    /// One line for each kind.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(lost, (count, first))| {
+            format!("{count} {} (the first is {first:?})", lost.words())
+        })
+    }
+}

@@ -1,0 +1,319 @@
+//! Archives as GNU tar writes them, and such as nobody should: what comes of them on disk.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+
+use rustix::fs::{Mode, OFlags};
+use std::fs;
+use std::io::{Cursor, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+use winterop_service::archive::{compression::decompressed, read::Reader};
+use winterop_service::tree::{extract::extract, remove::remove};
+
+fn open(path: &Path) -> OwnedFd {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap()
+}
+
+/// Writes an archive below a fresh directory; returns that, and what was lost or went wrong.
+fn unpack(archive: Vec<u8>) -> (tempfile::TempDir, Result<Vec<String>, String>) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("root")).unwrap();
+    let reader = Reader::new(decompressed(Cursor::new(archive)).unwrap());
+    let result = extract(reader, open(&folder.path().join("root")));
+    let result = result.map(|notes| notes.lines().collect()).map_err(|error| error.to_string());
+    (folder, result)
+}
+
+fn tar(folder: &Path, options: &[&str]) -> Vec<u8> {
+    let output = Command::new("tar").arg("-C").arg(folder).args(options).args(["-c", "."]).output();
+    let output = output.expect("tar");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Everything below a directory, a line each: what `tar` is to keep.
+fn manifest(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut inodes = std::collections::HashMap::new();
+    let mut names = vec![root.to_owned()];
+    while let Some(path) = names.pop() {
+        let status = fs::symlink_metadata(&path).unwrap();
+        let name = path.strip_prefix(root).unwrap().to_owned();
+        if status.is_dir() {
+            let entries = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+            let mut entries: Vec<_> = entries.collect();
+            entries.sort();
+            names.extend(entries.into_iter().rev());
+        }
+        let first = inodes.entry(status.ino()).or_insert_with(|| name.clone()).clone();
+        let content = if status.is_file() {
+            let mut bytes = Vec::new();
+            fs::File::open(&path).unwrap().read_to_end(&mut bytes).unwrap();
+            let hash = bytes.iter().fold(5381_u64, |h, b| h.wrapping_mul(33) ^ u64::from(*b));
+            format!("{hash:x}")
+        } else {
+            fs::read_link(&path).map(|to| to.display().to_string()).unwrap_or_default()
+        };
+        let mut list = vec![0; 4096];
+        let count = rustix::fs::llistxattr(&path, &mut list).unwrap_or(0);
+        let attributes = String::from_utf8_lossy(&list[..count]).into_owned();
+        lines.push(format!(
+            "{name:?} {:o} {}:{} {} {}.{:09} {first:?} {content} {attributes:?} {}",
+            status.mode(),
+            status.uid(),
+            status.gid(),
+            if status.is_dir() { 0 } else { status.size() },
+            status.mtime(),
+            status.mtime_nsec(),
+            status.rdev(),
+        ));
+    }
+    lines
+}
+
+fn header(kind: tar::EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    let own = rustix::process::geteuid().as_raw();
+    header.set_uid(own.into());
+    header.set_gid(rustix::process::getegid().as_raw().into());
+    header.set_mtime(1_000_000);
+    header.set_size(data.len() as u64);
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend_from_slice(data);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+fn archive(entries: &[Vec<u8>]) -> Vec<u8> {
+    [entries.concat(), vec![0; 1024]].concat()
+}
+
+fn sample(root: &Path) {
+    let is_root = rustix::process::geteuid().is_root();
+    fs::create_dir_all(root.join("a/deep/er")).unwrap();
+    fs::create_dir(root.join("closed")).unwrap();
+    fs::write(root.join("a/file"), "text\n").unwrap();
+    fs::hard_link(root.join("a/file"), root.join("a/deep/again")).unwrap();
+    fs::write(root.join("closed/inside"), "x").unwrap();
+    symlink("/etc/passwd", root.join("absolute")).unwrap();
+    symlink("a/file", root.join("relative")).unwrap();
+    let long = "n".repeat(200);
+    fs::create_dir(root.join(&long)).unwrap();
+    fs::write(root.join(&long).join("m".repeat(200)), "long").unwrap();
+    symlink("t".repeat(300), root.join("long-link")).unwrap();
+    fs::write(root.join("program"), "#!").unwrap();
+    fs::set_permissions(root.join("program"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let sparse = fs::File::create(root.join("sparse")).unwrap();
+    use std::os::unix::fs::FileExt as _;
+    for piece in 0..8 {
+        sparse.write_all_at(&[b'a' + piece; 4096], u64::from(piece) << 20).unwrap();
+    }
+    sparse.set_len(16 << 20).unwrap();
+    fs::File::create(root.join("hole")).unwrap().set_len(16 << 20).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), Mode::from_raw_mode(0o600)).unwrap();
+    rustix::fs::setxattr(
+        root.join("a/file"),
+        "user.note",
+        b"a\nb\0c",
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
+    if is_root {
+        std::os::unix::fs::chown(root.join("a"), Some(12), Some(34)).unwrap();
+        std::os::unix::fs::chown(root.join("program"), Some(70_000), Some(5)).unwrap();
+        fs::set_permissions(root.join("program"), fs::Permissions::from_mode(0o6755)).unwrap();
+        std::os::unix::fs::lchown(root.join("absolute"), Some(1), Some(2)).unwrap();
+        let device = rustix::fs::makedev(1, 3);
+        let kind = rustix::fs::FileType::CharacterDevice;
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            root.join("null"),
+            kind,
+            Mode::from_raw_mode(0o666),
+            device,
+        );
+        made.unwrap();
+    }
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o500)).unwrap();
+}
+
+#[test]
+fn everything_that_gnu_tar_keeps_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("sample");
+    fs::create_dir(&root).unwrap();
+    sample(&root);
+    let expected = manifest(&root);
+    for format in ["gnu", "pax"] {
+        for sparse in [
+            &["--sparse"][..],
+            &["--sparse", "--sparse-version=0.0"],
+            &["--sparse", "--sparse-version=0.1"],
+        ] {
+            let format_option = format!("--format={format}");
+            let mut options = vec![format_option.as_str()];
+            options.extend_from_slice(sparse);
+            if format == "pax" {
+                options.extend(["--xattrs", "--xattrs-include=*"]);
+            }
+            let (unpacked, result) = unpack(tar(&root, &options));
+            assert_eq!(result, Ok(Vec::new()), "{options:?}");
+            let written = unpacked.path().join("root");
+            let (mut expected, mut found) = (expected.clone(), manifest(&written));
+            if format == "gnu" {
+                // That format has whole seconds and no attributes.
+                let plain = |lines: &mut Vec<String>| {
+                    for line in lines.iter_mut() {
+                        *line = line.replace("user.note\\0", "");
+                        let is_nanoseconds = |at: &usize| {
+                            let digits = line.get(at + 1..at + 10).unwrap_or_default();
+                            digits.len() == 9 && digits.bytes().all(|byte| byte.is_ascii_digit())
+                        };
+                        let mut dots = line.match_indices('.').map(|(at, _)| at);
+                        let at = dots.find(is_nanoseconds).expect("a time");
+                        line.replace_range(at + 1..at + 10, "0");
+                    }
+                };
+                plain(&mut expected);
+                plain(&mut found);
+            } else {
+                let mut value = [0; 16];
+                let count =
+                    rustix::fs::getxattr(written.join("a/file"), "user.note", &mut value).unwrap();
+                assert_eq!(&value[..count], b"a\nb\0c");
+            }
+            assert_eq!(found, expected, "{options:?}");
+            let blocks = |name: &str| fs::metadata(written.join(name)).unwrap().blocks();
+            assert!(
+                blocks("sparse") < 1024 && blocks("hole") < 16,
+                "{} {}",
+                blocks("sparse"),
+                blocks("hole")
+            );
+            gone(&unpacked);
+        }
+    }
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+fn gone(folder: &tempfile::TempDir) {
+    use std::os::fd::AsFd as _;
+    remove(open(folder.path()).as_fd(), "root").unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn nothing_leads_out_of_the_root() {
+    use tar::EntryType::{Directory, Link, Regular, Symlink};
+    let outside = tempfile::tempdir().unwrap();
+    let out = outside.path().to_str().unwrap();
+    let file = |name: &str| header(Regular, name, "", b"evil");
+    for entries in [
+        vec![file("../evil")],
+        vec![file("a/../../evil")],
+        vec![file("a/..")],
+        vec![file("/tmp/evil")],
+        vec![header(Symlink, "out", out, b""), file("out/evil")],
+        vec![header(Symlink, "up", "..", b""), file("up/evil")],
+        vec![header(Symlink, "a", "b", b""), header(Symlink, "b", "../..", b""), file("a/evil")],
+        vec![header(Symlink, "out", out, b""), header(Directory, "out/evil/", "", b"")],
+        vec![file("x"), header(Link, "y", "../x", b"")],
+        vec![header(Symlink, "out", out, b""), file("x"), header(Link, "out/evil", "x", b"")],
+        vec![header(Link, "y", "/etc/passwd", b"")],
+        vec![header(Symlink, ".", out, b"")],
+    ] {
+        let (folder, result) = unpack(archive(&entries));
+        let words = result.expect_err("refused");
+        assert!(words.contains("refused"), "{words}");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "beside the root");
+    }
+}
+
+#[test]
+fn links_are_kept_and_never_written_through() {
+    use tar::EntryType::{Link, Regular, Symlink};
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "untouched").unwrap();
+    let text = victim.to_str().unwrap();
+    let (folder, result) = unpack(archive(&[
+        header(Symlink, "f", text, b""),
+        header(Regular, "f", "", b"new"),
+        header(Symlink, "kept", text, b""),
+        header(Link, "again", "kept", b""),
+        header(Symlink, "lib", "usr/lib", b""),
+        header(Regular, "usr/lib/one", "", b"1"),
+        header(Regular, "lib/two", "", b"2"),
+    ]));
+    assert_eq!(result, Ok(Vec::new()));
+    let root = folder.path().join("root");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+    assert_eq!(fs::read_to_string(root.join("f")).unwrap(), "new");
+    assert_eq!(fs::read_link(root.join("again")).unwrap(), victim);
+    assert_eq!(fs::read_to_string(root.join("usr/lib/two")).unwrap(), "2");
+}
+
+#[test]
+fn what_is_cut_off_or_damaged_says_so() {
+    use tar::EntryType::Regular;
+    let whole = archive(&[header(Regular, "a", "", &[7; 5000]), header(Regular, "b", "", b"x")]);
+    for length in [1, 511, 512, 1000, 512 + 5120, 512 + 5120 + 512, whole.len() - 1024] {
+        let (_folder, result) = unpack(whole[..length].to_vec());
+        let words = result.expect_err("cut off");
+        assert!(words.contains("cut off") || words.contains("no tar archive"), "{length}: {words}");
+    }
+    // Each bit of the second header; the checksum's own digits may mean the same still.
+    for bit in (0..512 * 8).filter(|bit| !(148 * 8..156 * 8).contains(bit)) {
+        let mut flipped = whole.clone();
+        flipped[512 + 5120 + bit / 8] ^= 1 << (bit % 8);
+        let mut reader = Reader::new(Cursor::new(flipped));
+        let damaged = std::iter::from_fn(|| reader.next_entry().transpose()).any(|e| e.is_err());
+        assert!(damaged, "bit {bit}");
+    }
+    for nothing in [Vec::new(), b"hello".to_vec(), vec![b'x'; 4096]] {
+        let words = unpack(nothing).1.expect_err("no archive");
+        assert!(words.contains("no tar archive"), "{words}");
+    }
+    assert_eq!(unpack(vec![0; 1024]).1, Err("the archive holds nothing".to_owned()));
+}
+
+#[test]
+fn what_an_archive_claims_is_not_believed() {
+    use tar::EntryType::{GNULongName, GNUSparse, Regular, XHeader};
+    let mut endless = header(GNULongName, "././@LongLink", "", b"");
+    let mut long = tar::Header::from_byte_slice(&endless[..512]).clone();
+    long.set_size(8 << 30);
+    long.set_cksum();
+    endless[..512].copy_from_slice(long.as_bytes());
+    let words = unpack(endless).1.expect_err("too large");
+    assert!(words.contains("more than 1 MiB"), "{words}");
+    // A terabyte of holes is there at once.
+    let mut sparse = tar::Header::from_byte_slice(&header(GNUSparse, "big", "", b"")).clone();
+    sparse.as_gnu_mut().unwrap().set_real_size(1 << 40);
+    sparse.set_cksum();
+    let (folder, result) = unpack(archive(&[sparse.as_bytes().to_vec()]));
+    assert_eq!(result, Ok(Vec::new()));
+    assert_eq!(fs::metadata(folder.path().join("root/big")).unwrap().len(), 1 << 40);
+    for record in ["19 GNU.sparse.map=1\n", "9 size=x\n", "9 size=1", "3 x\n"] {
+        let entries =
+            [header(XHeader, "pax", "", record.as_bytes()), header(Regular, "a", "", b"1")];
+        let result = unpack(archive(&entries)).1;
+        assert!(result.is_err() || record.contains("map"), "{record}");
+    }
+    let alone = archive(&[header(XHeader, "pax", "", b"9 uid=10\n")]);
+    assert!(unpack(alone).1.is_err());
+}
+
+#[test]
+fn pipes_are_pipes() {
+    let (folder, result) = unpack(archive(&[header(tar::EntryType::Fifo, "p", "", b"")]));
+    assert_eq!(result, Ok(Vec::new()));
+    assert!(fs::symlink_metadata(folder.path().join("root/p")).unwrap().file_type().is_fifo());
+}
