@@ -24,9 +24,24 @@ fn main() -> ExitCode {
     let views: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
     match Part::of(&views, auxiliary.flags) {
         Part::Interpreter => interpret(views, auxiliary),
-        Part::Init => winterop_instance::role::run(&arguments),
+        Part::Init => {
+            log();
+            winterop_instance::role::run(&arguments)
+        }
+        Part::SessionLeader => {
+            log();
+            winterop_instance::distribution::leader::run(&arguments)
+        }
         Part::WslPath => wslpath::main(&arguments),
     }
+}
+
+/// What services have to say goes to standard error, which is the log of whoever started them.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    log.with_writer(std::io::stderr).init();
 }
 
 fn interpret(arguments: Vec<&[u8]>, auxiliary: Auxiliary) -> ExitCode {

@@ -10,6 +10,8 @@ pub enum Part {
     Interpreter,
     /// The top process of an instance.
     Init,
+    /// The leader of a session in a distribution.
+    SessionLeader,
     /// The path translator.
     WslPath,
 }
@@ -26,6 +28,7 @@ impl Part {
         let name = arguments.first().map(|name| base_name(name)).unwrap_or_default();
         match (name, arguments.get(1)) {
             (b"init", Some(option)) if option.starts_with(b"--") => Self::Init,
+            (b"session-leader", Some(_)) => Self::SessionLeader,
             (b"wslpath", _) => Self::WslPath,
             _ => Self::Interpreter,
         }

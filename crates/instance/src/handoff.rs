@@ -19,12 +19,15 @@ use winterop_words::{Failure, Words};
 const START_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the host listens and how to start it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostAddress {
     /// Its socket.
     pub socket: PathBuf,
     /// The program and its arguments; the first is the program.
     pub command: Vec<std::ffi::OsString>,
+    /// The socket of whoever starts it for us, where its program cannot be seen: inside a
+    /// distribution, the instance's keeper.
+    pub keeper: Option<PathBuf>,
 }
 
 /// Why a request did not reach the host.
@@ -142,6 +145,9 @@ impl HostLink {
 /// # Errors
 /// A [`HandOffError`].
 pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
+    if let Some(keeper) = &address.keeper {
+        return ask_keeper(keeper, address);
+    }
     let Some((program, arguments)) = address.command.split_first() else {
         return Err(HandOffError::NotRunning(address.socket.clone()));
     };
@@ -162,10 +168,21 @@ pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
     if heard { Ok(()) } else { Err(HandOffError::Silent(address.socket.clone())) }
 }
 
-fn wait_for_byte(reader: io::PipeReader) -> bool {
+/// Has the keeper start it: a connection is the request, a byte the answer.
+fn ask_keeper(keeper: &std::path::Path, address: &HostAddress) -> Result<(), HandOffError> {
+    let Ok(connection) = connect_path(keeper.as_os_str().as_bytes()) else {
+        return Err(HandOffError::NotRunning(address.socket.clone()));
+    };
+    let connection = std::os::unix::net::UnixStream::from(connection);
+    match wait_for_byte(connection) {
+        true => Ok(()),
+        false => Err(HandOffError::Silent(address.socket.clone())),
+    }
+}
+
+fn wait_for_byte(mut reader: impl io::Read + AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut interest = [PollFd::new(&reader, PollFlags::IN)];
     let patience = Timespec { tv_sec: START_PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
-    matches!(poll(&mut interest, Some(&patience)), Ok(1))
-        && matches!(io::Read::read(&mut &reader, &mut [0]), Ok(1))
+    matches!(poll(&mut interest, Some(&patience)), Ok(1)) && matches!(reader.read(&mut [0]), Ok(1))
 }

@@ -85,7 +85,7 @@ impl NamespaceError {
     }
 }
 
-fn failed<E: Into<io::Error>>(
+pub(crate) fn failed<E: Into<io::Error>>(
     step: &'static str,
     on: impl AsRef<OsStr>,
 ) -> impl FnOnce(E) -> NamespaceError {

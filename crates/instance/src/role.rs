@@ -1,9 +1,11 @@
 //! What the `init` binary does as an instance's init: it serves interop requests as long as the
 //! instance is used, then it ends and takes its sockets with it.
 
+use crate::distribution::keeper;
+use crate::distribution::plan::OPTION;
 use crate::handoff::{HostAddress, HostLink};
 use crate::namespace::is_shared_with_others;
-use crate::server::serve;
+use crate::server::{Clients, serve};
 use crate::socket::ListeningSocket;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -84,6 +86,9 @@ impl Options {
 /// Runs an instance's init with the process's arguments; tells on standard output when it serves.
 #[must_use]
 pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
+    if arguments.get(1).is_some_and(|option| option == OPTION.as_bytes()) {
+        return keeper::run(arguments);
+    }
     let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
     match Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -113,14 +118,17 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
         socket.also_known_as(&options.socket_directory.join("1_interop"))?;
     }
     let Some(listener) = socket.take_descriptor() else { return Ok(()) };
-    let address =
-        HostAddress { socket: options.host_socket.clone(), command: options.host_command.clone() };
+    let address = HostAddress {
+        socket: options.host_socket.clone(),
+        command: options.host_command.clone(),
+        keeper: None,
+    };
     // Before anybody is told that this init serves: from then on the first process may end, and its
     // pid be another's.
     let first_process = options.first_process.map(process_descriptor);
     let done = end_of_use(own, first_process);
     announce(&path)?;
-    serve(listener, Arc::new(HostLink::new(address)), Arc::default(), done).await
+    serve(listener, Arc::new(HostLink::new(address)), Arc::default(), Clients::Own, done).await
 }
 
 /// Tells whoever started this init that it serves, and where.

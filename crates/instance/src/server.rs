@@ -4,6 +4,7 @@
 //! A task serves each connection. A peer that sends rubbish, nothing, or half a request harms nobody
 //! else, and the server is out of a launch's way as soon as it has handed it over.
 
+use crate::distribution::init::answer_query;
 use crate::handoff::HostLink;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -18,7 +19,7 @@ use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
 use winterop_settings::{Off, Switches};
-use winterop_sys::{PeerCredentials, peer_credentials};
+use winterop_sys::peer_credentials;
 use winterop_wire::{CreateProcessResponse, Header, Message, MessageType};
 use winterop_words::{Failure, Words};
 
@@ -28,6 +29,35 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 /// How many connections are served at the same time; more wait in the socket's queue.
 const MAX_CONNECTIONS: usize = 512;
 
+/// Whom a server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Its own user.
+    Own,
+    /// Every user of an instance: all of them are the one user outside, by the user's own
+    /// subordinate ids.
+    Everyone,
+}
+
+impl Clients {
+    /// Whom the servers of the instance that this process lives in serve. Where its root is the
+    /// machine's root its other users are the machine's too, and nobody becomes another here.
+    #[must_use]
+    pub fn of_instance() -> Self {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let outside = map.split_whitespace().nth(1);
+        if outside.is_some_and(|id| id != "0") { Self::Everyone } else { Self::Own }
+    }
+
+    fn check(self, peer: u32) -> Result<(), Refusal> {
+        let own = getuid().as_raw();
+        if self == Self::Everyone || peer == own {
+            return Ok(());
+        }
+        Err(Refusal::ForeignPeer { own, peer })
+    }
+}
+
 /// Serves connections on `listener`, as far as the switches let it, until `until` is done.
 ///
 /// # Errors
@@ -36,6 +66,7 @@ pub async fn serve(
     listener: OwnedFd,
     link: Arc<HostLink>,
     switches: Arc<Switches>,
+    clients: Clients,
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = self::listener(listener)?;
@@ -49,7 +80,7 @@ pub async fn serve(
         };
         let (link, switches) = (Arc::clone(&link), Arc::clone(&switches));
         tokio::spawn(async move {
-            if let Err(error) = attend(connection, &link, &switches).await {
+            if let Err(error) = attend(connection, &link, &switches, clients).await {
                 tracing::info!(%error, "a connection ended without a launch");
             }
             drop(slot);
@@ -137,9 +168,18 @@ impl Refusal {
 }
 
 /// Serves one connection: a request, or a refusal with words.
-async fn attend(mut channel: Channel, link: &HostLink, switches: &Switches) -> Result<(), Refusal> {
+async fn attend(
+    mut channel: Channel,
+    link: &HostLink,
+    switches: &Switches,
+    clients: Clients,
+) -> Result<(), Refusal> {
     let peer = peer_credentials(channel.as_fd()).map_err(io::Error::from)?;
-    let result = match take_request(&mut channel, peer).await {
+    let taken = match clients.check(peer.uid) {
+        Ok(()) => take_request(&mut channel).await,
+        Err(refusal) => Err(refusal),
+    };
+    let result = match taken {
         Ok(None) => return Ok(()),
         Ok(Some(frame)) => {
             let result = match switches.check() {
@@ -165,21 +205,21 @@ async fn attend(mut channel: Channel, link: &HostLink, switches: &Switches) -> R
 
 /// Receives the one request; `None` for a peer that connected and went away again, as whoever probes
 /// a socket does.
-async fn take_request(
-    channel: &mut Channel,
-    peer: PeerCredentials,
-) -> Result<Option<Frame>, Refusal> {
-    let own = getuid().as_raw();
-    if peer.uid != own {
-        return Err(Refusal::ForeignPeer { own, peer: peer.uid });
+///
+/// Questions that come before it, or instead of it, are answered.
+async fn take_request(channel: &mut Channel) -> Result<Option<Frame>, Refusal> {
+    loop {
+        let received = tokio::time::timeout(REQUEST_DEADLINE, channel.receive()).await;
+        let Some(frame) = received.map_err(|_| Refusal::Late)?? else { return Ok(None) };
+        let message = Message::parse(&frame.bytes)?;
+        let kind = message.header.message_type;
+        if kind == MessageType::CREATE_PROCESS {
+            return Ok(Some(frame));
+        }
+        let mut answer = Vec::new();
+        answer_query(&message, &mut answer).ok_or(Refusal::Unserved(kind))?;
+        channel.send(&answer, &[]).await?;
     }
-    let received = tokio::time::timeout(REQUEST_DEADLINE, channel.receive()).await;
-    let Some(frame) = received.map_err(|_| Refusal::Late)?? else { return Ok(None) };
-    let kind = Message::parse(&frame.bytes)?.header.message_type;
-    if kind != MessageType::CREATE_PROCESS {
-        return Err(Refusal::Unserved(kind));
-    }
-    Ok(Some(frame))
 }
 
 /// Closes what a client has passed, off the accept loop: closing a file on a FUSE file system asks a

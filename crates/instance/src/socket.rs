@@ -1,7 +1,7 @@
 //! Sockets that servers listen on: made so that a dead leftover is replaced and a living one is not,
 //! and removed on every way out.
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
@@ -97,6 +97,20 @@ impl ListeningSocket {
     /// Gives the descriptor out, once; the file stays until this is dropped.
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptor.take()
+    }
+
+    /// Gives the descriptor out and leaves the file, which another process removes.
+    #[must_use]
+    pub fn leave_file(mut self) -> Option<OwnedFd> {
+        let descriptor = self.descriptor.take();
+        std::mem::forget(self);
+        descriptor
+    }
+
+    /// What it listens on, until the descriptor is taken.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
     /// Where it is.

@@ -54,6 +54,8 @@ pub struct Settings {
     pub grace_seconds: u64,
     /// How long the output of what a hosted program left behind is waited for, in seconds.
     pub drain_seconds: u64,
+    /// How long a distribution goes on after its last session, in seconds.
+    pub instance_idle_seconds: u64,
 }
 
 /// The host's way to create a Windows process.
@@ -127,6 +129,7 @@ impl Default for Settings {
             pass_environment: Vec::new(),
             grace_seconds: 5,
             drain_seconds: 2,
+            instance_idle_seconds: 15,
         }
     }
 }

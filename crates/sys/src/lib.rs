@@ -14,7 +14,7 @@ mod text;
 
 pub use errors::system_error;
 pub use sharing::fork_sharing;
-pub use spawn::{Spawn, spawn};
+pub use spawn::{Directory, Login, Spawn, SpawnError, Step, spawn};
 pub use text::{CStrings, c_string};
 
 use core::ffi::CStr;
@@ -221,6 +221,14 @@ impl Namespaces {
     pub const USER: Self = Self(UnshareFlags::NEWUSER);
     /// A new mount namespace.
     pub const MOUNT: Self = Self(UnshareFlags::NEWNS);
+    /// A new pid namespace; the next child is its process 1.
+    pub const PID: Self = Self(UnshareFlags::NEWPID);
+    /// A new namespace of the host's name.
+    pub const UTS: Self = Self(UnshareFlags::NEWUTS);
+    /// A new namespace of System V IPC and message queues.
+    pub const IPC: Self = Self(UnshareFlags::NEWIPC);
+    /// A new cgroup namespace.
+    pub const CGROUP: Self = Self(UnshareFlags::NEWCGROUP);
 }
 
 impl core::ops::BitOr for Namespaces {

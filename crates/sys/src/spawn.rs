@@ -1,11 +1,14 @@
-//! Starts a program on descriptors that were handed over, closed ones left closed.
+//! Starts a program on descriptors that were handed over, closed ones left closed; as another user
+//! and on a terminal of its own, where that is wanted.
 
 use crate::{CStrings, Fork, SignalSet, c_string, exec, exit, fork, reset_action, restore_mask};
 use alloc::ffi::CString;
+use core::ffi::CStr;
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
 use rustix::io::DupFlags;
 use rustix::io::{Errno, dup3, read, write};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Gid, Pid, Signal, Uid};
 
 /// A program to be started below this process, in a session of its own.
 #[derive(Debug)]
@@ -21,7 +24,88 @@ pub struct Spawn<'a> {
     /// One more descriptor that it inherits under the same number.
     pub inherited: Option<BorrowedFd<'a>>,
     /// The directory to start in.
-    pub directory: Option<BorrowedFd<'a>>,
+    pub directory: Option<Directory<'a>>,
+    /// As whom it runs; `None` for this process's own user.
+    pub login: Option<Login<'a>>,
+}
+
+/// The directory in which a program starts.
+#[derive(Clone, Copy, Debug)]
+pub enum Directory<'a> {
+    /// One that is open.
+    Open(BorrowedFd<'a>),
+    /// One that is looked up as the program's own user.
+    Named(&'a CStr),
+}
+
+/// What makes a process a login's: its user, its terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct Login<'a> {
+    /// The user.
+    pub user: Uid,
+    /// The user's own group.
+    pub group: Gid,
+    /// The supplementary groups; `None` where the system lets nobody change them.
+    pub groups: Option<&'a [Gid]>,
+    /// The terminal that controls the new session.
+    pub terminal: Option<BorrowedFd<'a>>,
+    /// The mode bits that new files do not have.
+    pub umask: Mode,
+    /// The signal that the process gets when the thread that started it ends.
+    pub orphaned: Option<Signal>,
+}
+
+/// A step on the way to a running program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Making the process, its descriptors and its session.
+    Process = 1,
+    /// Becoming the user.
+    User = 2,
+    /// Going to the directory.
+    Directory = 3,
+    /// Executing the program.
+    Execution = 4,
+}
+
+/// Why a program does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpawnError {
+    /// Which step failed.
+    pub step: Step,
+    /// The system's reason.
+    pub error: Errno,
+}
+
+impl SpawnError {
+    fn to_bytes(self) -> [u8; 8] {
+        let [a, b, c, d] = (self.step as u32).to_ne_bytes();
+        let [e, f, g, h] = self.error.raw_os_error().to_ne_bytes();
+        [a, b, c, d, e, f, g, h]
+    }
+
+    fn from_bytes([a, b, c, d, e, f, g, h]: [u8; 8]) -> Self {
+        let step = match u32::from_ne_bytes([a, b, c, d]) {
+            2 => Step::User,
+            3 => Step::Directory,
+            4 => Step::Execution,
+            _ => Step::Process,
+        };
+        let error = Errno::from_raw_os_error(i32::from_ne_bytes([e, f, g, h]));
+        Self { step, error }
+    }
+}
+
+impl From<Errno> for SpawnError {
+    fn from(error: Errno) -> Self {
+        Self { step: Step::Process, error }
+    }
+}
+
+impl From<SpawnError> for Errno {
+    fn from(error: SpawnError) -> Self {
+        error.error
+    }
 }
 
 /// Starts the program and returns once it runs.
@@ -30,8 +114,8 @@ pub struct Spawn<'a> {
 /// which threads this process has. Signals are as a shell would have them.
 ///
 /// # Errors
-/// The system's: of the fork, or of the step in the child that failed.
-pub fn spawn(plan: &Spawn<'_>) -> Result<Pid, Errno> {
+/// The system's, with the step that failed.
+pub fn spawn(plan: &Spawn<'_>) -> Result<Pid, SpawnError> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let writer = above_standard(writer)?;
     let standard =
@@ -41,25 +125,25 @@ pub fn spawn(plan: &Spawn<'_>) -> Result<Pid, Errno> {
         Fork::Child => {
             let error = become_program(plan, &program, &standard);
             // The parent reads it, or is gone.
-            let _ = write(&writer, &error.raw_os_error().to_ne_bytes());
+            let _ = write(&writer, &error.to_bytes());
             exit(127)
         }
         Fork::Parent(child) => child,
     };
     drop(writer);
-    let mut error = [0; 4];
+    let mut error = [0; 8];
     match read_fully(&reader, &mut error) {
         // The pipe closed without a word: exec has happened.
         Ok(0) => Ok(child),
         Ok(_) => {
             let _ = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty());
-            Err(Errno::from_raw_os_error(i32::from_ne_bytes(error)))
+            Err(SpawnError::from_bytes(error))
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn read_fully(reader: &OwnedFd, buffer: &mut [u8; 4]) -> Result<usize, Errno> {
+fn read_fully(reader: &OwnedFd, buffer: &mut [u8; 8]) -> Result<usize, Errno> {
     loop {
         match read(reader, &mut buffer[..]) {
             Err(Errno::INTR) => {}
@@ -80,15 +164,49 @@ fn moved_up(descriptor: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, Errno
     descriptor.map(|descriptor| rustix::io::fcntl_dupfd_cloexec(descriptor, 3)).transpose()
 }
 
-fn become_program(plan: &Spawn<'_>, program: &CString, standard: &[Option<OwnedFd>; 3]) -> Errno {
+fn become_program(
+    plan: &Spawn<'_>,
+    program: &CString,
+    standard: &[Option<OwnedFd>; 3],
+) -> SpawnError {
     match arrange(plan, standard) {
-        Ok(()) => exec(program, plan.arguments, plan.environment),
+        Ok(()) => SpawnError {
+            step: Step::Execution,
+            error: exec(program, plan.arguments, plan.environment),
+        },
         Err(error) => error,
     }
 }
 
-fn arrange(plan: &Spawn<'_>, standard: &[Option<OwnedFd>; 3]) -> Result<(), Errno> {
+fn arrange(plan: &Spawn<'_>, standard: &[Option<OwnedFd>; 3]) -> Result<(), SpawnError> {
     rustix::process::setsid()?;
+    if let Some(terminal) = plan.login.and_then(|login| login.terminal) {
+        rustix::process::ioctl_tiocsctty(terminal)?;
+    }
+    arrange_descriptors(standard)?;
+    if let Some(inherited) = plan.inherited {
+        rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::empty())?;
+    }
+    let failed = |step| move |error| SpawnError { step, error };
+    if let Some(login) = &plan.login {
+        log_in(login).map_err(failed(Step::User))?;
+    }
+    match plan.directory {
+        Some(Directory::Open(directory)) => rustix::process::fchdir(directory),
+        Some(Directory::Named(path)) => rustix::process::chdir(path),
+        None => Ok(()),
+    }
+    .map_err(failed(Step::Directory))?;
+    for signal in
+        [Signal::PIPE, Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM, Signal::CHILD]
+    {
+        reset_action(signal);
+    }
+    restore_mask(SignalSet::of(&[]));
+    Ok(())
+}
+
+fn arrange_descriptors(standard: &[Option<OwnedFd>; 3]) -> Result<(), Errno> {
     for (number, descriptor) in (0..).zip(standard) {
         // Whatever this process has there is not for the program.
         let target = crate::take_inherited(number);
@@ -103,17 +221,17 @@ fn arrange(plan: &Spawn<'_>, standard: &[Option<OwnedFd>; 3]) -> Result<(), Errn
             (None, target) => drop(target),
         }
     }
-    if let Some(inherited) = plan.inherited {
-        rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::empty())?;
-    }
-    if let Some(directory) = plan.directory {
-        rustix::process::fchdir(directory)?;
-    }
-    for signal in
-        [Signal::PIPE, Signal::INT, Signal::QUIT, Signal::HUP, Signal::TERM, Signal::CHILD]
-    {
-        reset_action(signal);
-    }
-    restore_mask(SignalSet::of(&[]));
     Ok(())
+}
+
+/// Becomes the user for good: first the groups, which only root may choose.
+fn log_in(login: &Login<'_>) -> Result<(), Errno> {
+    rustix::process::umask(login.umask);
+    if let Some(groups) = login.groups {
+        rustix::thread::set_thread_groups(groups)?;
+    }
+    rustix::thread::set_thread_res_gid(login.group, login.group, login.group)?;
+    rustix::thread::set_thread_res_uid(login.user, login.user, login.user)?;
+    // A change of the user takes this back, so it comes last.
+    rustix::process::set_parent_process_death_signal(login.orphaned)
 }

@@ -1,0 +1,369 @@
+//! What `wslservice` and `wsl` do with an instance: start it, find it, ask for sessions, and create
+//! processes in them. Calls block, each wait with a deadline but the one for a process's end.
+
+use super::keeper::{FAILED, NOTE, READY};
+use super::{CONTROL, KEEPER, Plan};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use winterop_channel::unix::{ReceiveError, connect_path, receive, send};
+use winterop_channel::{Frame, Inbox};
+use winterop_sys::peer_credentials;
+use winterop_wire::{
+    CreateLinuxProcess, CreateSession, CreateSessionResponse, DecodeError, EncodeError,
+    ErrorNotice, ExitStatus, Header, Initialize, InitializeResponse, LinuxProcess, Message,
+    MessageType, Role, Signal as SignalMessage, Tag, TerminateInstance, TransactionResult,
+};
+
+/// How long an instance's init, or a session leader, may take to answer: it starts one process.
+const ANSWER: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+
+/// How long to wait before looking again at what the kernel has no event for.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Why an instance or a session did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The keeper's program could not be started.
+    #[error("{program} cannot be started: {source}")]
+    Keeper {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no instance, for this reason.
+    #[error("the distribution does not start: {0}")]
+    NoInstance(String),
+    /// Nobody listens.
+    #[error("the distribution does not run (nobody listens on {0})")]
+    NotRunning(PathBuf),
+    /// The other side refused, in words of its own.
+    #[error("{text}")]
+    Refused {
+        /// The words.
+        text: String,
+        /// The status with which a command should end.
+        status: u8,
+    },
+    /// No answer came.
+    #[error("no answer from the distribution: {0}")]
+    Receive(#[from] ReceiveError),
+    /// The answer is not understood.
+    #[error("an answer of the distribution's is not understood: {0}")]
+    Decode(#[from] DecodeError),
+    /// The request has no room in a message.
+    #[error("the request cannot be sent: {0}")]
+    Encode(#[from] EncodeError),
+    /// The answer came without its descriptors.
+    #[error("an answer of the distribution's came without its connection")]
+    NoConnection,
+    /// The system refused.
+    #[error("the connection to the distribution broke: {0}")]
+    System(#[from] io::Error),
+}
+
+impl From<rustix::io::Errno> for ClientError {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl ClientError {
+    /// Whether the instance has ended meanwhile, so that another one can be started.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let is_closed = matches!(self, Self::Receive(ReceiveError::Closed));
+        is_closed || matches!(self, Self::NotRunning(_) | Self::System(_))
+    }
+
+    /// The status with which a command should end.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Refused { status, .. } => *status,
+            _ => 1,
+        }
+    }
+}
+
+/// What a running instance says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The uid of the distribution's default user, as `wsl.conf` names it; 0 where it does not.
+    pub default_user: u32,
+    /// Whether it has an interop server.
+    pub interop: bool,
+    /// Whether systemd runs.
+    pub systemd: bool,
+    /// `ID` of its `/etc/os-release`.
+    pub flavour: Option<String>,
+    /// `VERSION_ID` of its `/etc/os-release`.
+    pub version: Option<String>,
+}
+
+/// A running instance.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    directory: PathBuf,
+}
+
+impl Instance {
+    /// Starts an instance; `init` is the static binary. Returns with it what it has to do without,
+    /// in words. One that runs already is an error.
+    ///
+    /// # Errors
+    /// [`ClientError::Keeper`] and [`ClientError::NoInstance`]; nothing is left behind then.
+    pub fn start(init: &Path, plan: &Plan) -> Result<(Self, Vec<String>), ClientError> {
+        let failed = |source| ClientError::Keeper { program: init.to_owned(), source };
+        let mut child = Command::new(init)
+            .arg0("init")
+            .args(plan.to_arguments())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(open_log(&plan.log))
+            .spawn()
+            .map_err(failed)?;
+        let mut text = String::new();
+        let output = child.stdout.take();
+        // It ends when the instance serves, or there is none: each step of the keeper's is bounded.
+        let read = output.map_or(Ok(0), |mut output| output.read_to_string(&mut text));
+        // What was spawned went into the background at once.
+        let _ = child.wait();
+        read.map_err(failed)?;
+        let notes = text.lines().filter_map(|line| line.strip_prefix(NOTE)).map(str::to_owned);
+        if text.lines().any(|line| line == READY) {
+            return Ok((Self { directory: plan.directory.clone() }, notes.collect()));
+        }
+        let reason = text.lines().find_map(|line| line.strip_prefix(FAILED));
+        let reason = reason.unwrap_or("its keeper ended without a word");
+        Err(ClientError::NoInstance(reason.to_owned()))
+    }
+
+    /// The instance in this directory, whether it runs or not.
+    #[must_use]
+    pub fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// Finds the instance in this directory, if one runs.
+    #[must_use]
+    pub fn find(directory: &Path) -> Option<Self> {
+        let instance = Self::at(directory);
+        instance.connect().is_ok().then_some(instance)
+    }
+
+    fn connect(&self) -> Result<OwnedFd, ClientError> {
+        let path = self.directory.join(CONTROL);
+        let connected = connect_path(path.as_os_str().as_bytes());
+        connected.map_err(|_| ClientError::NotRunning(path))
+    }
+
+    /// A descriptor of its init, which can be read when the instance has ended.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn process(&self) -> Result<OwnedFd, ClientError> {
+        let connection = self.connect()?;
+        let peer = peer_credentials(connection.as_fd())?;
+        let pid = Pid::from_raw(peer.pid).ok_or(rustix::io::Errno::SRCH)?;
+        Ok(pidfd_open(pid, PidfdFlags::empty())?)
+    }
+
+    /// Asks what it is.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn initialize(&self, name: &str) -> Result<Facts, ClientError> {
+        let mut bytes = Vec::new();
+        let message = Initialize { distribution: Some(name.as_bytes()), ..Initialize::default() };
+        message.encode(&Header::plain(MessageType::INITIALIZE, 1), &mut bytes)?;
+        let frame = self.ask(&bytes)?;
+        let response = InitializeResponse::decode(&answer(&frame)?)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Facts {
+            default_user: response.default_uid,
+            interop: response.interop_port != InitializeResponse::INTEROP_OFF,
+            systemd: response.systemd,
+            flavour: response.flavour.map(text),
+            version: response.version.map(text),
+        })
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn create_session(&self) -> Result<Session, ClientError> {
+        let mut bytes = Vec::new();
+        let header = Header::plain(MessageType::CREATE_SESSION, 1);
+        CreateSession::default().encode(&header, &mut bytes)?;
+        let frame = self.ask(&bytes)?;
+        CreateSessionResponse::decode(&answer(&frame)?)?;
+        let connection = frame.descriptors.into_iter().next().ok_or(ClientError::NoConnection)?;
+        Ok(Session::from(connection))
+    }
+
+    /// Ends the instance; without `force` only if it has no session. Says whether it ends.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn terminate(&self, force: bool) -> Result<bool, ClientError> {
+        let mut bytes = Vec::new();
+        let header = Header::plain(MessageType::TERMINATE_INSTANCE, 1);
+        TerminateInstance { force }.encode(&header, &mut bytes)?;
+        let frame = self.ask(&bytes)?;
+        Ok(TransactionResult::decode(&answer(&frame)?)? == TransactionResult::Bool(true))
+    }
+
+    /// Waits until it has ended and its directory is gone, at most `patience`; says whether it is.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn wait_for_end(&self, patience: Duration) -> Result<bool, ClientError> {
+        let deadline = Instant::now() + patience;
+        if let Ok(process) = self.process() {
+            let patience = Timespec {
+                tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: patience.subsec_nanos().into(),
+            };
+            poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience))?;
+        }
+        // The keeper removes the directory next. Where it was killed nobody does.
+        while self.directory.exists() && Instant::now() < deadline {
+            if connect_path(self.directory.join(KEEPER).as_os_str().as_bytes()).is_err() {
+                let _ = std::fs::remove_dir_all(&self.directory);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(!self.directory.exists())
+    }
+
+    fn ask(&self, message: &[u8]) -> Result<Frame, ClientError> {
+        let connection = self.connect()?;
+        send(&connection, message, &[])?;
+        Ok(receive(&connection, &mut Inbox::default(), Some(ANSWER))?)
+    }
+}
+
+/// The log; what cannot be opened is not written.
+fn open_log(path: &Path) -> Stdio {
+    let opened = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    opened.map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
+/// An answer, unless it is a refusal.
+fn answer(frame: &Frame) -> Result<Message<'_>, ClientError> {
+    let message = Message::parse(&frame.bytes)?;
+    if message.header.message_type != MessageType::ERROR_NOTICE {
+        return Ok(message);
+    }
+    let extensions = ErrorNotice::decode(&message)?.extensions;
+    let text = extensions.get(Tag::ERROR_TEXT).unwrap_or(b"it refuses, and does not say why");
+    let status = extensions.get_u8(Tag::ERROR_STATUS).ok().flatten().filter(|it| *it != 0);
+    let text = String::from_utf8_lossy(text).into_owned();
+    Err(ClientError::Refused { text, status: status.unwrap_or(1) })
+}
+
+/// A session: the connection to its leader. Its processes outlive it where they were started to.
+#[derive(Debug)]
+pub struct Session {
+    connection: OwnedFd,
+    inbox: Inbox,
+}
+
+impl From<OwnedFd> for Session {
+    fn from(connection: OwnedFd) -> Self {
+        Self { connection, inbox: Inbox::default() }
+    }
+}
+
+impl AsFd for Session {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
+
+impl Session {
+    /// Creates a process. `standard` is what it gets as 0, 1 and 2 where `process` does not say that
+    /// it is a console; `None` is closed.
+    ///
+    /// # Errors
+    /// A [`ClientError`]; [`ClientError::Refused`] for what the request itself is to blame for.
+    pub fn create_process(
+        &mut self,
+        process: &LinuxProcess<'_>,
+        standard: [Option<BorrowedFd<'_>>; 3],
+    ) -> Result<Running, ClientError> {
+        let roles = [Role::Stdin, Role::Stdout, Role::Stderr];
+        let passed: Vec<_> =
+            standard.into_iter().zip(roles).filter_map(|(fd, role)| Some((fd?, role))).collect();
+        let mut process = process.clone();
+        process.extensions.push_roles(passed.iter().map(|(_, role)| *role));
+        let mut bytes = Vec::new();
+        let header = Header::plain(MessageType::CREATE_PROCESS, 1);
+        CreateLinuxProcess { process, ..CreateLinuxProcess::default() }
+            .encode(&header, &mut bytes)?;
+        let attached: Vec<_> = passed.into_iter().map(|(descriptor, _)| descriptor).collect();
+        send(&self.connection, &bytes, &attached)?;
+        let frame = receive(&self.connection, &mut self.inbox, Some(ANSWER))?;
+        TransactionResult::decode(&answer(&frame)?)?;
+        let mut descriptors = frame.descriptors.into_iter();
+        let control = descriptors.next().ok_or(ClientError::NoConnection)?;
+        Ok(Running { control, terminal: descriptors.next(), inbox: Inbox::default() })
+    }
+}
+
+/// A process of a session. Whoever drops it before its end hangs it up.
+#[derive(Debug)]
+pub struct Running {
+    control: OwnedFd,
+    terminal: Option<OwnedFd>,
+    inbox: Inbox,
+}
+
+impl AsFd for Running {
+    /// Can be read when the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+}
+
+impl Running {
+    /// The controlling side of its terminal, where one of its descriptors is a console.
+    #[must_use]
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.terminal.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends a signal to it and what it runs in the foreground.
+    ///
+    /// # Errors
+    /// The system's, where the session is gone.
+    pub fn signal(&self, signal: Signal) -> Result<(), ClientError> {
+        let mut bytes = Vec::new();
+        let header = Header::plain(MessageType::SIGNAL, 1);
+        SignalMessage { number: signal.as_raw() }.encode(&header, &mut bytes)?;
+        Ok(send(&self.control, &bytes, &[])?)
+    }
+
+    /// Waits for its end, as long as that takes, and returns its exit code: its status, or 128 and
+    /// the number of the signal that ended it.
+    ///
+    /// # Errors
+    /// A [`ClientError`]; a closed connection where the session leader was killed.
+    pub fn wait(&mut self) -> Result<i32, ClientError> {
+        let frame = receive(&self.control, &mut self.inbox, None)?;
+        let status = ExitStatus::decode(&answer(&frame)?)?;
+        // The acknowledgement is the message as it came. Who is not there needs none.
+        let _ = send(&self.control, &frame.bytes, &[]);
+        Ok(status.code)
+    }
+}

@@ -1,0 +1,322 @@
+//! The keeper: the one process of an instance that stays outside.
+//!
+//! It makes the namespaces and process 1 in them. Then it waits for that process's end, and for
+//! connections on its socket: each is a wish to have the user's host started, which nobody inside
+//! can see. It is nobody's child, so a `wslservice` that crashes leaves it alone; where the keeper
+//! itself is killed the instance runs on, and only a host that is gone is not started again from
+//! inside.
+
+use super::{CONTROL, KEEPER, NAME, Plan, ROOT, init, maps, root};
+use crate::handoff;
+use crate::namespace::NamespaceError;
+use crate::socket::ListeningSocket;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use winterop_sys::{Fork, Namespaces, fork};
+
+/// What the keeper's standard output says once the instance serves.
+pub(super) const READY: &str = "ready";
+/// Before what the instance has to do without.
+pub(super) const NOTE: &str = "note ";
+/// Before the reason for which there is no instance.
+pub(super) const FAILED: &str = "failed ";
+
+/// Everything of the machine's that init goes on using.
+#[derive(Debug)]
+pub(super) struct Outside {
+    /// The directory with the host's socket.
+    pub(super) runtime: OwnedFd,
+    /// The instance's directory.
+    pub(super) directory: OwnedFd,
+}
+
+/// Runs the keeper with the process's arguments.
+#[must_use]
+pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
+    let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
+    let plan = match Plan::parse(arguments) {
+        Ok(plan) => plan,
+        Err(error) => return fail(&error),
+    };
+    // Links outside have no meaning inside.
+    let plan = match (fs::canonicalize(&plan.root), fs::canonicalize(&plan.data)) {
+        (Ok(root), data) => Plan { root, data: data.unwrap_or_default(), ..plan },
+        (Err(error), _) => return fail(&format!("{}: {error}", plan.root.display())),
+    };
+    forget_inherited();
+    // Into the background: whoever started this waits for a line, and for no process.
+    match fork() {
+        Ok(Fork::Child) => {}
+        Ok(Fork::Parent(_)) => return ExitCode::SUCCESS,
+        Err(error) => return fail(&error.to_string()),
+    }
+    match make(&plan) {
+        Ok((process, socket)) => {
+            keep(&plan, process, &socket);
+            let _ = fs::remove_dir_all(&plan.directory);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = fs::remove_dir_all(&plan.directory);
+            fail(&error)
+        }
+    }
+}
+
+/// Closes what whoever typed the command had open: an instance would keep locks and pipes of theirs.
+fn forget_inherited() {
+    let numbers = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let numbers: Vec<i32> =
+        numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        drop(winterop_sys::take_inherited(number));
+    }
+}
+
+fn fail(error: &str) -> ExitCode {
+    say(&format!("{FAILED}{}", error.replace('\n', " ")));
+    ExitCode::FAILURE
+}
+
+fn say(line: &str) {
+    // Whoever started this may be gone.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Makes the instance; its init, and the keeper's socket.
+fn make(plan: &Plan) -> Result<(Pid, ListeningSocket), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let _ = rustix::process::setsid();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| text(&e))?;
+    let directory = &plan.directory;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|error| format!("creating {}: {error}", directory.display()))?;
+    let socket = ListeningSocket::bind(&directory.join(KEEPER)).map_err(|e| text(&e))?;
+    describe(plan).map_err(|error| format!("describing the instance: {error}"))?;
+    let own = std::env::current_exe().map_err(|e| text(&e))?;
+    let mut report = Report::new().map_err(|e| text(&e))?;
+    match fork().map_err(|e| text(&e))? {
+        Fork::Child => {
+            // Its end is not the end of the keeper's socket.
+            std::mem::forget(socket);
+            enter(plan, &own, report)
+        }
+        Fork::Parent(maker) => {
+            report.forget_writers();
+            let process = accompany(maker, &mut report)?;
+            Ok((process, socket))
+        }
+    }
+}
+
+/// Says whose instance this is, for the host.
+fn describe(plan: &Plan) -> io::Result<()> {
+    let link = plan.directory.join(ROOT);
+    match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // The host may look at any moment: what is not whole yet is no instance.
+    fs::write(plan.directory.join(NAME), &plan.name)?;
+    std::os::unix::fs::symlink(&plan.root, link)
+}
+
+/// How the keeper and the process that makes the namespaces speak with each other.
+struct Report {
+    /// From inside: a byte when the namespaces are there, init's pid, a byte and words at the end.
+    reader: PipeReader,
+    writer: Option<PipeWriter>,
+    /// To the inside: a byte when the maps are written.
+    mapped_reader: PipeReader,
+    mapped_writer: Option<PipeWriter>,
+}
+
+impl Report {
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        let (mapped_reader, mapped_writer) = io::pipe()?;
+        let (writer, mapped_writer) = (Some(writer), Some(mapped_writer));
+        Ok(Self { reader, writer, mapped_reader, mapped_writer })
+    }
+
+    fn forget_writers(&mut self) {
+        self.writer = None;
+    }
+}
+
+/// What the maker says before init's words: the namespaces are there.
+const ENTERED: u8 = b'.';
+/// Before the reason why there is no instance.
+const REASON: u8 = b'!';
+
+/// Writes the maps, and waits until init serves.
+fn accompany(maker: Pid, report: &mut Report) -> Result<Pid, String> {
+    let mut words = |size: usize| {
+        let mut bytes = vec![0; size];
+        report.reader.read_exact(&mut bytes).map(|()| bytes)
+    };
+    let ended = |_| "the process that was to make the instance ended without a word".to_owned();
+    let first = words(1).map_err(ended)?;
+    if first != [ENTERED] {
+        return Err(rest(&mut report.reader));
+    }
+    let note = maps::write(maker.as_raw_nonzero().get()).map_err(|error| error.to_string())?;
+    if let Some(mut writer) = report.mapped_writer.take() {
+        writer.write_all(&[ENTERED]).map_err(|error| error.to_string())?;
+    }
+    let mut pid = [0; 4];
+    let read = report.reader.read_exact(&mut pid);
+    let _ = waitpid(Some(maker), WaitOptions::empty());
+    read.map_err(ended)?;
+    let process = Pid::from_raw(i32::from_ne_bytes(pid)).ok_or_else(|| rest(&mut report.reader))?;
+    let text = rest(&mut report.reader);
+    if text != READY {
+        let _ = waitpid(Some(process), WaitOptions::empty());
+        let silent = "the instance's init ended before it served".to_owned();
+        return Err(if text.is_empty() { silent } else { text });
+    }
+    if let Some(note) = note {
+        say(&format!("{NOTE}{note}"));
+    }
+    say(READY);
+    Ok(process)
+}
+
+fn rest(reader: &mut PipeReader) -> String {
+    let mut text = Vec::new();
+    let _ = reader.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// In the child: the namespaces, then process 1, which never returns.
+fn enter(plan: &Plan, own: &Path, report: Report) -> ! {
+    let Report { mut mapped_reader, writer, mapped_writer, .. } = report;
+    drop(mapped_writer);
+    let Some(mut writer) = writer else { winterop_sys::exit(1) };
+    // Whoever started the keeper waits for the end of what that says.
+    silence();
+    match enter_namespaces(&mut writer, &mut mapped_reader) {
+        Ok(Fork::Parent(process)) => {
+            let _ = writer.write_all(&process.as_raw_nonzero().get().to_ne_bytes());
+            winterop_sys::exit(0)
+        }
+        Ok(Fork::Child) => {
+            drop(mapped_reader);
+            let status = become_init(plan, own, writer);
+            winterop_sys::exit(status)
+        }
+        Err(error) => {
+            let _ = writer.write_all(&[REASON]);
+            let _ = writer.write_all(error.to_string().as_bytes());
+            winterop_sys::exit(1)
+        }
+    }
+}
+
+fn enter_namespaces(
+    writer: &mut PipeWriter,
+    mapped: &mut PipeReader,
+) -> Result<Fork, NamespaceError> {
+    let step = |step| crate::namespace::failed::<io::Error>(step, "");
+    let namespaces = Namespaces::USER
+        | Namespaces::MOUNT
+        | Namespaces::PID
+        | Namespaces::UTS
+        | Namespaces::IPC
+        | Namespaces::CGROUP;
+    winterop_sys::unshare(namespaces).map_err(|error| NamespaceError::Denied(error.into()))?;
+    writer.write_all(&[ENTERED]).map_err(step("telling the keeper"))?;
+    mapped.read_exact(&mut [0]).map_err(step("waiting for the maps"))?;
+    // The machine's supplementary groups are none of the distribution's; a map of one id forbids to
+    // leave them, and shows them as `nogroup`.
+    let _ = rustix::thread::set_thread_groups(&[]);
+    fork().map_err(|error| step("forking")(error.into()))
+}
+
+/// Process 1: builds the root, then serves until the instance ends.
+fn become_init(plan: &Plan, own: &Path, writer: PipeWriter) -> u8 {
+    let mut writer = Some(writer);
+    // The keeper reads to the end, so the pipe is closed with the first word.
+    let mut tell = |word: &str| {
+        if let Some(mut writer) = writer.take() {
+            let _ = writer.write_all(word.as_bytes());
+        }
+    };
+    let served = prepare(plan, own).and_then(|(prepared, control)| {
+        let served = init::serve(plan, prepared, control, || tell(READY));
+        served.map_err(|error| error.to_string())
+    });
+    match served {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!(error, name = plan.name, "there is no instance");
+            tell(&error);
+            1
+        }
+    }
+}
+
+fn prepare(plan: &Plan, own: &Path) -> Result<(init::Prepared, OwnedFd), String> {
+    let open = |path: &Path| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|error| format!("opening {}: {error}", path.display()))
+    };
+    // The file is outside, where only the keeper can remove it.
+    let control = ListeningSocket::bind(&plan.directory.join(CONTROL));
+    let control = control.map_err(|error| error.to_string())?.leave_file();
+    let control = control.ok_or("no socket")?;
+    let runtime = plan.host.socket.parent().unwrap_or(Path::new("/"));
+    let outside = Outside { runtime: open(runtime)?, directory: open(&plan.directory)? };
+    let (conf, drives) = root::enter(plan, own).map_err(|error| error.to_string())?;
+    Ok((init::Prepared { conf, drives, outside }, control))
+}
+
+/// Waits for the end of process 1, and starts the host for whoever asks.
+fn keep(plan: &Plan, process: Pid, socket: &ListeningSocket) {
+    silence();
+    let Ok(ended) = pidfd_open(process, PidfdFlags::empty()) else { return };
+    let Some(listener) = socket.descriptor() else { return };
+    loop {
+        let mut interest =
+            [PollFd::new(&ended, PollFlags::IN), PollFd::new(&listener, PollFlags::IN)];
+        match poll(&mut interest, None) {
+            Err(Errno::INTR) => continue,
+            Err(_) => break,
+            Ok(_) => {}
+        }
+        let [end, wish] = interest.map(|it| it.revents().contains(PollFlags::IN));
+        if wish {
+            start_host(plan, listener);
+        }
+        if end {
+            break;
+        }
+    }
+    let _ = waitpid(Some(process), WaitOptions::empty());
+}
+
+fn silence() {
+    if let Ok(null) = fs::OpenOptions::new().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdout(null);
+    }
+}
+
+fn start_host(plan: &Plan, listener: impl AsFd) {
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let Ok(connection) = rustix::net::accept_with(listener, flags) else { return };
+    if handoff::start(&plan.host).is_ok() {
+        // Without the byte the other side knows that there is no host.
+        let _ = rustix::io::write(&connection, b".");
+    }
+}

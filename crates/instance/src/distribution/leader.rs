@@ -1,0 +1,324 @@
+//! A session leader: owns one console, creates the session's Linux processes, and serves their
+//! Windows launches at `/run/WSL/PID_interop`.
+//!
+//! It is the parent of everything in its session: processes whose own parents end become its
+//! children again, whichever session or process group they went to. So it knows when the session is
+//! over: when whoever asked for it has closed the connection and no child is left. Until then its
+//! interop server is there, and a `wsl` that ends or is killed takes nothing with it that a launch
+//! needs.
+//!
+//! **Messages.** On the session's connection: create process (type 1), with the descriptors that
+//! are no console, and roles that say which. The answer is a result (u32 0, the port) with one or two
+//! descriptors: the process's own connection, and the controlling side of its terminal where it has
+//! one. What cannot be created is answered with words. On the process's connection go signals one
+//! way, and the exit status the other, which is sent back as its acknowledgement. Window sizes are
+//! set on the terminal itself.
+
+use super::init::{host_address, open_to_all_users};
+use super::process::{Problem, Started, create};
+use super::reaper::{everybody_else, exit_code, reap};
+use crate::handoff::HostLink;
+use crate::namespace::SOCKET_DIRECTORY;
+use crate::server::{self, Clients};
+use crate::socket::ListeningSocket;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use winterop_channel::Frame;
+use winterop_channel::asynchronous::Channel;
+use winterop_settings::Switches;
+use winterop_wire::{
+    CreateLinuxProcess, ErrorNotice, ExitStatus, Extensions, Header, Message, MessageType,
+    Signal as SignalMessage, Tag, TransactionResult,
+};
+
+/// The name by which the `init` binary is called for this part.
+pub const NAME: &str = "session-leader";
+
+/// How long whoever waits for an exit status may take to acknowledge it.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(5);
+
+/// Runs a session leader with the process's arguments: the distribution's name, the name of the
+/// host's socket, the descriptor of the instance's directory. The session's connection is descriptor
+/// 0, the directory with the host's socket 1.
+#[must_use]
+pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
+    match prepare(arguments).and_then(lead) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "a session could not be served");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a session leader is started with.
+#[derive(Debug)]
+struct Start {
+    name: String,
+    host_socket: PathBuf,
+    connection: OwnedFd,
+    runtime: OwnedFd,
+    directory: OwnedFd,
+}
+
+fn prepare(arguments: &[Vec<u8>]) -> io::Result<Start> {
+    let [_, name, socket, directory] = arguments else {
+        return Err(io::Error::other("a session leader is started by an instance's init"));
+    };
+    let directory = std::str::from_utf8(directory).ok().and_then(|text| text.parse().ok());
+    // Copies, so that the standard descriptors can be what they are elsewhere.
+    let copy = |number| {
+        let taken = winterop_sys::take_inherited(number);
+        let taken = taken.ok_or_else(|| io::Error::other(format!("descriptor {number} is closed")));
+        taken.and_then(|taken| Ok(rustix::io::fcntl_dupfd_cloexec(&taken, 3)?))
+    };
+    let start = Start {
+        name: String::from_utf8_lossy(name).into_owned(),
+        host_socket: PathBuf::from(OsString::from_vec(socket.clone())),
+        connection: copy(0)?,
+        runtime: copy(1)?,
+        directory: copy(directory.ok_or_else(|| io::Error::other("no directory"))?)?,
+    };
+    for _ in 0..2 {
+        // The lowest free numbers, 0 and 1.
+        std::mem::forget(std::fs::File::options().read(true).write(true).open("/dev/null")?);
+    }
+    Ok(start)
+}
+
+fn lead(start: Start) -> io::Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut children = signal(SignalKind::child())?;
+        let socket = interop_server(&start)?;
+        let session = Arc::new(Session {
+            name: start.name,
+            server: socket.as_ref().map(|socket| socket.path().to_owned()),
+            processes: Mutex::default(),
+        });
+        let mut requests = Channel::new(start.connection)?;
+        let mut is_open = true;
+        loop {
+            tokio::select! {
+                received = requests.receive(), if is_open => match received {
+                    Ok(Some(frame)) => session.answer(&requests, frame).await,
+                    Ok(None) | Err(_) => is_open = false,
+                },
+                _ = children.recv() => {}
+            }
+            let any_left = session.reap();
+            if !is_open && !any_left {
+                break;
+            }
+        }
+        session.settled().await;
+        drop(socket);
+        Ok(())
+    })
+}
+
+/// The session's interop server; none where Windows programs are switched off.
+fn interop_server(start: &Start) -> io::Result<Option<ListeningSocket>> {
+    let switches = Arc::new(Switches::default());
+    if let Err(off) = switches.check() {
+        tracing::info!(%off, "no interop server");
+        return Ok(None);
+    }
+    let path = Path::new(SOCKET_DIRECTORY).join(format!("{}_interop", std::process::id()));
+    let mut socket = ListeningSocket::bind(&path).map_err(io::Error::other)?;
+    open_to_all_users(&path)?;
+    if let Some(listener) = socket.take_descriptor() {
+        let address = host_address(&start.runtime, &start.directory, &start.host_socket);
+        let link = Arc::new(HostLink::new(address));
+        tokio::spawn(async move {
+            let never = std::future::pending();
+            let served = server::serve(listener, link, switches, Clients::of_instance(), never);
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the session's interop server has ended");
+            }
+        });
+    }
+    Ok(Some(socket))
+}
+
+#[derive(Debug)]
+struct Session {
+    name: String,
+    server: Option<PathBuf>,
+    processes: Mutex<Processes>,
+}
+
+#[derive(Debug, Default)]
+struct Processes {
+    /// Who waits for which process.
+    waiting: HashMap<Pid, oneshot::Sender<i32>>,
+    /// The tasks that tell exit statuses.
+    telling: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Session {
+    fn processes(&self) -> std::sync::MutexGuard<'_, Processes> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what has ended; whether any child is left.
+    fn reap(&self) -> bool {
+        let reaped = reap();
+        for (pid, status) in reaped.ended {
+            if let Some(waiting) = self.processes().waiting.remove(&pid) {
+                // Whoever waited may be gone.
+                let _ = waiting.send(exit_code(status));
+            }
+        }
+        reaped.any_left
+    }
+
+    /// Waits until every exit status is told.
+    async fn settled(&self) {
+        let telling = std::mem::take(&mut self.processes().telling);
+        for task in telling {
+            let _ = task.await;
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, requests: &Channel, frame: Frame) {
+        match self.create(frame) {
+            Ok((control, terminal)) => {
+                let mut bytes = Vec::new();
+                let header = Header::plain(MessageType::RESULT_U32, 1);
+                // A number has room in every message.
+                let _ = TransactionResult::U32(0).encode(&header, &mut bytes);
+                let attached: Vec<_> = [Some(&control), terminal.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .map(AsFd::as_fd)
+                    .collect();
+                // Where nobody is left to hear it, the process's connection closes here, and that
+                // hangs it up.
+                let _ = requests.send(&bytes, &attached).await;
+            }
+            Err(problem) => {
+                let bytes = in_words(&problem);
+                let _ = requests.send(&bytes, &[]).await;
+            }
+        }
+    }
+
+    /// Creates a process. Returns the other end of its connection, and its terminal.
+    fn create(self: &Arc<Self>, frame: Frame) -> Result<(OwnedFd, Option<OwnedFd>), Problem> {
+        let Frame { bytes, descriptors } = frame;
+        let unread = |error: winterop_wire::DecodeError| Problem::usage(error.to_string());
+        let message = Message::parse(&bytes).map_err(unread)?;
+        let request = CreateLinuxProcess::decode(&message).map_err(unread)?.process;
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .map_err(|error| Problem::system("its connection cannot be made", error))?;
+        let control = Channel::new(ours)
+            .map_err(|error| Problem::usage(format!("its connection cannot be used: {error}")))?;
+        let Started { pid, terminal } =
+            create(&self.name, self.server.as_deref(), &request, descriptors)?;
+        let (sender, ended) = oneshot::channel();
+        let has_terminal = terminal.is_some();
+        let task = tokio::spawn(follow(control, pid, ended, has_terminal));
+        let mut processes = self.processes();
+        processes.waiting.insert(pid, sender);
+        processes.telling.retain(|task| !task.is_finished());
+        processes.telling.push(task);
+        Ok((theirs, terminal))
+    }
+}
+
+fn in_words(problem: &Problem) -> Vec<u8> {
+    let mut extensions = Extensions::new();
+    extensions.push(Tag::ERROR_TEXT, problem.text.as_bytes());
+    extensions.push_u8(Tag::ERROR_STATUS, problem.status);
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::ERROR_NOTICE, 1);
+    // The text quotes a request, which had room in a message.
+    let _ = (ErrorNotice { extensions }).encode(&header, &mut bytes);
+    bytes
+}
+
+/// Follows one process: signals from whoever waits for it, their end, its own end.
+async fn follow(
+    mut control: Channel,
+    pid: Pid,
+    mut ended: oneshot::Receiver<i32>,
+    has_terminal: bool,
+) {
+    let mut is_open = true;
+    let code = loop {
+        tokio::select! {
+            code = &mut ended => break code.unwrap_or(1),
+            received = control.receive(), if is_open => match received {
+                Ok(Some(frame)) => pass_on(&frame, pid),
+                Ok(None) | Err(_) => {
+                    is_open = false;
+                    // The kernel does it where the terminal's controlling side was closed.
+                    if !has_terminal {
+                        hang_up(pid);
+                    }
+                }
+            },
+        }
+    };
+    if is_open {
+        tell_end(&mut control, code).await;
+    }
+}
+
+async fn tell_end(control: &mut Channel, code: i32) {
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::EXIT_STATUS, 1);
+    if ExitStatus::new(code).encode(&header, &mut bytes).is_err()
+        || control.send(&bytes, &[]).await.is_err()
+    {
+        return;
+    }
+    let _ = tokio::time::timeout(ACKNOWLEDGEMENT, control.receive()).await;
+}
+
+/// Sends a signal to the process and what it runs in the foreground.
+fn pass_on(frame: &Frame, pid: Pid) {
+    let Ok(message) = Message::parse(&frame.bytes) else { return };
+    if let Ok(SignalMessage { number }) = SignalMessage::decode(&message)
+        && let Some(signal) = Signal::from_named_raw(number)
+    {
+        // The process is the leader of its group, and of its session.
+        let _ = kill_process_group(pid, signal);
+    }
+}
+
+/// Does what the end of a terminal does: SIGHUP to the process and its group. A shell without job
+/// control starts background processes in its own group, with SIGINT ignored: they are spared.
+fn hang_up(pid: Pid) {
+    let is_concerned = |other: &Pid| {
+        *other == pid || (getpgid(Some(*other)) == Ok(pid) && !ignores(*other, Signal::INT))
+    };
+    for process in everybody_else().into_iter().filter(is_concerned) {
+        for signal in [Signal::HUP, Signal::CONT] {
+            let _ = kill_process(process, signal);
+        }
+    }
+}
+
+fn ignores(pid: Pid, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+    let status = status.unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let bit = signal.as_raw().unsigned_abs().saturating_sub(1);
+    mask & 1_u64.checked_shl(bit).unwrap_or(0) != 0
+}

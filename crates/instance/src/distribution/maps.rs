@@ -1,0 +1,159 @@
+//! Which ids an instance has: root's instance keeps every one; anybody else's root is the user
+//! outside, and what lies above are the user's subordinate ids, where the system has given any.
+//!
+//! Subordinate ids are written by `newuidmap` and `newgidmap`, which belong to root and look into
+//! `/etc/subuid` and `/etc/subgid` themselves. Where they are not there a map of one id is left.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::process::{Command, Stdio};
+
+/// A row of a map: the first id inside, the first outside, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    inside: u32,
+    outside: u32,
+    count: u32,
+}
+
+/// Writes the maps of process `pid`, which has just entered a new user namespace. Returns what the
+/// instance has to do without, in words.
+///
+/// # Errors
+/// The system's, with the file.
+pub(super) fn write(pid: i32) -> io::Result<Option<String>> {
+    if rustix::process::geteuid().is_root() {
+        for kind in ["uid_map", "gid_map"] {
+            write_file(pid, kind, &identity(&fs::read_to_string(format!("/proc/self/{kind}"))?))?;
+        }
+        return Ok(None);
+    }
+    match write_subordinate(pid) {
+        Ok(()) => Ok(None),
+        Err(reason) => {
+            write_single(pid)?;
+            Ok(Some(format!(
+                "{reason}, so this distribution has one user, root: other users, owners of files \
+                 and groups cannot be preserved, and no process can become anybody else"
+            )))
+        }
+    }
+}
+
+fn write_file(pid: i32, kind: &str, text: &str) -> io::Result<()> {
+    let path = format!("/proc/{pid}/{kind}");
+    fs::write(&path, text).map_err(|error| io::Error::other(format!("writing {path}: {error}")))
+}
+
+/// A map that keeps every id which this namespace knows.
+fn identity(own: &str) -> String {
+    let lines = own.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        let (inside, count) = (fields.next()?, fields.nth(1)?);
+        Some(format!("{inside} {inside} {count}\n"))
+    });
+    lines.collect()
+}
+
+/// A map of one id each; only with `setgroups` denied may a plain user write it.
+fn write_single(pid: i32) -> io::Result<()> {
+    write_file(pid, "setgroups", "deny")?;
+    write_file(pid, "gid_map", &format!("0 {} 1", rustix::process::getegid().as_raw()))?;
+    write_file(pid, "uid_map", &format!("0 {} 1", rustix::process::geteuid().as_raw()))
+}
+
+fn write_subordinate(pid: i32) -> Result<(), String> {
+    let user = rustix::process::geteuid().as_raw();
+    let accounts = fs::read("/etc/passwd").unwrap_or_default();
+    let name = super::accounts::Accounts::parse(&accounts, b"").by_id(user);
+    let name = name.map(|account| String::from_utf8_lossy(&account.name).into_owned());
+    let kinds = [
+        ("newgidmap", "/etc/subgid", rustix::process::getegid().as_raw()),
+        ("newuidmap", "/etc/subuid", user),
+    ];
+    let maps = kinds.map(|(program, file, own)| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let ranges = ranges(&text, user, name.as_deref());
+        if ranges.is_empty() {
+            return Err(format!("{file} gives you no subordinate ids"));
+        }
+        Ok((program, rows(own, &ranges)))
+    });
+    for map in maps {
+        let (program, rows) = map?;
+        run(program, pid, &rows)?;
+    }
+    Ok(())
+}
+
+/// The ranges, first id and count, that `/etc/subuid` or `/etc/subgid` gives to this user.
+fn ranges(text: &str, user: u32, name: Option<&str>) -> Vec<(u32, u32)> {
+    let number = user.to_string();
+    let lines = text.lines().filter_map(|line| {
+        let mut fields = line.trim().split(':');
+        let owner = fields.next()?;
+        let is_own = owner == number || Some(owner) == name;
+        let range = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some(range).filter(|(_, count)| is_own && *count > 0)
+    });
+    lines.collect()
+}
+
+/// Root inside is the user outside; the ranges follow each other from 1 on.
+fn rows(own: u32, ranges: &[(u32, u32)]) -> Vec<Row> {
+    let mut rows = vec![Row { inside: 0, outside: own, count: 1 }];
+    let mut next = 1_u32;
+    for (outside, count) in ranges {
+        let count = (*count).min(u32::MAX - next);
+        rows.push(Row { inside: next, outside: *outside, count });
+        next += count;
+    }
+    rows
+}
+
+fn run(program: &str, pid: i32, rows: &[Row]) -> Result<(), String> {
+    let mut line = String::new();
+    let mut command = Command::new(program);
+    command.arg(pid.to_string());
+    for row in rows {
+        let fields = [row.inside, row.outside, row.count].map(|field| field.to_string());
+        command.args(&fields);
+        // Writing to a string cannot fail.
+        let _ = write!(line, " {}", fields.join(" "));
+    }
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{program} cannot be started ({error})"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program}{line} failed ({})", words.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_users_own_ranges_count() {
+        let text = "me:100000:65536\nyou:200000:65536\n1000:300000:10\nme:4:0\nme:x:1\n\nodd\n";
+        assert_eq!(ranges(text, 1000, Some("me")), [(100_000, 65_536), (300_000, 10)]);
+        assert_eq!(ranges(text, 1000, None), [(300_000, 10)]);
+        assert_eq!(ranges(text, 7, None), []);
+    }
+
+    #[test]
+    fn root_inside_is_the_user_outside() {
+        let rows = rows(1000, &[(100_000, 65_536), (300_000, u32::MAX)]);
+        assert_eq!(rows[0], Row { inside: 0, outside: 1000, count: 1 });
+        assert_eq!(rows[1], Row { inside: 1, outside: 100_000, count: 65_536 });
+        assert_eq!(rows[2].inside, 65_537);
+        assert_eq!(rows[2].inside.checked_add(rows[2].count), Some(u32::MAX));
+    }
+
+    #[test]
+    fn a_map_of_a_namespace_is_kept_as_it_is_inside() {
+        assert_eq!(identity("         0     100000      65536\n"), "0 0 65536\n");
+    }
+}

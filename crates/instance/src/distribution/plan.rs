@@ -1,0 +1,118 @@
+//! What an instance is made from, and how the keeper is told.
+
+use crate::handoff::HostAddress;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What to make an instance from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The distribution's name.
+    pub name: String,
+    /// The directory with its files.
+    pub root: PathBuf,
+    /// The instance's own directory, in the user's runtime directory. The keeper makes and removes
+    /// it; at most 90 bytes, because sockets are in it.
+    pub directory: PathBuf,
+    /// The user's data, where the Wine prefix is or will be.
+    pub data: PathBuf,
+    /// How the user's host is reached and started.
+    pub host: HostAddress,
+    /// How long the instance goes on after its last session.
+    pub idle: Duration,
+    /// Where its processes write what they have to say; at the end of the file. It is opened by
+    /// whoever starts the keeper.
+    pub log: PathBuf,
+}
+
+/// The option that makes `init` an instance's keeper.
+pub const OPTION: &str = "--distribution";
+
+impl Plan {
+    /// The command line that [`Plan::parse`] reads.
+    #[must_use]
+    pub fn to_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec![
+            OPTION.into(),
+            self.name.clone().into(),
+            "--root".into(),
+            self.root.clone().into(),
+            "--directory".into(),
+            self.directory.clone().into(),
+            "--data".into(),
+            self.data.clone().into(),
+            "--idle-milliseconds".into(),
+            self.idle.as_millis().to_string().into(),
+            "--host-socket".into(),
+            self.host.socket.clone().into(),
+            "--host".into(),
+        ];
+        arguments.extend(self.host.command.iter().cloned());
+        arguments
+    }
+
+    /// Reads what [`Plan::to_arguments`] wrote: this is no interface for people.
+    ///
+    /// # Errors
+    /// The option that is not known, or has no value.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let mut plan = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(option) = arguments.next() {
+            let option = option.to_string_lossy().into_owned();
+            if option == "--host" {
+                plan.host.command = arguments.by_ref().collect();
+                break;
+            }
+            let value = arguments.next().ok_or_else(|| format!("{option} has no value"))?;
+            plan.set(&option, value)?;
+        }
+        Ok(plan)
+    }
+
+    fn set(&mut self, option: &str, value: OsString) -> Result<(), String> {
+        match option {
+            OPTION => {
+                self.name = value.into_string().map_err(|_| "a name is UTF-8".to_owned())?;
+            }
+            "--root" => self.root = value.into(),
+            "--directory" => self.directory = value.into(),
+            "--data" => self.data = value.into(),
+            "--host-socket" => self.host.socket = value.into(),
+            "--idle-milliseconds" => {
+                let number = value.to_str().and_then(|text| text.parse().ok());
+                let number = number.ok_or_else(|| format!("{option}: no number"))?;
+                self.idle = Duration::from_millis(number);
+            }
+            _ => return Err(format!("{option} is not an option of init")),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_survives_a_command_line() {
+        let plan = Plan {
+            name: "Debian 12".into(),
+            root: "/home/me/distributions/Debian/rootfs".into(),
+            directory: "/run/user/1000/winterop/instances/1".into(),
+            data: "/home/me/.local/share/winterop".into(),
+            host: HostAddress {
+                socket: "/run/user/1000/winterop/interop".into(),
+                command: vec!["/usr/bin/winterop".into(), "--root".into()],
+                ..HostAddress::default()
+            },
+            idle: Duration::from_millis(1500),
+            log: PathBuf::new(),
+        };
+        assert_eq!(Plan::parse(plan.to_arguments()), Ok(plan));
+        for bad in [&["--what", "x"][..], &["--root"], &["--idle-milliseconds", "x"]] {
+            assert!(Plan::parse(bad.iter().map(OsString::from)).is_err(), "{bad:?}");
+        }
+    }
+}
