@@ -51,6 +51,7 @@ pub fn address() -> Result<HostAddress> {
     Ok(HostAddress {
         socket: places::host_socket()?,
         command: vec![places::own_program()?.into_os_string()],
+        keeper: None,
     })
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod distribution;
 mod explain;
 mod host;
 mod places;

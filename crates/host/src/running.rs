@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use tokio::sync::oneshot;
-use winterop_sys::{CStrings, Spawn, spawn};
+use winterop_sys::{CStrings, Directory, Spawn, spawn};
 
 /// Stack of the thread that waits for a program; it makes two calls.
 const WAITER_STACK: usize = 64 * 1024;
@@ -117,8 +117,10 @@ fn start_process(
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
         standard: request.descriptors.borrowed_standard(),
         inherited: report.map(AsFd::as_fd),
-        directory: directory.as_ref().map(AsFd::as_fd),
+        directory: directory.as_ref().map(|it| Directory::Open(it.as_fd())),
+        login: None,
     })
+    .map_err(Errno::from)
 }
 
 /// This thread on the processors of a caller, until it is dropped: what is started meanwhile is

@@ -12,7 +12,7 @@ use crate::wine::command::{
 };
 use crate::wine::installation::Search;
 use crate::wine::launches::Page;
-use crate::wine::names::Names;
+use crate::wine::names::{Instances, Names};
 use crate::wine::pe::{Diagnosis, Program, Subsystem, diagnose_with};
 use crate::wine::programs::Programs;
 use crate::wine::server::Server;
@@ -134,7 +134,7 @@ impl WineLauncher {
         progress("starting Wine");
         let server =
             Server::start(&surroundings, &Display::default()).map_err(|error| error.words())?;
-        let names = names(&surroundings.prefix, &self.places.distribution)?;
+        let names = names(&surroundings.prefix, &self.places)?;
         let aliases = Aliases::new(self.places.runtime.join("names"));
         let session_path = self.session_path(&surroundings.prefix);
         let server = Mutex::new(Some(server));
@@ -164,12 +164,14 @@ fn refresh(kept: &Arc<Kept>) {
 }
 
 /// What the prefix's drives make of the host's files; keeps the distribution's own share.
-fn names(prefix: &Path, distribution: &str) -> Result<Names, Refusal> {
+fn names(prefix: &Path, places: &Places) -> Result<Names, Refusal> {
+    let distribution = &places.distribution;
     // Without the share files have names by drive letters, and only those.
     if let Err(error) = drives::link_distribution(prefix, distribution, Path::new("/")) {
         tracing::warn!(%error, "the distribution has no share");
     }
-    Names::read(prefix, distribution)
+    let instances = Instances::of_user(&places.runtime);
+    Names::read(prefix, distribution, instances)
         .map_err(|error| Failure::DrivesUnusable { error: &error }.into())
 }
 
@@ -228,10 +230,9 @@ impl Ready {
             tracing::warn!(%error, "a directory gets no name that Wine can open");
             Loss::NoWindowsName
         })?;
-        let windows = windows_path(translator, &path).map_err(|_| Loss::NoWindowsName)?;
-        if !windows.has_drive_letter() {
-            return Err(Loss::NoWindowsName);
-        }
+        // cmd.exe takes no share for its directory.
+        let windows = translator.to_drive(path.as_os_str().as_bytes().into());
+        let windows = windows.filter(WindowsPath::has_drive_letter).ok_or(Loss::NoWindowsName)?;
         let path = as_wine_names(translator, &windows, path);
         Ok(match name {
             Name::Own(_) => Name::Own(path),

@@ -365,6 +365,9 @@ impl Translator {
         {
             return Ok(join(root.as_bytes(), rest));
         }
+        if let Some(imported) = self.in_imported(&path) {
+            return Ok(imported);
+        }
         if let Some(on_drive) = self.on_drive(&path) {
             return Ok(on_drive);
         }
@@ -372,6 +375,32 @@ impl Translator {
             return Ok(join(root.as_bytes(), rest));
         }
         self.in_distribution(&path).ok_or_else(|| TranslateError::NoWindowsName(for_display(&path)))
+    }
+
+    /// Translates an absolute Linux path to one with a drive letter, also where
+    /// [`Self::to_windows`] names it by its distribution: for what Windows takes no share for.
+    #[must_use]
+    pub fn to_drive(&self, path: LinuxPath) -> Option<WindowsPath> {
+        let is_right = path.is_absolute() && !path.0.contains(&0);
+        self.on_drive(&normalize(path.0)).filter(|_| is_right)
+    }
+
+    /// Names a path in a distribution that has a directory of the machine's as its root. A drive
+    /// that leads into that directory is nearer, and every other drive is the machine's view.
+    fn in_imported(&self, path: &[u8]) -> Option<WindowsPath> {
+        let imported = self.distributions.iter().filter(|each| !each.root.is_empty());
+        let root = imported
+            .map(|each| each.root.as_slice())
+            .filter(|root| strip_directory(path, root).is_some())
+            .max_by_key(|root| root.len())?;
+        let is_nearer = |drive: &Drive| {
+            strip_directory(&drive.directory, root).is_some()
+                && strip_directory(path, &drive.directory).is_some()
+        };
+        match self.drives.iter().any(is_nearer) {
+            true => None,
+            false => self.in_distribution(path),
+        }
     }
 
     /// Names a path below the drive that leaves the least of it.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use winterop_translate::{Drives, MountTable, Naming, Translator};
 
@@ -18,6 +18,7 @@ const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 pub struct Names {
     prefix: PathBuf,
     distribution: String,
+    instances: Instances,
     state: Mutex<State>,
 }
 
@@ -25,67 +26,141 @@ pub struct Names {
 struct State {
     mounts: Option<Mounts>,
     drives_changed: Option<SystemTime>,
+    instances_changed: Option<SystemTime>,
     translator: Arc<Translator>,
 }
 
 impl Names {
-    /// Reads the drives of the prefix at `prefix`. `distribution` is the name of the machine's own.
+    /// Reads the drives of the prefix at `prefix`. `distribution` is the name of the machine's own,
+    /// `instances` knows the others.
     ///
     /// # Errors
     /// Where the drives cannot be read.
-    pub fn read(prefix: &Path, distribution: &str) -> Result<Self, drives::Error> {
+    pub fn read(
+        prefix: &Path,
+        distribution: &str,
+        instances: Instances,
+    ) -> Result<Self, drives::Error> {
         // Without the table bind mounts of a drive's folder are named by another drive.
         let mounts = Mounts::open()
             .inspect_err(|error| tracing::warn!(%error, "mounts are not looked at"))
             .ok();
-        let mut state = State { mounts, drives_changed: None, translator: Arc::default() };
-        state.renew(prefix, distribution)?;
-        let state = Mutex::new(state);
-        Ok(Self { prefix: prefix.to_owned(), distribution: distribution.to_owned(), state })
+        let state = State {
+            mounts,
+            drives_changed: None,
+            instances_changed: None,
+            translator: Arc::default(),
+        };
+        let names = Self {
+            prefix: prefix.to_owned(),
+            distribution: distribution.to_owned(),
+            instances,
+            state: Mutex::new(state),
+        };
+        names.renew(&mut names.locked())?;
+        Ok(names)
     }
 
-    /// The translator, as mounts and drives are now. Costs two system calls where nothing changed.
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The translator, as mounts, drives and distributions are now. Costs three system calls where
+    /// nothing changed.
     pub fn translator(&self) -> Arc<Translator> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.is_outdated(&self.prefix)
-            && let Err(error) = state.renew(&self.prefix, &self.distribution)
+        let mut state = self.locked();
+        if self.is_outdated(&mut state)
+            && let Err(error) = self.renew(&mut state)
         {
             tracing::warn!(%error, "the drives are taken for unchanged");
         }
         Arc::clone(&state.translator)
     }
-}
 
-impl State {
-    fn is_outdated(&mut self, prefix: &Path) -> bool {
-        let mounts = self.mounts.as_mut().is_some_and(|mounts| mounts.have_changed());
-        let drives = drives_changed(prefix);
-        mounts || drives.is_none() || drives != self.drives_changed
+    fn is_outdated(&self, state: &mut State) -> bool {
+        let mounts = state.mounts.as_mut().is_some_and(|mounts| mounts.have_changed());
+        let drives = changed(&self.prefix.join("dosdevices"));
+        let instances = self.instances.changed();
+        mounts
+            || drives.is_none()
+            || drives != state.drives_changed
+            || instances != state.instances_changed
+            || (instances.is_none() && self.instances.exist())
     }
 
-    fn renew(&mut self, prefix: &Path, distribution: &str) -> Result<(), drives::Error> {
-        self.drives_changed = drives_changed(prefix);
+    fn renew(&self, state: &mut State) -> Result<(), drives::Error> {
+        // First the links: they are among what is looked at.
+        state.instances_changed = self.instances.changed();
+        let running = self.instances.list();
+        for (name, root) in &running {
+            // Without the link its files have names by drive letters, and only those.
+            if let Err(error) = drives::link_distribution(&self.prefix, name, root) {
+                tracing::warn!(%error, name, "a distribution has no share");
+            }
+        }
+        state.drives_changed = changed(&self.prefix.join("dosdevices"));
         let mut offered = Drives::default();
-        for drive in drives::read(prefix)? {
+        for drive in drives::read(&self.prefix)? {
             // The letter is ASCII by its type.
             let letter = u8::try_from(drive.letter.upper()).unwrap_or(b'Z');
             offered.offer(letter, drive.folder.as_os_str().as_bytes());
         }
         // Windows drives that are mounted here are another Windows' drives, not Wine's.
-        let mounts = self.mounts.as_mut().map(Mounts::table).unwrap_or_default().without_windows();
+        let mounts = state.mounts.as_mut().map(Mounts::table).unwrap_or_default().without_windows();
         let translator = Translator::new(mounts)
             .with_drives(offered)
-            .with_distribution(distribution.as_bytes(), b"/")
+            .with_distribution(self.distribution.as_bytes(), b"/")
             .with_naming(Naming::Wine);
-        self.translator = Arc::new(translator);
+        let translator = running.iter().fold(translator, |translator, (name, root)| {
+            translator.with_distribution(name.as_bytes(), root.as_os_str().as_bytes())
+        });
+        state.translator = Arc::new(translator);
         Ok(())
     }
 }
 
-/// When the drives last changed. `None`, so that they are read again, where that is so short ago
-/// that another change could bear the same time.
-fn drives_changed(prefix: &Path) -> Option<SystemTime> {
-    let changed = std::fs::metadata(prefix.join("dosdevices")).ok()?.modified().ok()?;
+/// The distributions that run: their instances' directories, as their keepers make them.
+#[derive(Clone, Debug, Default)]
+pub struct Instances {
+    directory: Option<PathBuf>,
+}
+
+impl Instances {
+    /// Those below the user's runtime directory.
+    #[must_use]
+    pub fn of_user(runtime: &Path) -> Self {
+        Self { directory: Some(runtime.join("instances")) }
+    }
+
+    fn exist(&self) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.exists())
+    }
+
+    fn changed(&self) -> Option<SystemTime> {
+        changed(self.directory.as_ref()?)
+    }
+
+    /// Names and roots, sorted by name.
+    fn list(&self) -> Vec<(String, PathBuf)> {
+        let Some(directory) = &self.directory else { return Vec::new() };
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut running: Vec<_> = entries
+            .filter_map(|entry| {
+                let root = std::fs::read_link(entry.path().join("root")).ok()?;
+                let name = std::fs::read_to_string(entry.path().join("name")).ok()?;
+                // The machine's own is not among them.
+                Some((name, root.canonicalize().ok()?)).filter(|(_, root)| root != Path::new("/"))
+            })
+            .collect();
+        running.sort();
+        running
+    }
+}
+
+/// When a directory last changed. `None`, so that it is read again, where that is so short ago that
+/// another change could bear the same time.
+fn changed(directory: &Path) -> Option<SystemTime> {
+    let changed = std::fs::metadata(directory).ok()?.modified().ok()?;
     changed.elapsed().is_ok_and(|age| age > COARSEST_CLOCK).then_some(changed)
 }
 
@@ -131,7 +206,7 @@ mod tests {
         std::fs::create_dir(&devices).unwrap();
         std::fs::create_dir(prefix.path().join("drive_c")).unwrap();
         symlink("../drive_c", devices.join("c:")).unwrap();
-        let names = Names::read(prefix.path(), "Debian").unwrap();
+        let names = Names::read(prefix.path(), "Debian", Instances::default()).unwrap();
         let name = |path: &Path| {
             let name = names.translator().to_windows(path.as_os_str().as_bytes().into());
             name.map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned())
