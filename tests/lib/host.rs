@@ -161,6 +161,20 @@ impl Host {
     /// `cmd.exe`, before everything else.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>, placement: Placement) -> Command {
+        let mut command = self.command_as_root(program, placement);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command
+    }
+
+    /// The same as the user who runs the tests, whoever the host's user is.
+    #[must_use]
+    pub fn command_as_root(
+        &self,
+        program: impl AsRef<std::ffi::OsStr>,
+        placement: Placement,
+    ) -> Command {
         let mut command = Command::new(program);
         let base = self.base();
         let inherited = std::env::var_os("PATH").unwrap_or_default();
@@ -178,10 +192,15 @@ impl Host {
             .env("WINTEROP_PLACEMENT", placement.value())
             .env("W", &self.windows)
             .current_dir(self.work());
-        if let Some(user) = self.user {
-            command.uid(user).gid(user);
-        }
         command
+    }
+
+    /// Gives a file with everything below it to the host's user.
+    pub fn own(&self, path: &Path) {
+        if let Some(user) = self.user {
+            let owner = format!("{user}:{user}");
+            finish(Command::new("chown").args(["-R", "-h", &owner]).arg(path)).clean();
+        }
     }
 
     /// The program `winterop` with these arguments.

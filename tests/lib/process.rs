@@ -250,6 +250,14 @@ impl Process {
         fs::read_link(self.file("exe")).unwrap_or_default()
     }
 
+    /// Whether it is process 1 of a pid namespace below this one.
+    #[must_use]
+    pub fn is_first_in_its_namespace(self) -> bool {
+        let numbers = self.status("NSpid").unwrap_or_default();
+        let numbers: Vec<_> = numbers.split_whitespace().collect();
+        numbers.len() > 1 && numbers.last() == Some(&"1")
+    }
+
     /// Its parent.
     #[must_use]
     pub fn parent(self) -> Option<Self> {

@@ -10,8 +10,17 @@ use crate::fetch::{self, Program};
 use crate::{layout, paths, windows};
 
 /// What the end-to-end tests call besides Wine.
-const TOOLS: &[&str] =
-    &["tmux", "zsh", "strace", "util-linux", "python3", "openssh-client", "openssh-server"];
+const TOOLS: &[&str] = &[
+    "tmux",
+    "zsh",
+    "strace",
+    "util-linux",
+    "python3",
+    "busybox-static",
+    "uidmap",
+    "openssh-client",
+    "openssh-server",
+];
 
 /// What runs the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,574 @@
+//! Distributions on this kernel: instances, sessions, and the Windows programs started in them.
+//!
+//! The root is a busybox's, made in each test.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use winterop_tests::{Host, Outcome, Placement, Process, expect_soon, finish, processes};
+
+/// A distribution of a host's: a busybox, two users, and the Windows programs of the tests.
+struct Distribution<'a> {
+    host: &'a Host,
+    name: &'static str,
+}
+
+/// What the busybox does.
+const APPLETS: &str = "[ awk basename cat chmod chown cp cut date dd echo env expr false find grep head \
+    hostname id kill ln ls mkdir mkfifo mknod mktemp mount mv printf ps pwd readlink rm rmdir \
+    sed seq setsid sh sleep sort stat stty sync tail test timeout touch tr true tty umount uname uniq \
+    usleep wc which xargs";
+
+impl<'a> Distribution<'a> {
+    fn new(host: &'a Host, name: &'static str) -> Self {
+        let distribution = Self { host, name };
+        let root = distribution.root();
+        for folder in ["bin", "etc", "root", "home/me", "tmp", "win"] {
+            fs::create_dir_all(root.join(folder)).expect(folder);
+        }
+        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("Debian's busybox-static");
+        for applet in APPLETS.split_whitespace() {
+            symlink("busybox", root.join("bin").join(applet)).expect(applet);
+        }
+        let passwd = "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\n";
+        fs::write(root.join("etc/passwd"), passwd).expect("passwd");
+        let group = "root:x:0:\nme:x:1000:\naudio:x:29:root,me\nvideo:x:44:you\n";
+        fs::write(root.join("etc/group"), group).expect("group");
+        for program in ["hello.exe", "exit-with.exe", "cat.exe", "cwd-report.exe", "self-path.exe"]
+        {
+            let source = host.windows().join(program);
+            if source.exists() {
+                fs::copy(source, root.join("win").join(program)).expect(program);
+            }
+        }
+        host.own(&root);
+        distribution
+    }
+
+    fn root(&self) -> PathBuf {
+        self.host.base().join(format!("{}-root", self.name))
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.host.base().join("run/winterop/instances").join(self.name)
+    }
+
+    /// `wsl` with these arguments.
+    fn wsl(&self, arguments: &[&str]) -> Command {
+        let mut command = self.host.command("wsl", Placement::InPlace);
+        command.arg("--root").arg(self.root()).args(["-d", self.name]).args(arguments);
+        command
+    }
+
+    /// A script in it, to its end.
+    #[track_caller]
+    fn sh(&self, script: &str) -> Outcome {
+        finish(&mut self.wsl(&["-e", "sh", "-c", script]))
+    }
+
+    #[track_caller]
+    fn terminate(&self) {
+        finish(&mut self.wsl(&["--terminate"])).clean();
+        assert!(!self.directory().exists(), "the instance's directory stays");
+    }
+
+    /// Its init, as seen from outside.
+    fn init(&self) -> Process {
+        let mark = format!("--distribution {} ", self.name);
+        let root = self.root().to_string_lossy().into_owned();
+        let inits = processes().into_iter().filter(|process| {
+            let line = process.command_line();
+            line.contains(&mark) && line.contains(&root) && process.is_first_in_its_namespace()
+        });
+        let inits: Vec<_> = inits.collect();
+        assert_eq!(inits.len(), 1, "{inits:?}");
+        inits[0]
+    }
+
+    /// The session leaders.
+    fn leaders(&self) -> Vec<Process> {
+        let init = self.init();
+        let below = processes().into_iter().filter(|process| process.parent() == Some(init));
+        below.filter(|process| process.command_line().starts_with("session-leader ")).collect()
+    }
+}
+
+impl Drop for Distribution<'_> {
+    fn drop(&mut self) {
+        let _ = finish(&mut self.wsl(&["--terminate"]));
+    }
+}
+
+/// A command whose standard output is read line by line while it runs.
+struct Lines {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Lines {
+    fn of(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, output }
+    }
+
+    fn next(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    fn process(&self) -> Process {
+        Process(self.child.id().cast_signed())
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("a child of ours");
+        self.child.wait().expect("its end");
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // One that has ended already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_command_runs_with_its_user_directory_variables_and_status() {
+    let host = Host::new();
+    let it = Distribution::new(&host, "Alpha");
+    let outcome = it.sh("echo $$; cat /proc/1/comm; id -u; pwd; hostname >/dev/null && echo named; \
+        echo $WSL_DISTRO_NAME $WSL_INTEROP $HOME $USER; head -1 /proc/sys/fs/binfmt_misc/WSLInterop");
+    let text = outcome.clean().text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].parse::<i32>().is_ok_and(|pid| pid < 20), "{text}");
+    assert_eq!(lines[2..5], ["0", "/root", "named"], "{text}");
+    assert!(lines[5].starts_with("Alpha /run/WSL/") && lines[5].ends_with("_interop /root root"));
+    assert_eq!(lines[6], "enabled");
+    let outcome =
+        finish(&mut it.wsl(&["-u", "me", "--cd", "/tmp", "-e", "sh", "-c", "id; pwd; umask"]));
+    let expected = "uid=1000(me) gid=1000(me) groups=29(audio),1000(me)\n/tmp\n0022\n";
+    assert_eq!(outcome.clean().text(), expected);
+    let code = |arguments: &[&str]| finish(&mut it.wsl(arguments)).code();
+    assert_eq!(code(&["exit", "7"]), 7);
+    assert_eq!(code(&["-e", "sh", "-c", "kill -9 $$"]), 137);
+    assert_eq!(finish(&mut it.wsl(&["echo", "$HOME;", "echo", "b"])).clean().text(), "/root\nb\n");
+    let mut listed = it.wsl(&["-e", "sh", "-c", "echo $A $B $C"]);
+    listed.env("WSLENV", "A:B/u:C/w").env("A", "1").env("B", "2").env("C", "3");
+    assert_eq!(finish(&mut listed).clean().text(), "1 2\n");
+    finish(&mut it.wsl(&["-u", "nobody-here", "-e", "true"]))
+        .refused(1, &["nobody-here", "/etc/passwd"]);
+    finish(&mut it.wsl(&["--cd", "/not/there", "-e", "true"])).refused(1, &["/not/there", "--cd"]);
+    finish(&mut it.wsl(&["-e", "no-such-program"])).refused(127, &["no-such-program"]);
+    finish(&mut it.wsl(&["-e", "/etc/passwd"])).refused(126, &["/etc/passwd"]);
+    fs::remove_file(it.root().join("bin/sh")).expect("sh");
+    finish(&mut it.wsl(&["true"])).refused(127, &["/bin/sh", "wsl -e"]);
+    finish(&mut it.wsl(&["-e", "true"])).clean();
+    it.terminate();
+}
+
+#[test]
+fn what_is_piped_and_redirected_is_the_process_s_own() {
+    let host = Host::new();
+    let it = Distribution::new(&host, "Alpha");
+    it.sh("true").clean();
+    let bytes = winterop_tests::noise(3 << 20);
+    let outcome = winterop_tests::finish_with(&mut it.wsl(&["-e", "cat"]), bytes.clone());
+    assert!(outcome.clean().stdout == bytes);
+    let script = "ls -l /proc/self/fd/0 >&2; echo out; echo err >&2; exec <&-; cat";
+    let outcome = it.sh(script);
+    assert_eq!(outcome.text(), "out\n");
+    assert!(outcome.errors().contains("/dev/null") && outcome.errors().contains("err\n"));
+}
+
+#[test]
+fn l7_f1_f3_f4_f5_windows_programs_find_their_server() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let script = "cd /win; ./hello.exe; WSL_INTEROP= ./hello.exe; unset WSL_INTEROP; ./hello.exe; \
+        WSL_INTEROP=/run/WSL/1_interop ./hello.exe; WSL_INTEROP=/gone ./hello.exe; \
+        ./exit-with.exe 3; echo $?; echo a b | ./cat.exe; cd /tmp; cp /win/hello.exe 'x y.exe'; \
+        './x y.exe'; sh -c 'setsid sh -c \"env -u WSL_INTEROP /win/hello.exe >/tmp/out; mv /tmp/out /tmp/done\" &'";
+    let outcome = it.sh(script).clean();
+    assert_eq!(outcome.text(), "hello\nhello\nhello\nhello\nhello\n3\na b\nhello\n");
+    let done = it.root().join("tmp/done");
+    expect_soon("a launch of a session that has ended", || done.exists().then_some(()));
+    assert_eq!(fs::read_to_string(done).expect("a file").replace('\r', ""), "hello\n");
+    it.terminate();
+}
+
+#[test]
+fn f2_parents_with_odd_names_lead_to_the_session() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    // Without the instance's own socket only the session's is left, found by the parents.
+    it.sh("rm /run/WSL/1_interop").clean();
+    for name in ["bash )", "(bash(", "bash with space"] {
+        let script = format!(
+            "printf '{name}' >/proc/$$/comm; cat /proc/$$/comm; unset WSL_INTEROP; /win/hello.exe; true"
+        );
+        assert_eq!(it.sh(&script).clean().text(), format!("{name}\nhello\n"));
+    }
+}
+
+#[test]
+fn windows_programs_see_the_distribution_as_a_share() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let outcome = it.sh("mkdir -p /home/me/x; cd /home/me/x; P=/home/me WSLENV=P/p /init /mnt/c/windows/system32/cmd.exe /c 'echo %P%'; \
+        /win/cwd-report.exe; ls /mnt/c | grep -c windows");
+    let text = outcome.clean().text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], r"\\wsl.localhost\Alpha\home\me");
+    assert!(lines[1].ends_with(r"Alpha-root\home\me\x"), "{text}");
+    assert_eq!(lines[2], "1");
+    // What Windows calls so is that file: read by a program of the machine's.
+    fs::write(it.root().join("home/me/note"), "from Linux").expect("a file");
+    let type_it = ["run", "cmd", "/c", "type", r"\\wsl.localhost\Alpha\home\me\note"];
+    let outcome = finish(&mut host.winterop(Placement::InPlace, &type_it));
+    assert_eq!(outcome.text(), "from Linux", "{}", outcome.errors());
+}
+
+#[test]
+fn b1_b7_two_distributions_do_not_see_each_other() {
+    let host = Host::new();
+    host.settled();
+    let (one, two) = (Distribution::new(&host, "Alpha"), Distribution::new(&host, "Beta"));
+    let mut waiting = Lines::of(&mut one.wsl(&["-e", "sh", "-c", "echo here; /bin/sleep 7001"]));
+    assert_eq!(waiting.next(), "here");
+    let outcome = two.sh("ps | grep -c '[s]leep 7001'; grep -o 'flags.*' /proc/sys/fs/binfmt_misc/WSLInterop; \
+        echo $WSL_DISTRO_NAME; echo -1 >/proc/sys/fs/binfmt_misc/WSLInterop; ls /proc/sys/fs/binfmt_misc/WSLInterop 2>&1 | grep -c No");
+    assert_eq!(outcome.text(), "0\nflags: POF\nBeta\n1\n");
+    assert_eq!(one.sh("/win/hello.exe").clean().text(), "hello\n");
+    two.terminate();
+    assert_eq!(one.sh("/win/hello.exe").clean().text(), "hello\n");
+    one.terminate();
+    assert_eq!(waiting.child.wait().expect("wsl").code(), Some(1), "its session was ended");
+}
+
+#[test]
+fn fifty_sessions_at_once() {
+    let host = Host::new();
+    let it = Distribution::new(&host, "Alpha");
+    it.sh("mkfifo /tmp/gate").clean();
+    let mut sessions: Vec<Lines> = (0..50)
+        .map(|number| {
+            let script = format!("echo {number} $WSL_INTEROP; read -r x </tmp/gate; exit {number}");
+            Lines::of(&mut it.wsl(&["-e", "sh", "-c", &script]))
+        })
+        .collect();
+    let firsts: std::collections::BTreeSet<String> =
+        sessions.iter_mut().map(|session| session.next()).collect();
+    let servers: std::collections::BTreeSet<_> =
+        firsts.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(servers.len(), 50, "each has a server of its own: {firsts:?}");
+    // Whoever opens the gate while all wait lets all of them go on.
+    let mut gate =
+        fs::OpenOptions::new().write(true).open(it.root().join("tmp/gate")).expect("gate");
+    gate.write_all("\n".repeat(50).as_bytes()).expect("all wait");
+    for (number, session) in sessions.iter_mut().enumerate() {
+        let code = session.child.wait().expect("wsl").code();
+        assert_eq!(code, i32::try_from(number).ok());
+    }
+    drop(gate);
+    expect_soon("every session leader ends", || it.leaders().is_empty().then_some(()));
+}
+
+#[test]
+fn signals_and_the_end_of_wsl_reach_the_process() {
+    let host = Host::new();
+    let it = Distribution::new(&host, "Alpha");
+    let script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.1; done";
+    let mut session = Lines::of(&mut it.wsl(&["-e", "sh", "-c", script]));
+    assert_eq!(session.next(), "ready");
+    let pid = rustix::process::Pid::from_raw(session.process().0).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("kill");
+    assert_eq!(session.next(), "caught");
+    assert_eq!(session.child.wait().expect("wsl").code(), Some(9));
+    // Killed: what is in the foreground is hung up, what was put aside lives on.
+    let script = "/bin/sleep 7002 & (trap '' HUP; exec /bin/sleep 7003) & setsid /bin/sleep 7004 & echo ready; /bin/sleep 7005";
+    let mut session = Lines::of(&mut it.wsl(&["-e", "sh", "-c", script]));
+    assert_eq!(session.next(), "ready");
+    let init = it.init();
+    let sleeping = |seconds: &str| {
+        let line = format!("/bin/sleep {seconds}");
+        let mut all = processes().into_iter();
+        all.any(|process| process.command_line() == line && process.is_below(init))
+    };
+    expect_soon("all of them run", || {
+        ["7002", "7003", "7004", "7005"].iter().all(|s| sleeping(s)).then_some(())
+    });
+    session.kill();
+    expect_soon("the foreground ends", || (!sleeping("7005")).then_some(()));
+    for rest in ["7002", "7003", "7004"] {
+        assert!(sleeping(rest), "{rest} was ended");
+    }
+    assert_eq!(it.leaders().len(), 1, "their session leader stays");
+    it.terminate();
+}
+
+#[test]
+fn a_terminal_is_the_distributions_own() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let mut command = host.command("sh", Placement::InPlace);
+    let line = "stty rows 31 cols 97; exec wsl --root \"$1\" -d Alpha -e sh -i";
+    command.env("TERM", "xterm").args(["-c", line, "sh"]).arg(it.root());
+    let mut terminal = rexpect::session::spawn_command(command, Some(30_000)).expect("a terminal");
+    let mut ask = |line: &str, answer: &str| {
+        terminal.send_line(line).expect("a line");
+        terminal.exp_regex(answer).unwrap_or_else(|error| panic!("{line}: {error}"));
+    };
+    ask("tty", "/dev/pts/0");
+    ask("stty size | sed s/^/size:/", "size:31 97");
+    ask("/win/hello.exe | sed s/^/says:/", "says:hello");
+    ask("test -t 0 && test -t 1 && test -t 2 && echo all''three", "allthree");
+    // Once the line has run, keys are the terminal's and not the shell's.
+    terminal.send_line("echo on; cat").expect("a line");
+    terminal.exp_string("cat\r\non\r\n").expect("its echo, and the answer");
+    terminal.send_control('c').expect("a key");
+    terminal.exp_string("# ").expect("the shell again");
+    terminal.send_line("echo status:$?").expect("a line");
+    terminal.exp_string("status:130").expect("Ctrl-C ended cat and not the shell");
+    terminal.send_line("exit 5").expect("a line");
+    let status = terminal.process().wait().expect("its end");
+    assert_eq!(format!("{status:?}").matches(", 5").count(), 1, "{status:?}");
+}
+
+#[test]
+fn a_launch_that_is_under_way_ends_with_the_instance() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let mut session = Lines::of(&mut it.wsl(&[
+        "-e",
+        "sh",
+        "-c",
+        "mkfifo /tmp/p; /bin/sleep 7006 >/tmp/p & echo on; /win/cat.exe </tmp/p",
+    ]));
+    assert_eq!(session.next(), "on");
+    let running = || {
+        processes().into_iter().find(|process| {
+            process.environment().contains("WINEWINTEROPLAUNCH=")
+                && process.environment().contains(&*host.base().to_string_lossy())
+        })
+    };
+    let program = expect_soon("the program runs", running);
+    it.terminate();
+    assert!(program.ends_within(Duration::from_secs(20)), "the program stays");
+    assert_ne!(session.child.wait().expect("wsl").code(), Some(0));
+    assert_eq!(it.sh("/win/hello.exe").clean().text(), "hello\n");
+}
+
+#[test]
+fn crashes_end_what_they_must_and_nothing_else() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let mut first = Lines::of(&mut it.wsl(&["-e", "sh", "-c", "echo one; exec /bin/sleep 7007"]));
+    let mut second = Lines::of(&mut it.wsl(&["-e", "sh", "-c", "echo two; exec /bin/sleep 7008"]));
+    assert_eq!((first.next(), second.next()), ("one".into(), "two".into()));
+    let kill = |process: Process| {
+        let pid = rustix::process::Pid::from_raw(process.0).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
+    };
+    let init = it.init();
+    let leader_of = |line: &str| {
+        let all = processes();
+        let found = all.iter().find(|p| p.command_line() == line && p.is_below(init));
+        found.and_then(|process| process.parent()).expect("its session leader")
+    };
+    // A session leader: its session ends with words, the other one does not notice.
+    kill(leader_of("/bin/sleep 7007"));
+    assert_eq!(first.child.wait().expect("wsl").code(), Some(1));
+    assert!(second.process().is_alive());
+    assert_eq!(it.sh("/win/hello.exe; ls /run/WSL | grep -c interop").clean().text(), "hello\n3\n");
+    // The keeper: the instance goes on.
+    kill(init.parent().expect("the keeper"));
+    assert_eq!(it.sh("/win/hello.exe").clean().text(), "hello\n");
+    // Init: everything ends, and the next start finds nothing in its way.
+    kill(init);
+    assert_eq!(second.child.wait().expect("wsl").code(), Some(1));
+    assert_eq!(it.sh("/win/hello.exe").clean().text(), "hello\n");
+    it.terminate();
+}
+
+#[test]
+fn an_instance_ends_some_time_after_its_last_session() {
+    let host = Host::with_settings("instance-idle-seconds = 0\n");
+    let it = Distribution::new(&host, "Alpha");
+    let mut session =
+        Lines::of(&mut it.wsl(&["-e", "sh", "-c", "setsid /bin/sleep 7009 & echo on"]));
+    assert_eq!(session.next(), "on");
+    session.child.wait().expect("wsl");
+    let init = it.init();
+    let sleeping = expect_soon("the process of the session", || {
+        processes().into_iter().find(|p| p.command_line() == "/bin/sleep 7009" && p.is_below(init))
+    });
+    assert!(!init.ends_within(Duration::from_millis(1500)), "a process of a session keeps it");
+    let pid = rustix::process::Pid::from_raw(sleeping.0).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
+    assert!(init.ends_within(Duration::from_secs(20)), "the instance stays");
+    expect_soon("its directory goes", || (!it.directory().exists()).then_some(()));
+}
+
+#[test]
+fn a_host_that_is_gone_is_started_again_from_inside() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let script = "echo on; read -r x </tmp/gate; /win/hello.exe; echo $?";
+    it.sh("mkfifo /tmp/gate").clean();
+    let mut session = Lines::of(&mut it.wsl(&["-e", "sh", "-c", script]));
+    assert_eq!(session.next(), "on");
+    host.stop().clean();
+    fs::write(it.root().join("tmp/gate"), "go\n").expect("the gate");
+    let mut lines = vec![session.next(), session.next()];
+    lines.retain(|line| !line.is_empty());
+    assert_eq!(lines, ["hello", "0"]);
+}
+
+#[test]
+fn wsl_conf_is_obeyed() {
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let conf = "[user]\ndefault = me\n[network]\nhostname = box\ngenerateHosts = false\n\
+        [boot]\ncommand = \"echo booted $WSL_DISTRO_NAME >/tmp/boot\"\n[automount]\nroot = /windows\n\
+        [filesystem]\numask = 077\n[interop]\nenabled = false\n";
+    fs::write(it.root().join("etc/wsl.conf"), conf).expect("wsl.conf");
+    let outcome = it.sh("id -un; hostname; umask; ls -d /windows/c; ls /etc/hosts 2>&1 | grep -c No; \
+        echo [$WSL_INTEROP]; ls /run/WSL | wc -l; case $PATH in *system32*) echo with;; *) echo without;; esac");
+    assert_eq!(
+        outcome.text(),
+        "me\nbox\n0077\n/windows/c\n1\n[]\n0\nwithout\n",
+        "{}",
+        outcome.errors()
+    );
+    let boot = it.root().join("tmp/boot");
+    let text = expect_soon("the boot command", || {
+        fs::read_to_string(&boot).ok().filter(|t| !t.is_empty())
+    });
+    assert_eq!(text, "booted Alpha\n");
+}
+
+#[test]
+fn a_plain_users_distribution_has_one_user_or_says_why() {
+    let Some(host) = Host::of_plain_user() else { return };
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let outcome = it.sh("id -u; id -g; cat /proc/self/uid_map; touch /mine; /win/hello.exe");
+    let text = outcome.text();
+    let lines: Vec<_> = text.split_whitespace().collect();
+    assert_eq!(lines, ["0", "0", "0", "64123", "1", "hello"], "{}", outcome.errors());
+    let words = ["/etc/subgid", "cannot be preserved"];
+    assert!(words.iter().all(|word| outcome.errors().contains(word)), "{}", outcome.errors());
+    let owner = finish(Command::new("stat").args(["-c", "%u"]).arg(it.root().join("mine"))).text();
+    assert_eq!(owner, "64123\n");
+    finish(&mut it.wsl(&["-u", "me", "-e", "id"])).refused(1, &["uid 1000", "cannot be preserved"]);
+    it.terminate();
+}
+
+#[test]
+fn a_plain_users_subordinate_ids_are_the_other_users() {
+    let Some(host) = Host::of_plain_user() else { return };
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    let root = it.root();
+    let wsl = host.base().join("winterop/bin/wsl");
+    // Files of its own in a mount namespace of its own: the machine's are nobody's to change.
+    let script = format!(
+        "set -e; mkdir -p etc; mount -t tmpfs tmpfs etc; mkdir etc/new etc/work; mount -t overlay overlay \
+         -o lowerdir=/etc,upperdir=$PWD/etc/new,workdir=$PWD/etc/work /etc; \
+         echo tester:x:64123:64123::/:/bin/sh >>/etc/passwd; echo tester:x:64123: >>/etc/group; \
+         echo 64123:700000:65536 >/etc/subuid; echo tester:700000:65536 >/etc/subgid; \
+         w() {{ setpriv --reuid 64123 --regid 64123 --clear-groups {wsl} --root {root} -d Alpha \"$@\"; }}; \
+         w -e chown 1000:1000 /home/me; w -u me -e sh -c 'id -u; touch ~/mine; /win/hello.exe; /win/exit-with.exe 4; echo $?'; \
+         stat -c %u {root}/home/me/mine; w --terminate",
+        wsl = wsl.display(),
+        root = root.display()
+    );
+    let mut command = host.command_as_root("unshare", Placement::InPlace);
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    let outcome = finish(&mut command);
+    assert_eq!(outcome.text(), "1000\nhello\n4\n700999\n", "{}", outcome.errors());
+}
+
+/// A session whose programs are started in the background, and whose `wsl` is killed meanwhile.
+#[test]
+fn f5_no_launch_is_lost_or_doubled_when_wsl_is_killed() {
+    const KILLS: usize = 100;
+    const LAUNCHES: usize = 10;
+    let host = Host::new();
+    host.settled();
+    let it = Distribution::new(&host, "Alpha");
+    it.sh("mkdir /tmp/log").clean();
+    for round in 0..KILLS {
+        // Each launch writes a line of its own, whatever becomes of the others.
+        let script = format!(
+            "setsid sh -c 'echo on; exec >/dev/null 2>&1; for i in $(seq {LAUNCHES}); do \
+             echo $i | /win/cat.exe >>/tmp/log/{round}; done; echo end >>/tmp/log/{round}' & \
+             /bin/sleep 7010"
+        );
+        let mut session = Lines::of(&mut it.wsl(&["-e", "sh", "-c", &script]));
+        assert_eq!(session.next(), "on");
+        // The instants differ: what the loop does until then is as long as the round says.
+        let log = it.root().join(format!("tmp/log/{round}"));
+        let wanted = round % LAUNCHES;
+        expect_soon("so many launches", || {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            (text.lines().count() >= wanted).then_some(())
+        });
+        session.kill();
+        drop(session);
+    }
+    let expected: String =
+        (1..=LAUNCHES).map(|i| format!("{i}\n")).chain(["end\n".to_owned()]).collect();
+    for round in 0..KILLS {
+        let log = it.root().join(format!("tmp/log/{round}"));
+        let mut text = String::new();
+        while !text.ends_with("end\n") {
+            // The rounds go on at the same time: each line has half a minute.
+            text = expect_soon("the next launch", || {
+                fs::read_to_string(&log).ok().filter(|new| *new != text)
+            });
+        }
+        assert_eq!(text.replace('\r', ""), expected, "round {round}");
+    }
+    expect_soon("every session ends", || it.leaders().is_empty().then_some(()));
+}
+
+#[test]
+fn roots_that_are_no_distribution_are_refused_with_words() {
+    let host = Host::new();
+    let it = Distribution::new(&host, "Alpha");
+    fs::set_permissions(it.root().join("bin/busybox"), fs::Permissions::from_mode(0o755))
+        .expect("mode");
+    let bad = host.base().join("bad");
+    fs::create_dir(&bad).expect("bad");
+    symlink("/", bad.join("run")).expect("a link");
+    let run = |root: &PathBuf, name: &str| {
+        let mut command = host.command("wsl", Placement::InPlace);
+        finish(command.arg("--root").arg(root).args(["-d", name, "-e", "true"]))
+    };
+    run(&bad, "Bad").refused(126, &["run", "no directory"]);
+    run(&host.base().join("nowhere"), "Bad").refused(126, &["nowhere"]);
+    for name in ["a/b", "..", &"x".repeat(300)] {
+        run(&it.root(), name).refused(126, &["cannot be a distribution's name"]);
+    }
+    assert!(!host.base().join("run/winterop/instances/Bad").exists());
+}
