@@ -64,14 +64,14 @@ pub fn ensure() -> Result<()> {
     Ok(())
 }
 
-fn running() -> Result<Option<Pid>> {
+pub fn running() -> Result<Option<Pid>> {
     let socket = places::host_socket()?;
     let Ok(connection) = connect_path(socket.as_os_str().as_bytes()) else { return Ok(None) };
     let peer = winterop_sys::peer_credentials(connection.as_fd())?;
     Ok(Pid::from_raw(peer.pid))
 }
 
-fn stop() -> Result<ExitCode> {
+pub fn stop() -> Result<ExitCode> {
     let Some(pid) = running()? else {
         eprintln!("winterop: the host does not run");
         return Ok(ExitCode::SUCCESS);

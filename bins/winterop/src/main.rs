@@ -3,6 +3,7 @@
 
 mod config;
 mod distribution;
+mod doctor;
 mod explain;
 mod host;
 mod places;
@@ -44,6 +45,8 @@ enum Command {
     Host(host::Arguments),
     /// Check the settings, and set those of the machine.
     Config(config::Arguments),
+    /// Check everything on the way from exec to Windows, and say what mends what is wrong.
+    Doctor(doctor::Arguments),
     /// Say what an error's identifier means: the word in brackets at the end of a message.
     Explain(explain::Arguments),
     /// Print the manual page, in troff.
@@ -82,6 +85,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Runner(arguments) => run::run_for_build(&arguments),
         Command::Host(arguments) => host::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Man => {
             clap_mangen::Man::new(Arguments::command()).render(&mut std::io::stdout())?;

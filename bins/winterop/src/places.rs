@@ -50,18 +50,23 @@ pub fn switches() -> SwitchPlaces {
     SwitchPlaces { prefix, ..SwitchPlaces::default() }
 }
 
-/// The user's runtime directory, made where it is missing; it is the user's alone.
+/// Where the user's runtime directory is, or is to be.
 ///
 /// `$XDG_RUNTIME_DIR/winterop`, else `/run/user/UID/winterop`, else `/tmp/winterop-UID`: the
 /// interpreter looks for the user's own server there, in the same order.
-pub fn runtime() -> Result<PathBuf> {
+pub fn runtime_path() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     let logged_in = PathBuf::from(format!("/run/user/{user}"));
-    let directory = match variable("XDG_RUNTIME_DIR") {
+    match variable("XDG_RUNTIME_DIR") {
         Some(base) => base.join("winterop"),
         None if is_private(&logged_in, user) => logged_in.join("winterop"),
         None => PathBuf::from(format!("/tmp/winterop-{user}")),
-    };
+    }
+}
+
+/// The user's runtime directory, made where it is missing; it is the user's alone.
+pub fn runtime() -> Result<PathBuf> {
+    let (directory, user) = (runtime_path(), rustix::process::geteuid().as_raw());
     match fs::DirBuilder::new().mode(0o700).create(&directory) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

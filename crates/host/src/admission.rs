@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
@@ -146,6 +146,14 @@ fn seal(program: BorrowedFd<'_>) -> io::Result<(OwnedFd, Digest)> {
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
     )?;
     Ok((copy.into(), hash.finalize().into()))
+}
+
+/// The SHA-256 of a program's content, as it is at this moment.
+///
+/// # Errors
+/// The system's; more than the policy looks at.
+pub fn digest_of(program: &Path) -> io::Result<Digest> {
+    seal(File::open(program)?.as_fd()).map(|(_, digest)| digest)
 }
 
 #[cfg(test)]

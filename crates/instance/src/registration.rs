@@ -156,7 +156,9 @@ fn add(entry: &'static str, matching: &str, interpreter: &str) -> Result<(), Reg
 pub fn unregister() -> io::Result<()> {
     let entries = BATCH_ENTRIES.iter().map(|(entry, _)| *entry).chain([ENTRY]);
     for entry in entries {
-        match fs::write(entry_file(entry), "-1") {
+        // Not `fs::write`, which would try to create what is not there, and may not.
+        let file = fs::OpenOptions::new().write(true).open(entry_file(entry));
+        match file.and_then(|mut file| file.write_all(b"-1")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }

@@ -32,6 +32,10 @@ pub(crate) enum Subject {
     KeyEcho,
     /// A terminal's new size to the program's notice, against 50 ms.
     NewSize,
+    /// A program that cannot run, from exec to exit, against 5 ms.
+    Refusal,
+    /// `winterop doctor`, against 2 s.
+    Doctor,
     /// What a waiting interpreter has resident, in place and hosted, whichever is more.
     InterpreterResident,
     /// What server and host have resident more for each launch in flight, in place.
@@ -42,7 +46,7 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// All lines, in the table's order.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::OurShare,
         Self::Request,
         Self::TranslatePath,
@@ -54,6 +58,8 @@ impl Subject {
         Self::StdoutPipe,
         Self::KeyEcho,
         Self::NewSize,
+        Self::Refusal,
+        Self::Doctor,
         Self::InterpreterResident,
         Self::LaunchInPlace,
         Self::LaunchHosted,
@@ -92,7 +98,9 @@ impl Subject {
             | Self::HelloPinned
             | Self::HelloCold
             | Self::KeyEcho
-            | Self::NewSize => Unit::Milliseconds,
+            | Self::NewSize
+            | Self::Refusal
+            | Self::Doctor => Unit::Milliseconds,
             Self::TranslatePath => Unit::Microseconds,
             Self::AtOnce8 | Self::AtOnce64 => Unit::LaunchesPerSecond,
             Self::StdoutPipe => Unit::MebibytesPerSecond,
@@ -114,6 +122,8 @@ impl Subject {
             Self::StdoutPipe => "stdout into a pipe | wine64's",
             Self::KeyEcho => "a key to its echo, added to wine64's | promised",
             Self::NewSize => "a terminal's new size to the program | promised",
+            Self::Refusal => "a program that cannot run, exec to exit | promised",
+            Self::Doctor => "winterop doctor | promised",
             Self::InterpreterResident => "a waiting interpreter | promised",
             Self::LaunchInPlace => "server and host per launch, in place | promised",
             Self::LaunchHosted => "server and host per launch, hosted | promised",

@@ -126,11 +126,41 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
         Subject::StdoutPipe => through_pipe(plan, quick(128, 1024), quick(5, 7))?,
         Subject::KeyEcho => key_echo(plan, quick(100, 1000))?,
         Subject::NewSize => (new_size(plan, quick(20, 100))?, 50.0),
+        Subject::Refusal => (repeated(quick(50, 500), || refusal(plan))?, 5.0),
+        Subject::Doctor => (repeated(quick(5, 20), || doctor(&hello))?, 2000.0),
         Subject::InterpreterResident | Subject::LaunchInPlace | Subject::LaunchHosted => {
             return Ok(None);
         }
     };
     Ok(Some((ours, reference)))
+}
+
+/// The median of so many times; a first one is for warming up.
+fn repeated(times: usize, mut measure: impl FnMut() -> Result<f64>) -> Result<f64> {
+    measure()?;
+    Ok(median((0..times).map(|_| measure()).collect::<Result<_>>()?))
+}
+
+/// Milliseconds until a program that is cut off is refused.
+fn refusal(plan: &Plan) -> Result<f64> {
+    let mut command = Command::new(&plan.image);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let begin = Instant::now();
+    let status = command.status().context("start a program that cannot run")?;
+    let time = milliseconds(begin);
+    ensure!(status.code() == Some(126), "a program that cannot run: {status}");
+    Ok(time)
+}
+
+/// Milliseconds of a doctor who finds nothing wrong.
+fn doctor(hello: &Launch) -> Result<f64> {
+    let mut command = Command::new("winterop");
+    command.arg("doctor").arg(&hello.program).stdin(Stdio::null()).stdout(Stdio::null());
+    let begin = Instant::now();
+    let status = command.status().context("start winterop doctor")?;
+    let time = milliseconds(begin);
+    ensure!(status.success(), "winterop doctor finds something wrong");
+    Ok(time)
 }
 
 /// The medians of both sides, measured by turns, each first as often as second. The first turn is
