@@ -513,7 +513,7 @@ fn wine_its_prefix_and_its_server() {
     let report = doctor(s, "");
     report.says("wine-server", "wrong", &["own/wineserver, not"]);
     s.eval(&format!(
-        "winterop host stop; {}; while pgrep -f $PWD/own/wineserver; do :; done",
+        "winterop host stop; {}; WINEPREFIX={prefix} timeout 60 own/wineserver -w",
         report.mend("wine-server")
     ));
     drop(doctor(s, ""));

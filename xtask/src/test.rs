@@ -15,6 +15,7 @@ const TOOLS: &[&str] = &[
     "zsh",
     "strace",
     "util-linux",
+    "procps",
     "python3",
     "busybox-static",
     "uidmap",
