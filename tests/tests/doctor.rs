@@ -450,6 +450,12 @@ fn the_host_answers_and_is_of_this_version() {
     assert!(report.mend("host").starts_with(&format!("kill -9 {}", process.0)));
     s.eval(&report.mend("host"));
     doctor(s, "").says("host", "ok", &["answers"]);
+    // One that was killed takes connections until the kernel has closed the last of its descriptors.
+    let started = s.eval(
+        "for i in $(seq 50); do p=$(winterop host status | tr -dc 0-9); kill -STOP $p; \
+            kill -9 $p; winterop host start && winterop host status; done | sort -u | wc -l",
+    );
+    assert_eq!(started.trim(), "50", "each time another host");
     // Of another installation: as after an upgrade.
     s.eval(
         "winterop host stop; mkdir -p other/bin; l=$(dirname $(dirname $(command -v winterop))); \

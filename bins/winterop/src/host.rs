@@ -1,21 +1,19 @@
 //! The user's host as a process: started on demand, in the background, once.
 
 use crate::places;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use rustix::fd::AsFd as _;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use winterop_channel::unix::connect_path;
 use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Places, WineLauncher};
-use winterop_instance::handoff::{HostAddress, start};
+use winterop_instance::handoff::{HandOffError, HostAddress, start};
+use winterop_instance::presence::{Presence, presence};
 use winterop_instance::socket::{ListeningSocket, SocketError};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 
@@ -55,20 +53,27 @@ pub fn address() -> Result<HostAddress> {
     })
 }
 
-/// Starts the host where none listens.
+/// Starts the host where none serves.
 pub fn ensure() -> Result<()> {
     let address = address()?;
-    if connect_path(address.socket.as_os_str().as_bytes()).is_err() {
-        start(&address).map_err(|error| error.words())?;
+    match present(&address.socket)? {
+        Presence::Answers(_) => Ok(()),
+        Presence::Nobody => Ok(start(&address).map_err(|error| error.words())?),
+        Presence::Silent(_) => Err(HandOffError::Silent(address.socket).words().into()),
     }
-    Ok(())
 }
 
+/// Whether a host runs; one that does not answer does too.
 pub fn running() -> Result<Option<Pid>> {
-    let socket = places::host_socket()?;
-    let Ok(connection) = connect_path(socket.as_os_str().as_bytes()) else { return Ok(None) };
-    let peer = winterop_sys::peer_credentials(connection.as_fd())?;
-    Ok(Pid::from_raw(peer.pid))
+    match present(&places::host_socket()?)? {
+        Presence::Nobody => Ok(None),
+        Presence::Answers(peer) | Presence::Silent(peer) => Ok(Pid::from_raw(peer.pid)),
+    }
+}
+
+fn present(socket: &Path) -> Result<Presence> {
+    let present = presence(socket).map_err(winterop_sys::system_error);
+    present.map_err(|error| anyhow!("connecting to {}: {error}", socket.display()))
 }
 
 pub fn stop() -> Result<ExitCode> {
@@ -170,11 +175,14 @@ where
             }
         });
         let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission(switches), audit()?);
-        host.serve(listener, ended()).await?;
-        drop(socket);
-        launcher.0.shut_down();
-        Ok(())
-    })
+        anyhow::Ok(host.serve(listener, ended()).await?)
+    })?;
+    drop(socket);
+    // Servers that hold a connection see now that this host is gone, and start another; what they
+    // sent while Wine ends would be lost.
+    runtime.shutdown_background();
+    launcher.0.shut_down();
+    Ok(())
 }
 
 /// What root has set about who may run what.

@@ -1,6 +1,7 @@
 //! The way from an interop server to the user's host: one connection, made again when it is lost,
 //! to a host that is started when there is none.
 
+use crate::presence::{Presence, presence};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -123,17 +124,24 @@ impl HostLink {
         Ok(())
     }
 
-    /// Connects to the host; starts it where nobody listens.
+    /// Connects to the host; starts it where nobody serves.
     async fn connect(&self) -> Result<Channel, HandOffError> {
-        if let Ok(socket) = connect_path(self.address.socket.as_os_str().as_bytes()) {
-            return Ok(Channel::new(socket)?);
-        }
         let address = self.address.clone();
-        let started = tokio::task::spawn_blocking(move || start(&address));
-        started.await.map_err(io::Error::other)??;
+        let found = tokio::task::spawn_blocking(move || find_or_start(&address));
+        found.await.map_err(io::Error::other)??;
         let socket = connect_path(self.address.socket.as_os_str().as_bytes())
             .map_err(|_| HandOffError::Silent(self.address.socket.clone()))?;
         Ok(Channel::new(socket)?)
+    }
+}
+
+/// Starts the host where nobody serves. One that is about to end is waited for: it would take the
+/// request and do nothing.
+fn find_or_start(address: &HostAddress) -> Result<(), HandOffError> {
+    match presence(&address.socket) {
+        Ok(Presence::Answers(_)) => Ok(()),
+        Ok(Presence::Silent(_)) => Err(HandOffError::Silent(address.socket.clone())),
+        Ok(Presence::Nobody) | Err(_) => start(address),
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod distribution;
 pub mod handoff;
 pub mod namespace;
+pub mod presence;
 pub mod registration;
 pub mod role;
 pub mod server;

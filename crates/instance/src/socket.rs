@@ -1,19 +1,28 @@
 //! Sockets that servers listen on: made so that a dead leftover is replaced and a living one is not,
 //! and removed on every way out.
 
+use crate::presence::{Presence, presence};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
+use std::fs::TryLockError;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use winterop_channel::unix::connect_path;
 use winterop_words::{Failure, Words};
 
 /// How many connections may wait to be accepted. 64 launches at once are a common build's.
 const BACKLOG: i32 = 1024;
+
+/// How long another may take that replaces a leftover beside us: it waits for a server's answer.
+const LOCK_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long to wait before the lock is tried again.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a server could not get its socket.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +76,7 @@ impl ListeningSocket {
             socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
         let address = SocketAddrUnix::new(path).map_err(failed)?;
         match bind(&socket, &address) {
-            Err(Errno::ADDRINUSE) => {
-                remove_leftover(path)?;
-                bind(&socket, &address).map_err(failed)?;
-            }
+            Err(Errno::ADDRINUSE) => replace_leftover(path, || bind(&socket, &address))?,
             result => result.map_err(failed)?,
         }
         listen(&socket, BACKLOG).map_err(failed)?;
@@ -129,6 +135,38 @@ impl Drop for ListeningSocket {
     }
 }
 
+/// Binds where the file of a socket lies that nobody serves. One at a time does, or of two that were
+/// started at once the second would remove what the first has just made.
+fn replace_leftover(
+    path: &Path,
+    bind: impl FnOnce() -> rustix::io::Result<()>,
+) -> Result<(), SocketError> {
+    let failed = |source| SocketError::System { path: path.to_owned(), source };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let directory = std::fs::File::open(directory).map_err(failed)?;
+    lock(&directory).map_err(failed)?;
+    remove_leftover(path)?;
+    bind().map_err(|error| match error {
+        // Somebody came who found no leftover.
+        Errno::ADDRINUSE => SocketError::InUse(path.to_owned()),
+        error => failed(error.into()),
+    })
+}
+
+/// Locks a directory. Whoever can read it can hold the lock too, so the wait has an end.
+fn lock(directory: &std::fs::File) -> io::Result<()> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Removes the file of a socket that nobody serves.
 fn remove_leftover(path: &Path) -> Result<(), SocketError> {
     use std::os::unix::fs::FileTypeExt as _;
@@ -137,8 +175,12 @@ fn remove_leftover(path: &Path) -> Result<(), SocketError> {
     if !status.file_type().is_socket() {
         return Err(SocketError::NotASocket(path.to_owned()));
     }
-    match connect_path(path.as_os_str().as_bytes()) {
-        Err(Errno::CONNREFUSED) => std::fs::remove_file(path).map_err(failed),
+    match presence(path) {
+        Ok(Presence::Nobody) => match std::fs::remove_file(path) {
+            // Its server has ended just now, and has taken it along.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(failed),
+        },
         _ => Err(SocketError::InUse(path.to_owned())),
     }
 }
@@ -160,6 +202,50 @@ mod tests {
         let second = ListeningSocket::bind(&path).unwrap();
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn of_many_that_replace_a_leftover_one_listens() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("7_interop");
+        for _ in 0..50 {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let together = std::sync::Barrier::new(4);
+            let one = || {
+                together.wait();
+                let mut socket = ListeningSocket::bind(&path);
+                let listener = socket.as_mut().ok().and_then(ListeningSocket::take_descriptor);
+                let server = listener.map(|listener| std::thread::spawn(|| answer(listener)));
+                together.wait();
+                if let Some(server) = server {
+                    // Half a question is its end.
+                    drop(connect_path(path.as_os_str().as_bytes()).unwrap());
+                    server.join().unwrap();
+                }
+                socket.map(drop)
+            };
+            let bound: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let listening = bound.iter().filter(|bound| bound.is_ok()).count();
+            assert_eq!(listening, 1, "{bound:?}");
+            assert!(!path.exists());
+        }
+    }
+
+    /// Answers questions whether anybody serves, until one is not whole.
+    fn answer(listener: OwnedFd) {
+        use std::io::{Read as _, Write as _};
+        let listener = std::os::unix::net::UnixListener::from(listener);
+        listener.set_nonblocking(false).unwrap();
+        for connection in listener.incoming() {
+            let mut message = [0; 20];
+            match connection.as_ref().unwrap().read_exact(&mut message) {
+                Ok(()) => connection.unwrap().write_all(&message).unwrap(),
+                Err(_) => return,
+            }
+        }
     }
 
     #[test]

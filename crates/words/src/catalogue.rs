@@ -203,8 +203,8 @@ failures! {
     }
     /// The host was started and has ended, or says nothing.
     "host-silent" HostSilent(CannotRun) { socket } {
-        "starting", "the host", "the host was started and does not listen on {socket}",
-        "its log says why: host.log beside the socket, or `winterop host serve`",
+        "starting", "the host", "no host answers on {socket}",
+        "its log says why: host.log beside the socket; `winterop doctor` names a host that hangs",
     }
     /// The connection from the server to the host broke.
     "host-connection" HostConnection(CannotRun) { error } {

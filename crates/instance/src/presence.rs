@@ -1,0 +1,134 @@
+//! Whether anybody serves a socket, by their own answer.
+//!
+//! That a connection can be made says little: the kernel makes it for a server that was stopped, and
+//! for one that was killed until the last of its descriptors is closed.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use winterop_channel::Inbox;
+use winterop_channel::unix::{ReceiveError, connect_path, receive, send};
+use winterop_sys::{PeerCredentials, peer_credentials, peer_process};
+use winterop_wire::{ExitStatus, Header, MessageType};
+
+/// How long a server may take to answer; it takes well below a millisecond.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait before a server that is ending, and whose process cannot be watched, is looked at
+/// again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Who serves a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Nobody: the socket is not there, or nobody listens on it any more.
+    Nobody,
+    /// A server that answers.
+    Answers(PeerCredentials),
+    /// A process that has the socket and does not answer within two seconds: it was stopped, or hangs.
+    Silent(PeerCredentials),
+}
+
+/// Asks whoever serves the socket at `path`. A server that is about to end is waited for.
+///
+/// # Errors
+/// The system's, where the socket can neither be reached nor is it unserved: `EACCES` and so on.
+pub fn presence(path: &Path) -> rustix::io::Result<Presence> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let connection = match connect_path(path.as_os_str().as_bytes()) {
+            Ok(connection) => connection,
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(Presence::Nobody),
+            Err(error) => return Err(error),
+        };
+        let peer = peer_credentials(connection.as_fd())?;
+        let process = process(&connection, peer);
+        match ask(&connection, left_until(deadline)) {
+            Ok(()) => return Ok(Presence::Answers(peer)),
+            Err(ReceiveError::Closed | ReceiveError::System(Errno::PIPE | Errno::CONNRESET)) => {}
+            Err(_) => return Ok(Presence::Silent(peer)),
+        }
+        // It has closed a connection that it should have answered, so it is ending.
+        match process {
+            Some(process) => wait_for_end(&process, left_until(deadline))?,
+            None => std::thread::sleep(PAUSE),
+        }
+        if Instant::now() >= deadline {
+            return Ok(Presence::Silent(peer));
+        }
+    }
+}
+
+/// A descriptor of the server's process; before Linux 6.5 there is none for one in another pid
+/// namespace. It is opened before the server is asked: when it has ended, its pid may be another's.
+fn process(connection: &OwnedFd, peer: PeerCredentials) -> Option<OwnedFd> {
+    let by_pid = || pidfd_open(Pid::from_raw(peer.pid)?, PidfdFlags::empty()).ok();
+    peer_process(connection.as_fd()).ok().or_else(by_pid)
+}
+
+/// Sends what is no request; every server refuses it at once.
+fn ask(connection: &OwnedFd, patience: Timespec) -> Result<(), ReceiveError> {
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::EXIT_STATUS, 1);
+    // A message of fixed size always fits.
+    let _ = ExitStatus::new(0).encode(&header, &mut bytes);
+    send(connection, &bytes, &[])?;
+    receive(connection, &mut Inbox::default(), Some(patience)).map(drop)
+}
+
+fn left_until(deadline: Instant) -> Timespec {
+    let left = deadline.saturating_duration_since(Instant::now());
+    // Two seconds at most, so nothing is lost.
+    Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
+}
+
+fn wait_for_end(process: &OwnedFd, patience: Timespec) -> rustix::io::Result<()> {
+    match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn an_answer_counts_and_a_connection_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        assert_eq!(presence(&path), Ok(Presence::Nobody));
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // The first is closed without a word, as by a process that is ending; of the second
+                // the message is given back.
+                drop(listener.accept().unwrap());
+                let (mut connection, _) = listener.accept().unwrap();
+                let mut message = [0; 20];
+                connection.read_exact(&mut message).unwrap();
+                connection.write_all(&message).unwrap();
+            });
+            let process = rustix::process::getpid().as_raw_nonzero().get();
+            let found = presence(&path);
+            // This process does not end, so the wait for its end takes all the time there is.
+            assert!(
+                matches!(found, Ok(Presence::Silent(peer)) if peer.pid == process),
+                "{found:?}"
+            );
+            let found = presence(&path);
+            assert!(
+                matches!(found, Ok(Presence::Answers(peer)) if peer.pid == process),
+                "{found:?}"
+            );
+        });
+        drop(listener);
+        assert_eq!(presence(&path), Ok(Presence::Nobody));
+    }
+}
