@@ -375,6 +375,9 @@ fn batch_files_may_have_any_name_that_cmd_can_take() {
         std::fs::create_dir(host.work().join(folder)).expect(folder);
         write(&host, &format!("{folder}/x y&z.cmd"), &reporting);
     }
+    for name in ["x.cmd.", "x.cmd . ", "X.CMD "] {
+        write(&host, name, &reporting);
+    }
     std::fs::create_dir(host.work().join("%CD%")).expect("a folder");
     write(&host, "%CD%/x.cmd", &reporting);
     for placement in placements() {
@@ -382,6 +385,14 @@ fn batch_files_may_have_any_name_that_cmd_can_take() {
             let outcome = run(&host, placement, &[&format!("./{folder}/x y&z.cmd"), "a b", "c"]);
             assert!(outcome.status.success(), "{folder}: {}", outcome.errors());
             assert_eq!(arguments(&outcome.text()), ["a b", "c"], "{folder}");
+        }
+        // Windows passes over dots and blanks at the end of a name, so these are batch files too.
+        for name in ["./x.cmd.", "./x.cmd . ", "./X.CMD "] {
+            let outcome = run(&host, placement, &[name, "a b", "c & mkdir canary"]);
+            assert!(outcome.status.success(), "{name}: {}", outcome.errors());
+            assert_eq!(arguments(&outcome.text()), ["a b", "c & mkdir canary"], "{name}");
+            run(&host, placement, &[name, "c\" & mkdir canary & \""])
+                .refused(126, &["argument 1 (", "a quotation mark"]);
         }
         run(&host, placement, &["./%CD%/x.cmd"])
             .refused(126, &["x.cmd: argument 0 (", "a percent sign"]);

@@ -122,15 +122,15 @@ fn is_odd(path: &Path) -> bool {
 /// A name for the link: what can stay of the old one, and what tells it from all others.
 fn link_name(odd: &Path) -> PathBuf {
     let name = odd.file_name().unwrap_or_default();
-    let kept = String::from_utf8_lossy(name.as_bytes());
-    let kept: String = kept.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let name = String::from_utf8_lossy(name.as_bytes());
+    // Windows passes over dots and blanks at the end too: `x.bat.` is a batch file.
+    let kept = name.trim_end_matches(['.', ' ']).chars();
+    let kept: String = kept.map(|c| if is_plain(c) { c } else { '_' }).collect();
     let (stem, extension) = match kept.rsplit_once('.') {
         Some((stem, extension)) if extension.len() < 8 => (stem, format!(".{extension}")),
         _ => (&*kept, String::new()),
     };
     let stem: String = stem.chars().take(40).collect();
-    // What only ended in the dot that Wine cannot open has nothing to be told by.
-    let extension = if extension == "." { "" } else { &extension };
     let mark = fnv(odd.as_os_str().as_bytes());
     PathBuf::from(format!("{stem}-{mark:016x}{extension}"))
 }
@@ -205,9 +205,11 @@ mod tests {
         }
         let device = folder.path().join("base/nul.exe");
         assert!(!is_device(aliases.of_program(&device).unwrap().file_name().unwrap().as_bytes()));
-        let program = folder.path().join("base/x?y.exe");
-        assert!(aliases.of_program(&program).unwrap().to_string_lossy().ends_with(".exe"));
-        assert_eq!(fs::read_dir(folder.path().join("names")).unwrap().count(), 8);
+        for program in ["x?y.exe", "x.exe.", "x.exe . ."] {
+            let link = aliases.of_program(&folder.path().join("base").join(program)).unwrap();
+            assert!(link.to_string_lossy().ends_with(".exe"), "{}", link.display());
+        }
+        assert_eq!(fs::read_dir(folder.path().join("names")).unwrap().count(), 10);
     }
 
     #[test]
