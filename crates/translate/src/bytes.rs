@@ -10,6 +10,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 const REPLACEMENT: u16 = 0xFFFD;
 
@@ -166,6 +167,27 @@ pub fn strip_prefix_ignore_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a
     Some(text)
 }
 
+/// Orders texts so that those which [`eq_ignore_case`] takes for the same are equal.
+pub fn cmp_ignore_case(left: &[u8], right: &[u8]) -> Ordering {
+    let same = |(a, b): (&u8, &u8)| a.is_ascii() && a.eq_ignore_ascii_case(b);
+    let shared = left.iter().zip(right).take_while(|&pair| same(pair)).count();
+    let (mut left, mut right) =
+        (left.get(shared..).unwrap_or_default(), right.get(shared..).unwrap_or_default());
+    loop {
+        match (next_folded(left), next_folded(right)) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some((a, left_rest)), Some((b, right_rest))) => {
+                if a != b {
+                    return a.cmp(&b);
+                }
+                (left, right) = (left_rest, right_rest);
+            }
+        }
+    }
+}
+
 /// Takes the first character of `bytes` in its upper case; a byte that is not UTF-8 stands for
 /// itself, above every character.
 fn next_folded(bytes: &[u8]) -> Option<(u32, &[u8])> {
@@ -228,6 +250,9 @@ mod tests {
         assert!(eq_ignore_case(b"Debian", b"DEBIAN"));
         assert!(!eq_ignore_case(b"Debian", b"Debian-2"));
         assert!(!eq_ignore_case(b"\xff", b"\xfe"));
+        assert_eq!(cmp_ignore_case("aÄ".as_bytes(), "Aä".as_bytes()), Ordering::Equal);
+        assert_eq!(cmp_ignore_case(b"C:\\a", b"c:\\A\\b"), Ordering::Less);
+        assert_eq!(cmp_ignore_case(b"D:", b"c:"), Ordering::Greater);
         let rest = strip_prefix_ignore_case("GRÜN\\x".as_bytes(), "grün".as_bytes());
         assert_eq!(rest, Some(&b"\\x"[..]));
     }
@@ -246,6 +271,17 @@ mod tests {
             prop_assert!(is_exact(&bytes));
             prop_assert_eq!(utf16_len(&bytes), units.len());
             prop_assert_eq!(to_utf16(&bytes), units);
+        }
+
+        #[test]
+        fn the_order_knows_what_is_the_same(
+            left in "[aAbBäÄſsS\u{1}]{0,4}",
+            right in "[aAbBäÄſsS\u{1}]{0,4}",
+        ) {
+            let (left, right) = (left.as_bytes(), right.as_bytes());
+            let order = cmp_ignore_case(left, right);
+            prop_assert_eq!(order == Ordering::Equal, eq_ignore_case(left, right));
+            prop_assert_eq!(order.reverse(), cmp_ignore_case(right, left));
         }
 
         #[test]

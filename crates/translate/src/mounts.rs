@@ -21,6 +21,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use crate::bytes::cmp_ignore_case;
 use crate::paths::{WindowsPath, escape_into};
 
 /// Major and minor number of the file system that a mount shows.
@@ -71,6 +72,14 @@ impl Mount {
         &self.root
     }
 
+    fn windows_bytes(&self) -> &[u8] {
+        self.windows.as_ref().map_or(&[], WindowsPath::as_bytes)
+    }
+
+    fn cmp_root(&self, root: &[u8]) -> Ordering {
+        cmp_ignore_case(self.windows_bytes(), root)
+    }
+
     /// The file system that is shown.
     pub fn device(&self) -> Device {
         self.device
@@ -90,8 +99,11 @@ impl Mount {
 pub struct MountTable {
     /// In the order of a walk through the tree of directories.
     mounts: Vec<Mount>,
-    /// Indices of the mounts that show Windows directories.
+    /// Indices of the mounts that show Windows directories, in the order of these; of equals the one
+    /// mounted last is before the others.
     windows: Vec<usize>,
+    /// How many bytes the longest of these directories has.
+    longest_root: usize,
 }
 
 impl MountTable {
@@ -111,10 +123,16 @@ impl MountTable {
         mounts.sort_by(|a, b| tree_order(&a.point, &b.point).then(b.order.cmp(&a.order)));
         mounts.dedup_by(|later, kept| later.point == kept.point);
         link_enclosing(&mut mounts);
-        let windows = (0..mounts.len())
+        let mut windows: Vec<usize> = (0..mounts.len())
             .filter(|&index| mounts.get(index).is_some_and(|mount| mount.windows.is_some()))
             .collect();
-        Self { mounts, windows }
+        windows.sort_by(|&a, &b| {
+            let (Some(a), Some(b)) = (mounts.get(a), mounts.get(b)) else { return Ordering::Equal };
+            a.cmp_root(b.windows_bytes()).then(b.order.cmp(&a.order))
+        });
+        let lengths = mounts.iter().map(|mount| mount.windows_bytes().len());
+        let longest_root = lengths.max().unwrap_or_default();
+        Self { mounts, windows, longest_root }
     }
 
     /// Finds the mount that an absolute path lies on, or `None` in an empty table.
@@ -176,6 +194,7 @@ impl MountTable {
     #[must_use]
     pub fn without_windows(mut self) -> Self {
         self.windows.clear();
+        self.longest_root = 0;
         for mount in &mut self.mounts {
             mount.windows = None;
         }
@@ -187,20 +206,24 @@ impl MountTable {
         self.mounts.iter()
     }
 
-    /// The mounts that show a Windows directory, with that directory.
-    pub fn windows_mounts(&self) -> impl Iterator<Item = (&Mount, &WindowsPath)> {
-        self.windows
-            .iter()
-            .filter_map(|&index| self.mounts.get(index))
-            .filter_map(|mount| Some((mount, mount.windows.as_ref()?)))
-    }
-
     /// Finds the mount of the Windows directory that is the longest beginning of `path`, and what
     /// of `path` is left behind it; of equals the one mounted last.
     pub(crate) fn by_windows_path<'a>(&self, path: &'a [u8]) -> Option<(&Mount, &'a [u8])> {
-        self.windows_mounts()
-            .filter_map(|(mount, root)| Some((mount, root.strip_from(path)?)))
-            .min_by_key(|(mount, rest)| (rest.len(), core::cmp::Reverse(mount.order)))
+        // No character is shorter than a third of itself in the other case.
+        let longest = self.longest_root.saturating_mul(3).min(path.len());
+        let ends = (1..=longest).rev().filter(|&end| matches!(path.get(end), None | Some(b'\\')));
+        let candidates = ends.filter_map(|end| path.split_at_checked(end));
+        candidates.filter_map(|(root, rest)| Some((self.of_windows_root(root)?, rest))).next()
+    }
+
+    /// Finds the mount that shows exactly the Windows directory `root`; of several the one mounted
+    /// last.
+    fn of_windows_root(&self, root: &[u8]) -> Option<&Mount> {
+        let compare =
+            |index: usize| self.mounts.get(index).map_or(Ordering::Equal, |m| m.cmp_root(root));
+        let first = self.windows.partition_point(|&index| compare(index).is_lt());
+        let index = *self.windows.get(first)?;
+        compare(index).is_eq().then(|| self.mounts.get(index))?
     }
 }
 
@@ -459,8 +482,10 @@ fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bytes::strip_prefix_ignore_case;
     use alloc::format;
     use alloc::string::String;
+    use core::cmp::Reverse;
     use proptest::prelude::*;
 
     const TABLE: &str = "\
@@ -582,6 +607,26 @@ mod tests {
         #[test]
         fn likely_bytes_can_be_parsed(text in "[0-3 :/\\\\a-c,;=\n-]{0,200}") {
             MountTable::parse(text.as_bytes());
+        }
+
+        #[test]
+        fn the_longest_windows_directory_is_found(
+            roots in proptest::collection::vec("[cC]:(\\\\134[aAäÄ]){0,2}", 0..8),
+            path in "[cCd]:(\\\\[aAäÄ]{1,2}){0,4}",
+        ) {
+            let mut text = String::new();
+            for (index, root) in roots.iter().enumerate() {
+                let id = index + 2;
+                text += &format!("{id} 1 0:{id} / /mnt/{id} rw - 9p none rw,aname=drvfs;path={root}\n");
+            }
+            let table = MountTable::parse(text.as_bytes());
+            let all = table.iter().filter_map(|mount| {
+                let root = mount.windows_root()?.as_bytes();
+                let rest = strip_prefix_ignore_case(path.as_bytes(), root)?;
+                matches!(rest.first(), None | Some(b'\\')).then_some((mount, rest))
+            });
+            let expected = all.min_by_key(|(mount, rest)| (rest.len(), Reverse(mount.order)));
+            prop_assert_eq!(table.by_windows_path(path.as_bytes()), expected);
         }
 
         #[test]

@@ -145,13 +145,6 @@ impl WindowsPath {
         }
         (!root.is_empty()).then_some(Self(root))
     }
-
-    /// What `path` has behind this directory (nothing, or text that begins with a backslash), if
-    /// it lies there. Neither may have other separators than single backslashes.
-    pub(crate) fn strip_from<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        strip_prefix_ignore_case(path, &self.0)
-            .filter(|rest| matches!(rest.first(), None | Some(b'\\')))
-    }
 }
 
 impl fmt::Display for WindowsPath {
