@@ -11,6 +11,8 @@
 
 #[path = "lib/host.rs"]
 mod host;
+#[path = "lib/machine.rs"]
+mod machine;
 #[path = "lib/process.rs"]
 mod process;
 #[path = "lib/session.rs"]
@@ -19,6 +21,7 @@ mod session;
 mod shell;
 
 pub use host::{Host, PLACEMENTS, Placement, placements};
+pub use machine::{Machine, become_user, quoted};
 pub use process::{Outcome, Process, expect_soon, finish, finish_with, processes};
 pub use session::Session;
 pub use shell::Shell;

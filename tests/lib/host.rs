@@ -301,7 +301,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A prepared prefix, made once for all tests; another process that makes it is waited for.
-fn template() -> PathBuf {
+pub(crate) fn template() -> PathBuf {
     let data = workspace().join("target/test-data");
     fs::create_dir_all(&data).expect("target/test-data");
     let lock = File::create(data.join("lock")).expect("a lock");

@@ -22,11 +22,16 @@ impl Session {
         let mut command = host.script(placement, "while read -r line; do eval \"$line\"; done");
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("winterop shell");
-        let input = child.stdin.take();
+        let input = child.stdin.take().expect("a pipe");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut session = Self { child, input, output, socket: PathBuf::new() };
+        let mut session = Self::of(child, input, output);
         session.socket = session.eval("echo $WSL_INTEROP").trim().into();
         session
+    }
+
+    /// A shell that reads lines of `input`, evaluates them and prints to `output`.
+    pub(crate) fn of(child: Child, input: ChildStdin, output: BufReader<ChildStdout>) -> Self {
+        Self { child, input: Some(input), output, socket: PathBuf::new() }
     }
 
     /// Runs one line without input and returns what it prints, carriage returns left out; `$?`
@@ -40,10 +45,11 @@ impl Session {
         let mut text = String::new();
         loop {
             let next = self.line();
-            if next.starts_with(END) {
-                return text;
+            // What was printed before may lack the end of its line.
+            match next.trim_end().strip_suffix(END) {
+                Some(last) => return text + last,
+                None => text.push_str(&next),
             }
-            text.push_str(&next);
         }
     }
 

@@ -201,3 +201,26 @@ fn an_answer_of_refusal_never_looks_like_success() {
         );
     }
 }
+
+#[test]
+fn a_refusal_that_comes_before_the_request_is_read_is_heard() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("interop");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let response = CreateProcessResponse::refusal(13, "not you", 126);
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
+    response.encode(&header, &mut bytes).expect("a response");
+    let mut interpreter = Command::new(built("winterop/lib/winterop/init"));
+    interpreter.arg(built("windows/hello.exe")).env("WSL_INTEROP", &path);
+    // More than the kernel holds for a peer, so that sending it meets the closed connection.
+    interpreter.arg("a".repeat(100_000)).arg("b".repeat(100_000)).arg("c".repeat(100_000));
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| {
+            let (stream, _) = listener.accept().expect("a connection");
+            send(&stream, &bytes);
+        });
+        finish(&mut interpreter)
+    });
+    outcome.refused(126, &["not you"]);
+}

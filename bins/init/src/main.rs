@@ -16,6 +16,7 @@ use part::Part;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
+use winterop_instance::machine::OPTION;
 use winterop_interpreter::{Auxiliary, Environment, Start};
 
 fn main() -> ExitCode {
@@ -25,11 +26,13 @@ fn main() -> ExitCode {
     match Part::of(&views, auxiliary.flags) {
         Part::Interpreter => interpret(views, auxiliary),
         Part::Init => {
-            log();
+            // The machine's init is a service: its log has what it does.
+            let is_machines = arguments.get(1).is_some_and(|it| it == OPTION.as_bytes());
+            log(if is_machines { "info" } else { "warn" });
             winterop_instance::role::run(&arguments)
         }
         Part::SessionLeader => {
-            log();
+            log("warn");
             winterop_instance::distribution::leader::run(&arguments)
         }
         Part::WslPath => wslpath::main(&arguments),
@@ -37,9 +40,9 @@ fn main() -> ExitCode {
 }
 
 /// What services have to say goes to standard error, which is the log of whoever started them.
-fn log() {
+fn log(level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     log.with_writer(std::io::stderr).init();
 }

@@ -49,7 +49,7 @@ pub fn address() -> Result<HostAddress> {
     Ok(HostAddress {
         socket: places::host_socket()?,
         command: vec![places::own_program()?.into_os_string()],
-        keeper: None,
+        ..HostAddress::default()
     })
 }
 
@@ -59,7 +59,9 @@ pub fn ensure() -> Result<()> {
     match present(&address.socket)? {
         Presence::Answers(_) => Ok(()),
         Presence::Nobody => Ok(start(&address).map_err(|error| error.words())?),
-        Presence::Silent(_) => Err(HandOffError::Silent(address.socket).words().into()),
+        Presence::Silent(_) | Presence::Foreign(_) => {
+            Err(HandOffError::Silent(address.socket).words().into())
+        }
     }
 }
 
@@ -67,7 +69,9 @@ pub fn ensure() -> Result<()> {
 pub fn running() -> Result<Option<Pid>> {
     match present(&places::host_socket()?)? {
         Presence::Nobody => Ok(None),
-        Presence::Answers(peer) | Presence::Silent(peer) => Ok(Pid::from_raw(peer.pid)),
+        Presence::Answers(peer) | Presence::Silent(peer) | Presence::Foreign(peer) => {
+            Ok(Pid::from_raw(peer.pid))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod distribution;
 mod doctor;
 mod explain;
 mod host;
+mod machine;
 mod places;
 mod run;
 mod shell;
@@ -43,6 +44,12 @@ enum Command {
     Runner(run::RunnerArguments),
     /// Start, stop or look at this user's host, which starts Windows programs.
     Host(host::Arguments),
+    /// Install Winterop for all users of this machine, and start it; as root.
+    Enable(machine::ChangeArguments),
+    /// Take away what `enable` has put there; as root.
+    Disable(machine::ChangeArguments),
+    /// Say whether Winterop is enabled on this machine, and whether all of it works.
+    Status(machine::StatusArguments),
     /// Check the settings, and set those of the machine.
     Config(config::Arguments),
     /// Check everything on the way from exec to Windows, and say what mends what is wrong.
@@ -84,6 +91,9 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Runner(arguments) => run::run_for_build(&arguments),
         Command::Host(arguments) => host::run(&arguments),
+        Command::Enable(arguments) => machine::enable(&arguments),
+        Command::Disable(arguments) => machine::disable(&arguments),
+        Command::Status(arguments) => machine::status(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

@@ -1,10 +1,10 @@
 //! Where Winterop's files are: its own parts, and what belongs to the user.
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, CWD, FileType, statat};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use winterop_instance::runtime;
 use winterop_settings::SwitchPlaces;
 use winterop_words::Failure;
 
@@ -55,12 +55,9 @@ pub fn switches() -> SwitchPlaces {
 /// `$XDG_RUNTIME_DIR/winterop`, else `/run/user/UID/winterop`, else `/tmp/winterop-UID`: the
 /// interpreter looks for the user's own server there, in the same order.
 pub fn runtime_path() -> PathBuf {
-    let user = rustix::process::geteuid().as_raw();
-    let logged_in = PathBuf::from(format!("/run/user/{user}"));
     match variable("XDG_RUNTIME_DIR") {
         Some(base) => base.join("winterop"),
-        None if is_private(&logged_in, user) => logged_in.join("winterop"),
-        None => PathBuf::from(format!("/tmp/winterop-{user}")),
+        None => runtime::directory_of(rustix::process::geteuid().as_raw()),
     }
 }
 
@@ -75,23 +72,15 @@ pub fn runtime() -> Result<PathBuf> {
             return Err(Failure::RuntimeNotMade { path: &path, error: &error }.words().into());
         }
     }
-    if !is_private(&directory, user) {
+    if !runtime::is_private(&directory, user) {
         return Err(Failure::RuntimeNotPrivate { path: &directory.display() }.words().into());
     }
     Ok(directory)
 }
 
-fn is_private(path: &Path, user: u32) -> bool {
-    statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|status| {
-        status.st_uid == user
-            && status.st_mode & 0o077 == 0
-            && FileType::from_raw_mode(status.st_mode) == FileType::Directory
-    })
-}
-
 /// The host's socket, which is the user's own interop server too.
 pub fn host_socket() -> Result<PathBuf> {
-    Ok(runtime()?.join("interop"))
+    Ok(runtime()?.join(runtime::HOST_SOCKET))
 }
 
 /// The name that the machine's own distribution has.

@@ -5,7 +5,7 @@ use crate::Refusal;
 use crate::located::Name;
 use crate::request::LaunchRequest;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, MemfdFlags, SealFlags, fcntl_add_seals, memfd_create, statat};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,6 +13,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
 use winterop_words::Words;
@@ -25,8 +26,22 @@ const LARGEST: u64 = 512 << 20;
 pub enum Entrance {
     /// By the host's own socket.
     Own,
-    /// From the interop server that is this process, which has looked at its distribution's switch.
+    /// From the user's interop server that is this process, which has looked at its distribution's
+    /// switch.
     Server(i32),
+    /// From the machine's init, which serves everybody.
+    Machine,
+}
+
+impl Entrance {
+    fn compared(self) -> Compared {
+        match self {
+            // The machine's init belongs to root, so a user's host cannot look at it; both live in
+            // the machine's own namespaces.
+            Self::Own | Self::Machine => Compared::Own,
+            Self::Server(pid) => Compared::Server(pid),
+        }
+    }
 }
 
 /// Root's and the user's settings about who may run what.
@@ -48,14 +63,17 @@ impl Admission {
         let shown = request.shown();
         let refused = |why: Words| Refusal::from(why.on(&shown));
         let checked = match entrance {
-            Entrance::Own => self.switches.check(),
+            Entrance::Own | Entrance::Machine => self.switches.check(),
             Entrance::Server(_) => self.switches.check_users(),
         };
         checked.map_err(|off| refused(off.words()))?;
-        if !self.policy.has_rules() {
+        let own = rustix::process::geteuid().as_raw();
+        if !self.policy.has_rules() && entrance != Entrance::Machine {
             return Ok(());
         }
         let asked = asked(request, entrance);
+        // Only the machine's init brings others than the user; sessions know whom they serve.
+        let is_guest = entrance == Entrance::Machine && (asked.elsewhere || asked.uid != own);
         let mut sealed = None;
         let mut digest = || {
             let file = request.descriptors.executable.as_ref();
@@ -65,9 +83,11 @@ impl Admission {
             sealed = Some(copy.0);
             Ok(digest)
         };
-        let own = rustix::process::geteuid().as_raw();
         match self.policy.decide(own, &asked, &mut digest) {
             Verdict::Refused(denied) => return Err(refused(denied.words())),
+            Verdict::Allowed(None) if is_guest => {
+                return Err(refused(self.policy.no_rule(&asked).words()));
+            }
             Verdict::Allowed(rule) => {
                 tracing::debug!(program = shown, rule, "the policy allows it");
             }
@@ -95,33 +115,8 @@ fn asked(request: &LaunchRequest, entrance: Entrance) -> Asked {
     };
     let mut groups = groups_of(request.peer.pid);
     groups.push(request.peer.gid);
-    let elsewhere = lives_elsewhere(request.peer.pid, entrance);
+    let elsewhere = lives_elsewhere(request.peer.pid, entrance.compared());
     Asked { uid: request.peer.uid, groups, elsewhere, program, claimed }
-}
-
-/// The supplementary groups of a process.
-fn groups_of(pid: i32) -> Vec<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
-}
-
-/// Whether a process lives in other namespaces than the server that it has come to. What cannot be
-/// looked at lives elsewhere.
-fn lives_elsewhere(pid: i32, entrance: Entrance) -> bool {
-    let server = match entrance {
-        Entrance::Own => "self".to_owned(),
-        Entrance::Server(pid) => pid.to_string(),
-    };
-    let namespace = |process: &str, kind: &str| {
-        let status = statat(CWD, format!("/proc/{process}/ns/{kind}"), AtFlags::empty()).ok()?;
-        Some((status.st_dev, status.st_ino))
-    };
-    pid <= 0
-        || ["user", "pid", "mnt"].into_iter().any(|kind| {
-            let theirs = namespace(&pid.to_string(), kind);
-            theirs.is_none() || theirs != namespace(&server, kind)
-        })
 }
 
 /// Copies a program to where nobody can change it any more, and takes the copy's SHA-256.

@@ -120,8 +120,9 @@ impl Host {
     /// Serves one connection: any number of hand-overs, or one direct request.
     async fn attend(self: Arc<Self>, mut channel: Channel) {
         let own = rustix::process::geteuid().as_raw();
-        let sender = match peer_credentials(channel.as_fd()) {
-            Ok(peer) if peer.uid == own || peer.uid == 0 => peer.pid,
+        let entrance = match peer_credentials(channel.as_fd()) {
+            Ok(peer) if peer.uid == own => Entrance::Server(peer.pid),
+            Ok(peer) if peer.uid == 0 => Entrance::Machine,
             Ok(peer) => {
                 let foreign = Failure::ForeignHost { own: &own, peer: &peer.uid }.into();
                 return answer_refusal(&channel, &foreign).await;
@@ -152,11 +153,7 @@ impl Host {
                 }
                 Ok(Incoming::HandedOver { client, frame }) => match Channel::new(client) {
                     Ok(client) => {
-                        tokio::spawn(Arc::clone(&self).launch(
-                            client,
-                            frame,
-                            Entrance::Server(sender),
-                        ));
+                        tokio::spawn(Arc::clone(&self).launch(client, frame, entrance));
                     }
                     Err(error) => tracing::warn!(%error, "a client cannot be served"),
                 },

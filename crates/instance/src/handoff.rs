@@ -1,18 +1,24 @@
 //! The way from an interop server to the user's host: one connection, made again when it is lost,
 //! to a host that is started when there is none.
 
-use crate::presence::{Presence, presence};
+use crate::accounts::Account;
+use crate::presence::{Presence, presence_of};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{Gid, Pid, Uid, WaitOptions, waitpid};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::connect_path;
-use winterop_sys::PeerCredentials;
+use winterop_sys::{CStrings, Directory, Login, PeerCredentials, Spawn, peer_credentials, spawn};
 use winterop_wire::{EncodeError, HandOff, Header, MessageType};
 use winterop_words::{Failure, Words};
 
@@ -29,6 +35,31 @@ pub struct HostAddress {
     /// The socket of whoever starts it for us, where its program cannot be seen: inside a
     /// distribution, the instance's keeper.
     pub keeper: Option<PathBuf>,
+    /// Whose host it is, where that is another user than this process's own.
+    pub owner: Option<Owner>,
+}
+
+/// A user as whom a host is started, and who alone may serve its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub account: Account,
+    /// All groups, the user's own first.
+    pub groups: Vec<u32>,
+    /// The host's whole environment, `NAME=VALUE`.
+    pub environment: Vec<Vec<u8>>,
+}
+
+impl HostAddress {
+    /// Who has to serve the socket; `None` where its directory lets nobody else do so.
+    fn user(&self) -> Option<u32> {
+        self.owner.as_ref().map(|owner| owner.account.user)
+    }
+
+    fn squatted(&self, peer: PeerCredentials) -> HandOffError {
+        let user = self.user().unwrap_or_default();
+        HandOffError::Squatted { socket: self.socket.clone(), owner: peer.uid, user }
+    }
 }
 
 /// Why a request did not reach the host.
@@ -46,6 +77,15 @@ pub enum HandOffError {
     },
     /// It was started and does not listen.
     Silent(PathBuf),
+    /// Somebody else serves the socket.
+    Squatted {
+        /// The socket.
+        socket: PathBuf,
+        /// Who serves it.
+        owner: u32,
+        /// Who should.
+        user: u32,
+    },
     /// The connection broke.
     Broken(#[from] io::Error),
     /// The request is too large to be wrapped.
@@ -64,6 +104,9 @@ impl HandOffError {
                 Failure::HostNotStarted { program: &program.display(), error: source }.words()
             }
             Self::Silent(socket) => Failure::HostSilent { socket: &socket.display() }.words(),
+            Self::Squatted { socket, owner, user } => {
+                Failure::SquattedHost { socket: &socket.display(), owner, user }.words()
+            }
             Self::Broken(error) => Failure::HostConnection { error }.words(),
             Self::Encode(error) => {
                 Failure::RequestTooLong { program: &"the program", error }.words()
@@ -90,6 +133,12 @@ impl HostLink {
     #[must_use]
     pub fn new(address: HostAddress) -> Self {
         Self { address, state: Mutex::default() }
+    }
+
+    /// Whether it leads to the host at `socket`.
+    #[must_use]
+    pub fn leads_to(&self, socket: &Path) -> bool {
+        self.address.socket == socket
     }
 
     /// Hands over a client: who it is, its whole request, its connection and its descriptors.
@@ -131,15 +180,21 @@ impl HostLink {
         found.await.map_err(io::Error::other)??;
         let socket = connect_path(self.address.socket.as_os_str().as_bytes())
             .map_err(|_| HandOffError::Silent(self.address.socket.clone()))?;
-        Ok(Channel::new(socket)?)
+        // Whoever answered may have gone, and another have come.
+        let peer = peer_credentials(socket.as_fd()).map_err(io::Error::from)?;
+        match self.address.user() {
+            Some(user) if user != peer.uid => Err(self.address.squatted(peer)),
+            _ => Ok(Channel::new(socket)?),
+        }
     }
 }
 
 /// Starts the host where nobody serves. One that is about to end is waited for: it would take the
 /// request and do nothing.
 fn find_or_start(address: &HostAddress) -> Result<(), HandOffError> {
-    match presence(&address.socket) {
+    match presence_of(address.user(), &address.socket) {
         Ok(Presence::Answers(_)) => Ok(()),
+        Ok(Presence::Foreign(peer)) => Err(address.squatted(peer)),
         Ok(Presence::Silent(_)) => Err(HandOffError::Silent(address.socket.clone())),
         Ok(Presence::Nobody) | Err(_) => start(address),
     }
@@ -161,6 +216,12 @@ pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
     };
     let failed = |source| HandOffError::Start { program: program.into(), source };
     let (reader, writer) = io::pipe().map_err(failed)?;
+    if let Some(owner) = &address.owner {
+        let child = start_as(owner, program, writer).map_err(failed)?;
+        let heard = wait_for_byte(reader);
+        let _ = waitpid(Some(child), WaitOptions::empty());
+        return if heard { Ok(()) } else { Err(HandOffError::Silent(address.socket.clone())) };
+    }
     let mut child = Command::new(program)
         .args(arguments)
         .arg0("wslhost")
@@ -176,8 +237,32 @@ pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
     if heard { Ok(()) } else { Err(HandOffError::Silent(address.socket.clone())) }
 }
 
+/// Starts the host as its user, with nothing of this process's but `writer`, on which it says that it
+/// listens.
+fn start_as(owner: &Owner, program: &OsStr, writer: io::PipeWriter) -> io::Result<Pid> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let groups: Vec<Gid> = owner.groups.iter().copied().map(Gid::from_raw).collect();
+    let started = spawn(&Spawn {
+        program: program.as_bytes(),
+        arguments: &CStrings::new([&b"wslhost"[..]]),
+        environment: &CStrings::new(owner.environment.iter().map(Vec::as_slice)),
+        standard: [Some(null.as_fd()), Some(writer.as_fd()), Some(null.as_fd())],
+        inherited: None,
+        directory: Some(Directory::Named(c"/")),
+        login: Some(Login {
+            user: Uid::from_raw(owner.account.user),
+            group: Gid::from_raw(owner.account.group),
+            groups: Some(&groups),
+            terminal: None,
+            umask: Mode::from_raw_mode(0o022),
+            orphaned: None,
+        }),
+    });
+    started.map_err(|error| Errno::from(error).into())
+}
+
 /// Has the keeper start it: a connection is the request, a byte the answer.
-fn ask_keeper(keeper: &std::path::Path, address: &HostAddress) -> Result<(), HandOffError> {
+fn ask_keeper(keeper: &Path, address: &HostAddress) -> Result<(), HandOffError> {
     let Ok(connection) = connect_path(keeper.as_os_str().as_bytes()) else {
         return Err(HandOffError::NotRunning(address.socket.clone()));
     };

@@ -29,6 +29,8 @@ pub enum Presence {
     Nobody,
     /// A server that answers.
     Answers(PeerCredentials),
+    /// Somebody else than the user who should; nothing was sent there.
+    Foreign(PeerCredentials),
     /// A process that has the socket and does not answer within two seconds: it was stopped, or hangs.
     Silent(PeerCredentials),
 }
@@ -38,6 +40,14 @@ pub enum Presence {
 /// # Errors
 /// The system's, where the socket can neither be reached nor is it unserved: `EACCES` and so on.
 pub fn presence(path: &Path) -> rustix::io::Result<Presence> {
+    presence_of(None, path)
+}
+
+/// The same for a socket that `user` should serve; `None` stands for anybody.
+///
+/// # Errors
+/// Those of [`presence`].
+pub fn presence_of(user: Option<u32>, path: &Path) -> rustix::io::Result<Presence> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let connection = match connect_path(path.as_os_str().as_bytes()) {
@@ -46,6 +56,9 @@ pub fn presence(path: &Path) -> rustix::io::Result<Presence> {
             Err(error) => return Err(error),
         };
         let peer = peer_credentials(connection.as_fd())?;
+        if user.is_some_and(|user| user != peer.uid) {
+            return Ok(Presence::Foreign(peer));
+        }
         let process = process(&connection, peer);
         match ask(&connection, left_until(deadline)) {
             Ok(()) => return Ok(Presence::Answers(peer)),
@@ -105,6 +118,7 @@ mod tests {
         let path = folder.path().join("socket");
         assert_eq!(presence(&path), Ok(Presence::Nobody));
         let listener = UnixListener::bind(&path).unwrap();
+        let process = rustix::process::getpid().as_raw_nonzero().get();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // The first is closed without a word, as by a process that is ending; of the second
@@ -115,7 +129,6 @@ mod tests {
                 connection.read_exact(&mut message).unwrap();
                 connection.write_all(&message).unwrap();
             });
-            let process = rustix::process::getpid().as_raw_nonzero().get();
             let found = presence(&path);
             // This process does not end, so the wait for its end takes all the time there is.
             assert!(
@@ -128,6 +141,8 @@ mod tests {
                 "{found:?}"
             );
         });
+        let found = presence_of(Some(u32::MAX), &path);
+        assert!(matches!(found, Ok(Presence::Foreign(peer)) if peer.pid == process), "{found:?}");
         drop(listener);
         assert_eq!(presence(&path), Ok(Presence::Nobody));
     }

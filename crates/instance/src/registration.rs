@@ -20,6 +20,9 @@ const BATCH_ENTRIES: [(&str, &str); 4] = [
     ("WSLInterop-CMD", "CMD"),
 ];
 
+/// What the entry for programs matches: the middle of the kernel's line.
+const PROGRAMS: &str = "M::MZ:";
+
 /// Flags of the entry: the original argv[0] is passed (`P`), the executable is passed open (`O`), so
 /// that one that was unlinked, is a memfd or lies in another root still launches, and the interpreter
 /// is opened at registration (`F`), so that roots without it can launch too.
@@ -34,14 +37,14 @@ pub enum RegistrationError {
     /// An entry of this name points somewhere else.
     Taken {
         /// The entry's name.
-        entry: &'static str,
+        entry: String,
         /// What it starts.
         interpreter: String,
     },
     /// The kernel refused it.
     Refused {
         /// The entry's name.
-        entry: &'static str,
+        entry: String,
         /// What was to be started.
         interpreter: String,
         /// Why not.
@@ -102,7 +105,9 @@ pub fn current() -> Option<Entry> {
     read(ENTRY)
 }
 
-fn read(entry: &str) -> Option<Entry> {
+/// Reads the entry of this name.
+#[must_use]
+pub fn read(entry: &str) -> Option<Entry> {
     fs::read_to_string(entry_file(entry)).ok().map(|text| Entry::parse(&text))
 }
 
@@ -116,7 +121,21 @@ fn entry_file(entry: &str) -> PathBuf {
 /// binfmt_misc is not mounted, the name is taken by something else, or the kernel refuses: the
 /// interpreter is not there, or this process may not.
 pub fn register(interpreter: &str) -> Result<(), RegistrationError> {
-    add(ENTRY, "M::MZ:", interpreter)
+    register_as(ENTRY, interpreter)
+}
+
+/// The same under another name than [`ENTRY`].
+///
+/// # Errors
+/// Those of [`register`].
+pub fn register_as(entry: &str, interpreter: &str) -> Result<(), RegistrationError> {
+    add(entry, PROGRAMS, interpreter)
+}
+
+/// The line that registers an entry for programs: what systemd-binfmt reads from its folders.
+#[must_use]
+pub fn line(entry: &str, interpreter: &str) -> String {
+    format!(":{entry}:{PROGRAMS}:{interpreter}:{FLAGS}")
 }
 
 /// Registers `interpreter` for every file whose name ends with a batch file's extension.
@@ -130,11 +149,12 @@ pub fn register_batch_files(interpreter: &str) -> Result<(), RegistrationError> 
 }
 
 /// Adds an entry, unless it is there already; `matching` is the middle of the kernel's line.
-fn add(entry: &'static str, matching: &str, interpreter: &str) -> Result<(), RegistrationError> {
+fn add(entry: &str, matching: &str, interpreter: &str) -> Result<(), RegistrationError> {
     if let Some(present) = read(entry) {
         if present.interpreter == interpreter {
             return Ok(());
         }
+        let entry = entry.to_owned();
         return Err(RegistrationError::Taken { entry, interpreter: present.interpreter });
     }
     let register = Path::new(BINFMT_MISC).join("register");
@@ -143,7 +163,7 @@ fn add(entry: &'static str, matching: &str, interpreter: &str) -> Result<(), Reg
     // One write: the kernel takes the whole line or nothing.
     let line = format!(":{entry}:{matching}:{interpreter}:{FLAGS}");
     file.write_all(line.as_bytes()).map_err(|source| RegistrationError::Refused {
-        entry,
+        entry: entry.to_owned(),
         interpreter: interpreter.to_owned(),
         source,
     })
@@ -154,16 +174,21 @@ fn add(entry: &'static str, matching: &str, interpreter: &str) -> Result<(), Reg
 /// # Errors
 /// The system's; none where they are not there.
 pub fn unregister() -> io::Result<()> {
-    let entries = BATCH_ENTRIES.iter().map(|(entry, _)| *entry).chain([ENTRY]);
-    for entry in entries {
-        // Not `fs::write`, which would try to create what is not there, and may not.
-        let file = fs::OpenOptions::new().write(true).open(entry_file(entry));
-        match file.and_then(|mut file| file.write_all(b"-1")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    let mut entries = BATCH_ENTRIES.iter().map(|(entry, _)| *entry).chain([ENTRY]);
+    entries.try_for_each(remove)
+}
+
+/// Removes one entry.
+///
+/// # Errors
+/// The system's; none where it is not there.
+pub fn remove(entry: &str) -> io::Result<()> {
+    // Not `fs::write`, which would try to create what is not there, and may not.
+    let file = fs::OpenOptions::new().write(true).open(entry_file(entry));
+    match file.and_then(|mut file| file.write_all(b"-1")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

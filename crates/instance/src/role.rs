@@ -4,8 +4,9 @@
 use crate::distribution::keeper;
 use crate::distribution::plan::OPTION;
 use crate::handoff::{HostAddress, HostLink};
+use crate::machine;
 use crate::namespace::is_shared_with_others;
-use crate::server::{Clients, serve};
+use crate::server::{Service, serve};
 use crate::socket::ListeningSocket;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -89,6 +90,9 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     if arguments.get(1).is_some_and(|option| option == OPTION.as_bytes()) {
         return keeper::run(arguments);
     }
+    if arguments.get(1).is_some_and(|option| option == machine::OPTION.as_bytes()) {
+        return machine::run(arguments);
+    }
     let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
     match Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,18 +125,18 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
     let address = HostAddress {
         socket: options.host_socket.clone(),
         command: options.host_command.clone(),
-        keeper: None,
+        ..HostAddress::default()
     };
     // Before anybody is told that this init serves: from then on the first process may end, and its
     // pid be another's.
     let first_process = options.first_process.map(process_descriptor);
     let done = end_of_use(own, first_process);
     announce(&path)?;
-    serve(listener, Arc::new(HostLink::new(address)), Arc::default(), Clients::Own, done).await
+    serve(listener, Service::Own(Arc::new(HostLink::new(address))), Arc::default(), done).await
 }
 
 /// Tells whoever started this init that it serves, and where.
-fn announce(path: &Path) -> io::Result<()> {
+pub(crate) fn announce(path: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt as _;
     let mut output = io::stdout().lock();
     output.write_all(path.as_os_str().as_bytes())?;
@@ -185,7 +189,7 @@ async fn wait_for_end(process: OwnedFd) {
     let _ = receiver.await;
 }
 
-async fn terminated() {
+pub(crate) async fn terminated() {
     let stream = |kind| signal(kind).ok();
     let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) = (
         stream(SignalKind::terminate()),

@@ -6,7 +6,8 @@
 
 use crate::distribution::init::answer_query;
 use crate::handoff::HostLink;
-use rustix::fd::{AsFd, OwnedFd};
+use crate::machine::users::{NotServed, Place, Users};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::getuid;
 use std::fmt::Display;
@@ -19,7 +20,7 @@ use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
 use winterop_settings::{Off, Switches};
-use winterop_sys::peer_credentials;
+use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{CreateProcessResponse, Header, Message, MessageType};
 use winterop_words::{Failure, Words};
 
@@ -29,32 +30,54 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 /// How many connections are served at the same time; more wait in the socket's queue.
 const MAX_CONNECTIONS: usize = 512;
 
-/// Whom a server serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clients {
-    /// Its own user.
-    Own,
+/// Whom a server serves, and by which host.
+#[derive(Clone, Debug)]
+pub enum Service {
+    /// Its own user, by the user's host.
+    Own(Arc<HostLink>),
     /// Every user of an instance: all of them are the one user outside, by the user's own
     /// subordinate ids.
-    Everyone,
+    Everyone(Arc<HostLink>),
+    /// Every user of the machine, each by their own host.
+    Users(Arc<Users>),
 }
 
-impl Clients {
+impl Service {
     /// Whom the servers of the instance that this process lives in serve. Where its root is the
     /// machine's root its other users are the machine's too, and nobody becomes another here.
     #[must_use]
-    pub fn of_instance() -> Self {
+    pub fn of_instance(link: Arc<HostLink>) -> Self {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let outside = map.split_whitespace().nth(1);
-        if outside.is_some_and(|id| id != "0") { Self::Everyone } else { Self::Own }
+        match outside {
+            Some(id) if id != "0" => Self::Everyone(link),
+            _ => Self::Own(link),
+        }
     }
 
-    fn check(self, peer: u32) -> Result<(), Refusal> {
+    /// Lets a peer in, and says by which host it is served.
+    fn admit(&self, peer: PeerCredentials, connection: BorrowedFd<'_>) -> Result<Guest, Refusal> {
         let own = getuid().as_raw();
-        if self == Self::Everyone || peer == own {
-            return Ok(());
+        match self {
+            Self::Own(_) if peer.uid != own => Err(Refusal::ForeignPeer { own, peer: peer.uid }),
+            Self::Own(link) | Self::Everyone(link) => Ok(Guest::of(link)),
+            Self::Users(users) => Ok(users.admit(peer, connection)?),
         }
-        Err(Refusal::ForeignPeer { own, peer })
+    }
+}
+
+/// A peer that was let in.
+#[derive(Debug)]
+pub struct Guest {
+    /// The way to its host.
+    pub link: Arc<HostLink>,
+    /// Its place among those that are served at the same time.
+    pub place: Option<Place>,
+}
+
+impl Guest {
+    fn of(link: &Arc<HostLink>) -> Self {
+        Self { link: Arc::clone(link), place: None }
     }
 }
 
@@ -64,9 +87,8 @@ impl Clients {
 /// The system's, where the listener itself is broken; never for what a peer did.
 pub async fn serve(
     listener: OwnedFd,
-    link: Arc<HostLink>,
+    service: Service,
     switches: Arc<Switches>,
-    clients: Clients,
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = self::listener(listener)?;
@@ -78,9 +100,9 @@ pub async fn serve(
             connection = accept(&listener) => connection?,
             () = &mut until => return Ok(()),
         };
-        let (link, switches) = (Arc::clone(&link), Arc::clone(&switches));
+        let (service, switches) = (service.clone(), Arc::clone(&switches));
         tokio::spawn(async move {
-            if let Err(error) = attend(connection, &link, &switches, clients).await {
+            if let Err(error) = attend(connection, &service, &switches).await {
                 tracing::info!(%error, "a connection ended without a launch");
             }
             drop(slot);
@@ -129,6 +151,9 @@ pub enum Refusal {
         /// Who asked.
         peer: u32,
     },
+    /// The machine's init does not serve the peer.
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     /// Windows programs are switched off.
     #[error(transparent)]
     Off(#[from] Off),
@@ -158,6 +183,7 @@ impl Refusal {
         let wrong = |error: &dyn Display| Failure::WrongRequest { error }.words();
         match self {
             Self::ForeignPeer { own, peer } => Failure::ForeignServer { own, peer }.words(),
+            Self::NotServed(reason) => reason.words(),
             Self::Off(off) => off.words(),
             Self::Late => Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.words(),
             Self::Host(error) => error.words(),
@@ -170,22 +196,22 @@ impl Refusal {
 /// Serves one connection: a request, or a refusal with words.
 async fn attend(
     mut channel: Channel,
-    link: &HostLink,
+    service: &Service,
     switches: &Switches,
-    clients: Clients,
 ) -> Result<(), Refusal> {
     let peer = peer_credentials(channel.as_fd()).map_err(io::Error::from)?;
-    let taken = match clients.check(peer.uid) {
-        Ok(()) => take_request(&mut channel).await,
+    let taken = match service.admit(peer, channel.as_fd()) {
+        Ok(guest) => take_request(&mut channel).await.map(|frame| Some((guest, frame?))),
         Err(refusal) => Err(refusal),
     };
     let result = match taken {
         Ok(None) => return Ok(()),
-        Ok(Some(frame)) => {
+        Ok(Some((guest, frame))) => {
             let result = match switches.check() {
                 Ok(()) => {
                     let descriptors = &frame.descriptors;
-                    let handed = link.hand_off(peer, &frame.bytes, channel.as_fd(), descriptors);
+                    let handed =
+                        guest.link.hand_off(peer, &frame.bytes, channel.as_fd(), descriptors);
                     handed.await.map_err(Refusal::from)
                 }
                 Err(off) => Err(Refusal::from(off)),

@@ -97,11 +97,26 @@ fn send_request(
     path: &[u8],
     invocation: &Invocation<'_>,
 ) -> Result<(), Failure> {
-    send(connection, &request.bytes, &request.attached(terminal)).map_err(|error| {
-        let (program, socket) = (shown(invocation.program), shown(path));
-        let error = system_error(error);
-        Why::RequestNotSent { program: &program, socket: &socket, error: &error }.into()
-    })
+    let Err(error) = send(connection, &request.bytes, &request.attached(terminal)) else {
+        return Ok(());
+    };
+    // A server that refuses whoever connects may have closed before it has read anything.
+    if error == Errno::PIPE
+        && let Some(refusal) = refusal_without_request(connection, invocation)
+    {
+        return Err(refusal);
+    }
+    let (program, socket) = (shown(invocation.program), shown(path));
+    let error = system_error(error);
+    Err(Why::RequestNotSent { program: &program, socket: &socket, error: &error }.into())
+}
+
+/// The refusal that a server has left before it closed the connection.
+fn refusal_without_request(connection: &OwnedFd, invocation: &Invocation<'_>) -> Option<Failure> {
+    let frame = receive(connection, &mut Inbox::default(), Some(PATIENCE)).ok()?;
+    let message = Message::parse(&frame.bytes).ok()?;
+    let response = CreateProcessResponse::decode(&message).ok()?;
+    understand(&response, invocation.program).err()
 }
 
 /// Waits for the response; shows what the host has to say before it.

@@ -3,8 +3,9 @@
 use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, fstat, open};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::fs::{File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use winterop_words::{Failure, Words};
@@ -183,6 +184,32 @@ fn check(path: &Path, status: &Stat, limits: Limits) -> Result<(), FileError> {
 
 fn too_large(path: &Path, size: u64, limits: Limits) -> FileError {
     FileError::TooLarge { path: path.to_owned(), size, limit: limits.largest }
+}
+
+/// Writes a file whole or not at all: beside its place, synced, renamed, and the folder synced. The
+/// folder is made where it is missing.
+///
+/// # Errors
+/// The system's; what was there before is there still.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)?;
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".new-{}", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    let written = (|| {
+        let mut file = File::create(&fresh)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, path)?;
+        File::open(folder)?.sync_all()
+    })();
+    if written.is_err() {
+        // What was tried leaves nothing.
+        let _ = std::fs::remove_file(&fresh);
+    }
+    written
 }
 
 /// Whether a file of this uid is the machine's root's. In a user namespace that does not know root,

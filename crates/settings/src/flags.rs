@@ -7,8 +7,6 @@
 
 use crate::file::{self, FileError, Limits};
 use regashii::{Format, Key, KeyName, Registry, Value, ValueName};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// The key of the value, as Windows names it.
@@ -147,26 +145,8 @@ pub fn write(path: &Path, flags: u32) -> Result<(), FileError> {
     registry.insert(name, key);
     // In UTF-8, so that people can read and edit it with what they have.
     let text = registry.serialize().replacen(Format::REGEDIT_5, Format::REGEDIT_4, 1);
-    let replaced = replace(path, text.as_bytes());
+    let replaced = file::replace(path, text.as_bytes(), 0o644);
     replaced.map_err(|error| FileError::System { path: path.to_owned(), source: error.into() })
-}
-
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder)?;
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
-    let written = (|| {
-        let mut file = std::fs::File::create(&fresh)?;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, path)
-    })();
-    if written.is_err() {
-        // What was tried leaves nothing.
-        let _ = std::fs::remove_file(&fresh);
-    }
-    written
 }
 
 #[cfg(test)]

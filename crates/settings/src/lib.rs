@@ -5,9 +5,10 @@
 //! and nothing runs until it is mended.
 #![forbid(unsafe_code)]
 
-mod file;
+pub mod file;
 pub mod flags;
 pub mod machine;
+pub mod peer;
 pub mod policy;
 pub mod switches;
 pub mod wsl_conf;

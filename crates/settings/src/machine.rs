@@ -3,13 +3,14 @@
 use crate::file::{FileError, Limits};
 use crate::{SettingsError, from_toml};
 use serde::Deserialize;
+use std::fmt::{self, Display};
 use std::path::Path;
 
 /// The directory of root's settings.
 pub const DIRECTORY: &str = "/etc/winterop";
 
 /// The machine's settings, with their defaults.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MachineSettings {
     /// How the registry's `DistributionFlags` is read.
@@ -17,6 +18,62 @@ pub struct MachineSettings {
     pub distribution_flags: FlagsMeaning,
     /// Where launches and refusals are written down.
     pub audit: AuditSetting,
+    /// Whether the machine's init registers again what has vanished from the kernel's table.
+    pub heal: bool,
+    /// The name of the entry in the kernel's table.
+    pub entry: EntryName,
+}
+
+impl Default for MachineSettings {
+    fn default() -> Self {
+        Self {
+            distribution_flags: FlagsMeaning::default(),
+            audit: AuditSetting::default(),
+            heal: true,
+            entry: EntryName::default(),
+        }
+    }
+}
+
+/// The name of an entry in the kernel's table of executables; `WSLInterop` unless root wants another.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct EntryName(String);
+
+impl EntryName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for EntryName {
+    fn default() -> Self {
+        Self("WSLInterop".to_owned())
+    }
+}
+
+impl Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for EntryName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_reserved = matches!(&*name, "register" | "status") || name.starts_with('.');
+        if name.is_empty() || name.len() > 64 || is_reserved || !name.chars().all(is_plain) {
+            return Err(format!(
+                "{name:?} cannot be an entry's name: 1 to 64 letters, digits, '-', '_' and '.', \
+                 not \"register\" or \"status\""
+            ));
+        }
+        Ok(Self(name))
+    }
 }
 
 /// How the registry's `DistributionFlags` is read.
@@ -84,5 +141,27 @@ impl From<SettingsError> for String {
 impl From<FileError> for String {
     fn from(error: FileError) -> Self {
         error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_and_what_is_wrong_in_them() {
+        let path = Path::new("/etc/winterop/config.toml");
+        let parse = |text: &str| MachineSettings::parse(Some(text.as_bytes()), path);
+        let settings = parse("heal = false\nentry = \"DOSWin\"\naudit = \"file\"\n").unwrap();
+        assert!(!settings.heal && settings.audit == AuditSetting::File);
+        assert_eq!(settings.entry.as_str(), "DOSWin");
+        assert_eq!(parse("").unwrap(), MachineSettings::default());
+        assert!(MachineSettings::default().heal);
+        for wrong in
+            ["entry = \"a/b\"", "entry = \"\"", "entry = \"status\"", "entry = \"a:b\"", "heal = 1"]
+        {
+            let error = parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("config.toml"), "{error}");
+        }
     }
 }

@@ -61,6 +61,13 @@ pub enum Denied {
         /// Whose host.
         host: String,
     },
+    /// The caller is another user or lives elsewhere, and no rule lets it in.
+    NoRule {
+        /// The file.
+        path: PathBuf,
+        /// Who asks, in words.
+        caller: String,
+    },
     /// The policy cannot be used.
     Unusable(String),
     /// The program could not be hashed.
@@ -78,6 +85,9 @@ impl Denied {
             }
             Self::OtherHost { path, rule, host } => {
                 Failure::PolicyOtherHost { program, rule, path: &path.display(), host }.words()
+            }
+            Self::NoRule { path, caller } => {
+                Failure::PolicyNoRule { program, caller, path: &path.display() }.words()
             }
             Self::Unusable(problem) => Failure::PolicyUnusable { program, problem }.words(),
             Self::Digest(problem) => Failure::PolicyDigest { program, problem }.words(),
@@ -214,6 +224,35 @@ impl Policy {
         Verdict::Allowed(None)
     }
 
+    /// Whose host serves a caller of the machine's init, as far as that can be told without the
+    /// program: the user that the first rule for it names, else the caller's own. Root's host is
+    /// only root's.
+    ///
+    /// # Errors
+    /// [`Denied`]: nobody serves a caller who lives elsewhere without a rule for such.
+    pub fn host_for(&self, asked: &Asked) -> Result<u32, Denied> {
+        let rules = self.rules.get().map_err(|error| Denied::Unusable(error.to_string()))?;
+        let rules = rules.as_ref().as_ref().map_err(|problem| Denied::Unusable(problem.clone()))?;
+        let mut allowing =
+            rules.iter().filter(|rule| rule.action == Action::Allow && rule.covers_caller(asked));
+        if let Some((host, _)) = allowing.clone().find_map(|rule| rule.host.as_ref()) {
+            return Ok(*host);
+        }
+        let is_let_in = allowing.any(|rule| rule.namespace == Namespace::Other) && asked.uid != 0;
+        if asked.elsewhere && !is_let_in {
+            return Err(self.no_rule(asked));
+        }
+        Ok(asked.uid)
+    }
+
+    /// The refusal of a caller whom no rule lets in.
+    #[must_use]
+    pub fn no_rule(&self, asked: &Asked) -> Denied {
+        let place = if asked.elsewhere { " in another namespace" } else { "" };
+        let caller = format!("uid {}{place}", asked.uid);
+        Denied::NoRule { path: self.rules.path().to_owned(), caller }
+    }
+
     fn obey(&self, rule: &Rule, own: u32) -> Verdict {
         let (path, quoted) = (self.rules.path().to_owned(), rule.quoted.clone());
         match (rule.action, &rule.host) {
@@ -235,13 +274,16 @@ impl Rule {
             asked.program.as_ref().is_some_and(|program| programs.is_match(program))
                 || (self.action == Action::Refuse && programs.is_match(&asked.claimed))
         });
+        is_program && self.covers_caller(asked)
+    }
+
+    fn covers_caller(&self, asked: &Asked) -> bool {
         let is_namespace = match self.namespace {
             Namespace::Any => true,
             Namespace::Own => !asked.elsewhere,
             Namespace::Other => asked.elsewhere,
         };
-        is_program
-            && is_namespace
+        is_namespace
             && (self.users.is_empty() || self.users.contains(&asked.uid))
             && (self.groups.is_empty() || asked.groups.iter().any(|it| self.groups.contains(it)))
     }

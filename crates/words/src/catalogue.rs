@@ -172,6 +172,21 @@ failures! {
          uid {own}; you are uid {peer}",
         "unset WSL_INTEROP, so that your own is found",
     }
+    /// The socket where a user's host should be is served by somebody else.
+    "squatted-host" SquattedHost(CannotRun) { socket, owner, user } {
+        "asking", "the host", "{socket} is served by uid {owner}, not by uid {user}",
+        "remove it as root, and look who has put it there",
+    }
+    /// The machine's init cannot start a user's host, because the machine does not know the user.
+    "unknown-user" UnknownUser(CannotRun) { user } {
+        "starting", "the host", "nobody has the uid {user} in /etc/passwd",
+        "map the caller to a user with a rule's host in the policy, or create the user",
+    }
+    /// So many of a user's launches are being taken that the server takes no more.
+    "too-many" TooMany(CannotRun) { most } {
+        "asking", "an interop server", "{most} launches of yours are being handed over already",
+        "start fewer at the same time",
+    }
     /// A connection to a server or a host brought no whole request.
     "no-request" NoRequest(CannotRun) { seconds } {
         "taking", "a request", "no whole request came within {seconds} s",
@@ -258,6 +273,12 @@ failures! {
     "policy-other-host" PolicyOtherHost(CannotRun) { program, rule, path, host } {
         "starting", "{program}", "the policy sends it to the host of {host}: {rule} in {path}",
         "start it as {host}, or change the rule as root",
+    }
+    /// A caller in a container, or another user, came to the machine's server, and no rule is about
+    /// it.
+    "policy-no-rule" PolicyNoRule(CannotRun) { program, caller, path } {
+        "starting", "{program}", "no rule lets {caller} run Windows programs here",
+        "root can write one in {path}: namespace = \"other\", and host for whose programs they are",
     }
     /// The policy has an error. Nothing runs then.
     "policy-unusable" PolicyUnusable(CannotRun) { program, problem } {
@@ -511,6 +532,19 @@ failures! {
     "instance-step" InstanceStep(CannotRun) { step, on, error } {
         "making", "the instance", "making the instance failed: {step} {on}: {error}",
         "`winterop run PROGRAM` works without an instance",
+    }
+    /// What only root may do on a machine.
+    "not-root" NotRoot(CannotRun) { what } {
+        "changing", "this machine", "only root can {what}", "call it with sudo",
+    }
+    /// A file that Winterop would install is there and is not Winterop's.
+    "foreign-file" ForeignFile(CannotRun) { path } {
+        "installing", "{path}", "it is there and is not Winterop's",
+        "move it away if nothing needs it; another interop system may be installed",
+    }
+    /// A step of installing or removing fails. What was done is noted: the next call goes on.
+    "installation-step" InstallationStep(CannotRun) { step, on, error } {
+        "installing", "{on}", "{step} failed: {error}", "mend that, and call it again: it goes on where it stopped",
     }
     /// binfmt_misc is not mounted.
     "no-table" NoTable(CannotRun) { table, error } {

@@ -20,7 +20,7 @@ pub fn host(context: &Context) -> Finding {
                 .with_mend("winterop host start");
         }
         Ok(Presence::Answers(peer)) => (peer, true),
-        Ok(Presence::Silent(peer)) => (peer, false),
+        Ok(Presence::Silent(peer) | Presence::Foreign(peer)) => (peer, false),
         Err(error) => {
             let says = format!("{}: {}", socket.display(), system_error(error));
             return Finding::wrong(says, format!("rm {}", socket.display()));

@@ -8,10 +8,11 @@
 
 use super::keeper::Outside;
 use super::reaper::{everybody_else, reap};
-use super::{KEEPER, Plan, accounts, drives::Drives, process};
+use super::{KEEPER, Plan, drives::Drives, process};
+use crate::accounts;
 use crate::handoff::{HostAddress, HostLink};
 use crate::namespace::SOCKET_DIRECTORY;
-use crate::server::{self, Clients, serve as serve_interop};
+use crate::server::{self, Service, serve as serve_interop};
 use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -174,9 +175,9 @@ impl Init {
             let link = Arc::new(HostLink::new(address));
             let switches = Arc::clone(switches);
             tokio::spawn(async move {
-                let clients = Clients::of_instance();
                 let never = std::future::pending();
-                if let Err(error) = serve_interop(listener, link, switches, clients, never).await {
+                let service = Service::of_instance(link);
+                if let Err(error) = serve_interop(listener, service, switches, never).await {
                     tracing::error!(%error, "the instance's interop server has ended");
                 }
             });
@@ -279,7 +280,7 @@ impl Init {
 
     /// Answers `initialize`: what kind of instance this is.
     fn describe(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let accounts = process::read_accounts();
+        let accounts = accounts::Accounts::read();
         let default = self.conf.user.default.as_ref();
         let default = default.and_then(|name| accounts.by_name(name.as_bytes()));
         let default = default.unwrap_or_else(accounts::Account::root).user;

@@ -19,7 +19,7 @@ use super::process::{Problem, Started, create};
 use super::reaper::{everybody_else, exit_code, reap};
 use crate::handoff::HostLink;
 use crate::namespace::SOCKET_DIRECTORY;
-use crate::server::{self, Clients};
+use crate::server::{self, Service};
 use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -144,7 +144,7 @@ fn interop_server(start: &Start) -> io::Result<Option<ListeningSocket>> {
         let link = Arc::new(HostLink::new(address));
         tokio::spawn(async move {
             let never = std::future::pending();
-            let served = server::serve(listener, link, switches, Clients::of_instance(), never);
+            let served = server::serve(listener, Service::of_instance(link), switches, never);
             if let Err(error) = served.await {
                 tracing::error!(%error, "the session's interop server has ended");
             }

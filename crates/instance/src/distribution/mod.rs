@@ -15,7 +15,6 @@
 //! while a process runs. The socket is the record of a running instance: who listens there is its
 //! init, and a `wslservice` that is started anew finds it by connecting.
 
-pub mod accounts;
 pub mod client;
 pub mod console;
 mod devices;

@@ -1,8 +1,8 @@
 //! Linux processes of a session: who they are, what they find around them, and on which descriptors
 //! they run.
 
-use super::accounts::{Account, Accounts, LARGEST};
 use super::drives::Drives;
+use crate::accounts::{self, Account, Accounts, PATH, Reaped};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, accessat, statat};
 use rustix::io::Errno;
@@ -10,20 +10,11 @@ use rustix::process::{Pid, Signal};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::time::Duration;
 use winterop_settings::{WslConf, wsl_conf};
 use winterop_sys::{CStrings, Directory, Login, Spawn, SpawnError, Step, spawn};
 use winterop_wire::{LinuxProcess, ProcessFlags, Role, ShellOptions};
-
-/// Where programs are, unless somebody says otherwise.
-const PATH: &str =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games:/usr/local/games";
-
-/// How long the distribution's `getent` may take.
-const ASKING: Duration = Duration::from_secs(5);
 
 /// Why a process could not be created, in words, and the status with which whoever asked should end.
 #[derive(Debug)]
@@ -60,7 +51,7 @@ pub(super) fn create(
     descriptors: Vec<OwnedFd>,
 ) -> Result<Started, Problem> {
     let conf = WslConf::read(Path::new(wsl_conf::PATH)).map(|read| read.0).unwrap_or_default();
-    let accounts = read_accounts();
+    let accounts = Accounts::read();
     let account = account(request, &conf, &accounts)?;
     let environment = environment(distribution, server, request, &conf, &account);
     let (program, arguments) = program(request, &account, &environment)?;
@@ -119,20 +110,6 @@ fn explain(error: SpawnError, program: &[u8], directory: &CString, account: &Acc
     }
 }
 
-/// The users and groups of the distribution.
-pub(super) fn read_accounts() -> Accounts {
-    Accounts::parse(&read_limited("/etc/passwd"), &read_limited("/etc/group"))
-}
-
-fn read_limited(path: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return bytes };
-    // What cannot be read has no users.
-    let _ = std::fs::File::from(file).take(LARGEST).read_to_end(&mut bytes);
-    bytes
-}
-
 /// As whom the process runs: whom the request names, else whom `wsl.conf` names, else the id that
 /// the request has for such cases.
 fn account(
@@ -141,7 +118,7 @@ fn account(
     accounts: &Accounts,
 ) -> Result<Account, Problem> {
     if let Some(name) = request.user_name {
-        let found = accounts.by_name(name).or_else(|| ask_getent(name));
+        let found = accounts.by_name(name).or_else(|| accounts::ask(name, Reaped::Elsewhere));
         let is_root = || (name == b"root" && accounts.is_empty()).then(Account::root);
         return found.or_else(is_root).ok_or_else(|| {
             let name = String::from_utf8_lossy(name);
@@ -149,7 +126,9 @@ fn account(
         });
     }
     if let Some(name) = &conf.user.default {
-        let found = accounts.by_name(name.as_bytes()).or_else(|| ask_getent(name.as_bytes()));
+        let found = accounts
+            .by_name(name.as_bytes())
+            .or_else(|| accounts::ask(name.as_bytes(), Reaped::Elsewhere));
         if let Some(account) = found {
             return Ok(account);
         }
@@ -163,54 +142,6 @@ fn account(
              /etc/passwd; name one with -u"
         ))
     })
-}
-
-/// Asks the distribution's name services for a user that its file does not have.
-fn ask_getent(name: &[u8]) -> Option<Account> {
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
-    let getent =
-        ["/usr/bin/getent", "/bin/getent"].into_iter().find(|it| Path::new(it).exists())?;
-    let path = format!("PATH={PATH}");
-    let child = spawn(&Spawn {
-        program: getent.as_bytes(),
-        arguments: &CStrings::new([&b"getent"[..], b"passwd", b"--", name]),
-        environment: &CStrings::new([path.as_bytes()]),
-        standard: [None, Some(writer.as_fd()), None],
-        inherited: None,
-        directory: None,
-        login: None,
-    })
-    .ok()?;
-    drop(writer);
-    // Its end is seen with all other children's.
-    let answer = read_until(&reader, ASKING);
-    if answer.is_none() {
-        let _ = rustix::process::kill_process(child, Signal::KILL);
-    }
-    let answer = answer?;
-    Account::parse(answer.split(|byte| *byte == b'\n').next()?).filter(|it| it.name == name)
-}
-
-/// Everything up to the end, if that comes in time.
-fn read_until(reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let deadline = std::time::Instant::now() + patience;
-    let mut text = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let rest = deadline.checked_duration_since(std::time::Instant::now())?;
-        let rest =
-            Timespec { tv_sec: rest.as_secs().cast_signed(), tv_nsec: rest.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(reader, PollFlags::IN)], Some(&rest)) {
-            Ok(0) => return None,
-            Ok(_) => match rustix::io::read(reader, &mut buffer).ok()? {
-                0 => return Some(text),
-                count => text.extend_from_slice(buffer.get(..count)?),
-            },
-            Err(Errno::INTR) => {}
-            Err(_) => return None,
-        }
-    }
 }
 
 type Environment = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -1,10 +1,28 @@
-//! The distribution's own users and groups, as `/etc/passwd` and `/etc/group` have them.
+//! Users and groups, as `/etc/passwd` and `/etc/group` have them.
 //!
-//! A static program has no name services. Where the files do not know a name, the distribution's own
-//! `getent` may: that is the caller's to ask ([`Account::parse`] reads its answer).
+//! A static program has no name services. Where the files do not know a user, `getent` may ([`ask`]).
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use winterop_sys::{CStrings, Spawn, spawn};
+
+/// Where programs are, unless somebody says otherwise.
+pub const PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/games:/usr/local/games";
+
+/// How long `getent` may take.
+const ASKING: Duration = Duration::from_secs(5);
 
 /// The largest file of accounts that is read: 8 MiB.
 pub const LARGEST: u64 = 8 << 20;
+
+/// The most bytes of an answer: 64 KiB.
+const LONGEST_ANSWER: usize = 64 << 10;
 
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +84,12 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// Reads `/etc/passwd` and `/etc/group`; what cannot be read has no users.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::parse(&read_limited("/etc/passwd"), &read_limited("/etc/group"))
+    }
+
     /// Reads the texts of the two files; lines that are none are passed over.
     #[must_use]
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
@@ -115,6 +139,77 @@ fn parse_group(line: &[u8]) -> Option<(u32, Vec<Vec<u8>>)> {
     let [_, _, id, members] = fields.as_slice() else { return None };
     let members = members.split(|byte| *byte == b',').filter(|member| !member.is_empty());
     Some((number(id)?, members.map(<[u8]>::to_vec).collect()))
+}
+
+fn read_limited(path: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return bytes };
+    // What cannot be read has no users.
+    let _ = std::fs::File::from(file).take(LARGEST).read_to_end(&mut bytes);
+    bytes
+}
+
+/// Who learns of the end of a child of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// Whoever has started it.
+    Here,
+    /// A process that takes the ends of all children.
+    Elsewhere,
+}
+
+/// Asks the name services for a user that the file does not have, by name or by number.
+#[must_use]
+pub fn ask(key: &[u8], reaped: Reaped) -> Option<Account> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
+    let getent =
+        ["/usr/bin/getent", "/bin/getent"].into_iter().find(|it| Path::new(it).exists())?;
+    let path = format!("PATH={PATH}");
+    let child = spawn(&Spawn {
+        program: getent.as_bytes(),
+        arguments: &CStrings::new([&b"getent"[..], b"passwd", b"--", key]),
+        environment: &CStrings::new([path.as_bytes()]),
+        standard: [None, Some(writer.as_fd()), None],
+        inherited: None,
+        directory: None,
+        login: None,
+    })
+    .ok()?;
+    drop(writer);
+    let answer = read_until(&reader, ASKING);
+    if answer.is_none() {
+        let _ = kill_process(child, Signal::KILL);
+    }
+    if reaped == Reaped::Here {
+        let _ = waitpid(Some(child), WaitOptions::empty());
+    }
+    let answer = answer?;
+    let account = Account::parse(answer.split(|byte| *byte == b'\n').next()?)?;
+    (account.name == key || number(key) == Some(account.user)).then_some(account)
+}
+
+/// Everything up to the end, if that comes in time.
+fn read_until(reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let deadline = Instant::now() + patience;
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let rest = deadline.checked_duration_since(Instant::now())?;
+        let rest =
+            Timespec { tv_sec: rest.as_secs().cast_signed(), tv_nsec: rest.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(reader, PollFlags::IN)], Some(&rest)) {
+            Ok(0) => return None,
+            Ok(_) => match rustix::io::read(reader, &mut buffer).ok()? {
+                0 => return Some(text),
+                _ if text.len() > LONGEST_ANSWER => return None,
+                count => text.extend_from_slice(buffer.get(..count)?),
+            },
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,165 @@
+//! The machine's init: one interop server for all users, and what keeps the registration there.
+//!
+//! It runs as root on the machine itself, starts nothing but users' hosts, each as its user, and
+//! opens nothing that a peer names.
+
+pub mod healing;
+mod options;
+pub mod users;
+mod watch;
+
+pub use options::{OPTION, Options};
+
+use crate::role::{announce, terminated};
+use crate::server::{Service, serve};
+use crate::socket::ListeningSocket;
+use rustix::fd::OwnedFd;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use users::Users;
+use winterop_settings::{Policy, Switches, machine};
+
+/// The name under which every launch finds this server.
+const SOCKET: &str = "1_interop";
+
+/// The number of the first descriptor that systemd passes.
+const FIRST_PASSED: i32 = 3;
+
+/// Runs the machine's init with the process's arguments, until it is told to end.
+#[must_use]
+pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
+    let result =
+        Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("init: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: &Options) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(io::Error::other("only root can serve all users of a machine"));
+    }
+    if options.background {
+        if let winterop_sys::Fork::Parent(_) = winterop_sys::fork()? {
+            return Ok(());
+        }
+        let _ = rustix::process::setsid();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve_machine(options))
+}
+
+async fn serve_machine(options: &Options) -> io::Result<()> {
+    let socket = Socket::open(&options.socket_directory)?;
+    let users = Users::new(Policy::new(Path::new(machine::DIRECTORY)), options.host.clone());
+    let interpreter = options.interpreter.clone();
+    std::thread::spawn(move || watch::keep_registered(&interpreter));
+    if options.background {
+        announce(&options.socket_directory.join(SOCKET))?;
+        move_log(options)?;
+    }
+    tell_systemd()?;
+    let Socket { descriptor, file } = socket;
+    let switches = Arc::new(Switches::default());
+    let served = serve(descriptor, Service::Users(Arc::new(users)), switches, terminated()).await;
+    drop(file);
+    served
+}
+
+/// The socket that the machine's init serves.
+struct Socket {
+    descriptor: OwnedFd,
+    /// Its file, where it was not systemd that made it.
+    file: Option<ListeningSocket>,
+}
+
+impl Socket {
+    /// The socket that systemd passes, else one of this process's own.
+    fn open(directory: &Path) -> io::Result<Self> {
+        if let Some(descriptor) = passed_by_systemd() {
+            return Ok(Self { descriptor, file: None });
+        }
+        prepare_directory(directory)?;
+        let own = directory.join(format!("{}_interop", std::process::id()));
+        let mut file = ListeningSocket::bind(&own).map_err(io::Error::other)?;
+        // Connecting takes the right to write. Whom it serves it decides by who asks.
+        fs::set_permissions(&own, Permissions::from_mode(0o666))?;
+        let link = directory.join(SOCKET);
+        file.also_known_as(&link).map_err(|error| taken(&link, error))?;
+        let descriptor = file.take_descriptor().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Self { descriptor, file: Some(file) })
+    }
+}
+
+fn taken(link: &Path, error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::AlreadyExists {
+        return error;
+    }
+    io::Error::other(format!(
+        "{} is served already, or is no socket; end its server, or remove the file",
+        link.display()
+    ))
+}
+
+/// The listening socket that a socket unit of systemd's has made, if there is one for this process.
+fn passed_by_systemd() -> Option<OwnedFd> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let is_ours = number("LISTEN_PID")? == std::process::id() && number("LISTEN_FDS")? >= 1;
+    is_ours.then(|| winterop_sys::take_inherited(FIRST_PASSED)).flatten()
+}
+
+/// Makes the directory of sockets, or makes sure that nobody but root writes there.
+fn prepare_directory(directory: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o755).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(io::Error::other(format!(
+                "creating {}: {error}; it must be possible for root to write there",
+                directory.display()
+            )));
+        }
+        _ => {}
+    }
+    let status = fs::symlink_metadata(directory)?;
+    let own = rustix::process::geteuid().as_raw();
+    if !status.is_dir() || status.uid() != own || status.mode() & 0o022 != 0 {
+        return Err(io::Error::other(format!(
+            "{} must be a directory of root's that nobody else writes to; it is uid {}'s with mode {:04o}: \
+             `chown root:root` and `chmod 755` it, or remove it",
+            directory.display(),
+            status.uid(),
+            status.mode() & 0o7777
+        )));
+    }
+    Ok(())
+}
+
+/// From here on what is to be said goes to the log's file, if there is one.
+fn move_log(options: &Options) -> io::Result<()> {
+    let Some(path) = &options.log else { return Ok(()) };
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let log = fs::OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    rustix::stdio::dup2_stderr(log)?;
+    Ok(())
+}
+
+/// Tells systemd that connections are served; does nothing where it does not ask.
+fn tell_systemd() -> io::Result<()> {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let address = match address.as_bytes().split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(&address)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address)?;
+    Ok(())
+}

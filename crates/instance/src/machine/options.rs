@@ -1,0 +1,121 @@
+//! What the machine's init is told on its command line. This is no interface for people.
+
+use crate::namespace::{INIT, SOCKET_DIRECTORY};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+/// The first argument of a machine's init.
+pub const OPTION: &str = "--machine";
+
+/// How the machine's init is told what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where its socket goes.
+    pub socket_directory: PathBuf,
+    /// The program that is a user's host when it is called `wslhost`.
+    pub host: PathBuf,
+    /// What the entry in the kernel's table starts that is kept there.
+    pub interpreter: String,
+    /// Whether it goes into the background and tells on standard output that it serves.
+    pub background: bool,
+    /// In the background: the file that gets what is to be said.
+    pub log: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            socket_directory: SOCKET_DIRECTORY.into(),
+            host: PathBuf::new(),
+            interpreter: INIT.to_owned(),
+            background: false,
+            log: None,
+        }
+    }
+}
+
+impl Options {
+    /// The command line that [`Options::parse`] reads, without the program.
+    #[must_use]
+    pub fn to_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec![
+            OPTION.into(),
+            "--socket-directory".into(),
+            self.socket_directory.clone().into(),
+            "--host".into(),
+            self.host.clone().into(),
+            "--interpreter".into(),
+            self.interpreter.clone().into(),
+        ];
+        if self.background {
+            arguments.push("--background".into());
+        }
+        if let Some(log) = &self.log {
+            arguments.extend(["--log".into(), log.clone().into()]);
+        }
+        arguments
+    }
+
+    /// Reads the process's arguments, the program's name and [`OPTION`] included.
+    ///
+    /// # Errors
+    /// The option that is not known, or has no value; no host.
+    pub fn parse(arguments: &[Vec<u8>]) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut arguments = arguments.iter().skip(2).cloned().map(OsString::from_vec);
+        while let Some(option) = arguments.next() {
+            let name = option.to_string_lossy().into_owned();
+            match &*name {
+                "--background" => options.background = true,
+                _ => {
+                    let value = arguments.next().ok_or_else(|| format!("{name} has no value"))?;
+                    options.set(&name, value)?;
+                }
+            }
+        }
+        if !options.host.is_absolute() {
+            return Err("--host: the absolute path of winterop is missing".to_owned());
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, name: &str, value: OsString) -> Result<(), String> {
+        match name {
+            "--socket-directory" => self.socket_directory = value.into(),
+            "--host" => self.host = value.into(),
+            "--interpreter" => {
+                self.interpreter = value.into_string().map_err(|_| format!("{name}: not UTF-8"))?;
+            }
+            "--log" => self.log = Some(value.into()),
+            _ => return Err(format!("{name} is not an option of the machine's init")),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_survive_a_command_line() {
+        let options = Options {
+            host: "/usr/lib/winterop/bin/winterop".into(),
+            interpreter: "/usr/lib/winterop/init".to_owned(),
+            background: true,
+            log: Some("/var/log/winterop.log".into()),
+            ..Options::default()
+        };
+        let mut arguments = vec![b"init".to_vec()];
+        arguments.extend(options.to_arguments().into_iter().map(OsString::into_vec));
+        assert_eq!(Options::parse(&arguments), Ok(options));
+        let parse = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+            Options::parse(&words)
+        };
+        assert!(parse(&["init", OPTION]).unwrap_err().contains("--host"));
+        assert!(parse(&["init", OPTION, "--what", "x"]).unwrap_err().contains("--what"));
+        assert!(parse(&["init", OPTION, "--log"]).unwrap_err().contains("no value"));
+    }
+}

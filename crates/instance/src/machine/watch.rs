@@ -1,0 +1,92 @@
+//! Keeping the registration: looks at the kernel's table, and does what [`Healer`] says.
+
+use super::healing::{Action, Healer, Seen};
+use crate::registration::{self, BINFMT_MISC, Entry};
+use crate::table::Table;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::fs::inotify;
+use rustix::mount::{MountFlags, mount};
+use std::io;
+use std::path::Path;
+use winterop_settings::MachineSettings;
+use winterop_settings::machine::{self, EntryName};
+
+/// How often to look where nothing tells of a change: of entries that the kernel removes by itself,
+/// as all are by `-1` into `status`, no event tells.
+const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// Keeps the entry there that starts `interpreter`, for as long as this process runs.
+pub fn keep_registered(interpreter: &str) {
+    let mut healer = Healer::new(interpreter);
+    loop {
+        let watch = watch();
+        if let Some(entry) = wanted() {
+            let action = healer.look(&look(&entry));
+            if let Err(error) = act(&action, &entry, interpreter) {
+                tracing::error!(%error, %entry, "the registration cannot be kept");
+            }
+        }
+        wait(watch.as_ref());
+    }
+}
+
+/// The entry that root wants to be kept there, if any.
+fn wanted() -> Option<EntryName> {
+    match MachineSettings::read(Path::new(machine::DIRECTORY)) {
+        Ok(settings) => settings.heal.then_some(settings.entry),
+        Err(error) => {
+            tracing::error!(%error, "the registration is not looked after");
+            None
+        }
+    }
+}
+
+/// Events of the table's folder. It is watched before it is looked at, and anew each time, because
+/// another table may be mounted there.
+fn watch() -> Option<OwnedFd> {
+    use inotify::{CreateFlags, WatchFlags};
+    let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+    let events = WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::DELETE;
+    inotify::add_watch(&watch, BINFMT_MISC, events).ok()?;
+    Some(watch)
+}
+
+fn wait(watch: Option<&OwnedFd>) {
+    let mut interest: Vec<_> =
+        watch.map(|watch| PollFd::new(watch, PollFlags::IN)).into_iter().collect();
+    // Whatever ends the wait, the table is looked at.
+    let _ = poll(&mut interest, Some(&PAUSE));
+}
+
+fn look(entry: &EntryName) -> Seen {
+    let Ok(table) = Table::read(Path::new(BINFMT_MISC)) else { return Seen::NoTable };
+    let Some(ours) = table.entries.iter().find(|it| it.name == entry.as_str()) else {
+        return Seen::Missing;
+    };
+    let first = table.matching(Path::new("x.exe"), b"MZ").take_while(|it| it.name != ours.name);
+    let before = first.filter(|it| it.enabled).map(|it| it.name.clone()).collect();
+    let entry = Entry {
+        enabled: ours.enabled && table.enabled,
+        interpreter: ours.interpreter.clone(),
+        flags: ours.flags.clone(),
+        magic: String::new(),
+    };
+    Seen::Present { entry, before }
+}
+
+fn act(action: &Action, entry: &EntryName, interpreter: &str) -> io::Result<()> {
+    match action {
+        Action::Nothing => {}
+        Action::Tell(trouble) => tracing::warn!(%entry, "{trouble}"),
+        Action::Mount => {
+            mount("binfmt_misc", BINFMT_MISC, "binfmt_misc", MountFlags::empty(), c"")?;
+            tracing::info!("binfmt_misc was not mounted, and is again");
+        }
+        Action::Register => {
+            registration::register_as(entry.as_str(), interpreter).map_err(io::Error::other)?;
+            tracing::info!(%entry, "the registration was gone, and is back");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What the policy is told of a caller, as `/proc` has it: its groups, and whether it lives elsewhere.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+/// The process that a caller's namespaces are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// This process.
+    Own,
+    /// The interop server that is this process.
+    Server(i32),
+}
+
+impl Compared {
+    fn directory(self) -> PathBuf {
+        match self {
+            Self::Own => "/proc/self/ns".into(),
+            Self::Server(pid) => format!("/proc/{pid}/ns").into(),
+        }
+    }
+}
+
+/// The supplementary groups of a process; none where it is gone.
+#[must_use]
+pub fn groups_of(pid: i32) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+}
+
+/// Whether a process lives in another user, pid or mount namespace than `compared`. What cannot be
+/// looked at lives elsewhere.
+#[must_use]
+pub fn lives_elsewhere(pid: i32, compared: Compared) -> bool {
+    let namespace = |directory: PathBuf, kind: &str| {
+        let status = fs::metadata(directory.join(kind)).ok()?;
+        Some((status.dev(), status.ino()))
+    };
+    pid <= 0
+        || ["user", "pid", "mnt"].into_iter().any(|kind| {
+            let theirs = namespace(format!("/proc/{pid}/ns").into(), kind);
+            theirs.is_none() || theirs != namespace(compared.directory(), kind)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_lives_where_it_lives() {
+        let own = std::process::id().cast_signed();
+        assert!(
+            !lives_elsewhere(own, Compared::Own) && !lives_elsewhere(own, Compared::Server(own))
+        );
+        assert!(lives_elsewhere(0, Compared::Own) && lives_elsewhere(-1, Compared::Own));
+        // Nobody is the greatest pid there can be.
+        assert!(lives_elsewhere(i32::MAX, Compared::Own));
+        assert!(groups_of(i32::MAX).is_empty());
+    }
+}
