@@ -2,25 +2,29 @@
 //! table of executables, `/run` and `/tmp`. It is gone with its shell.
 
 use crate::host::template;
-use crate::{Session, built};
+use crate::{Process, Session, built, expect_soon, processes};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use tempfile::TempDir;
 
 /// Puts a root over this machine's into the folder `$3`, which only the machine's root can do, goes
 /// into a user namespace, waits until its map of ids is written, and goes on in more namespaces.
+///
+/// Where `$CGROUP` names a cgroup, the machine's processes are in it, and it is their root.
 const ENTER: &str = r#"set -e
+if [ "$CGROUP" ]; then echo $$ >"$CGROUP/cgroup.procs"; own=--cgroup; fi
 mount -t tmpfs -o mode=0755 tmpfs "$3"
 cd "$3"
 mkdir upper work root
 mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
-exec unshare --user sh -c 'echo up; read -r go; exec unshare --mount --propagation private --pid \
+exec unshare --user $own sh -c 'echo up; read -r go; exec unshare --mount --propagation private --pid \
     --fork --kill-child --ipc --uts sh -c "$@"' sh "$@"
 "#;
 
 /// Makes the machine in the folder `$1`, with Winterop's parts `$2`, the Windows programs `$3` and
-/// the prefix `$4`, and becomes its shell.
+/// the prefix `$4`, and becomes its shell; with `$CGROUP`, its systemd.
 const BUILD: &str = r#"set -e
 cd "$1"
 mount --bind root root
@@ -35,7 +39,8 @@ cp "$3"/*.exe root/opt/windows
 rm -rf root/init root/etc/winterop root/etc/wsl.conf
 for user in alice:1000 bob:1001; do
     name=${user%:*} id=${user#*:}
-    sed -i "/^$name:/d;/:$id:/d" root/etc/passwd root/etc/group
+    sed -i "/^$name:/d;/:$id:/d" root/etc/passwd root/etc/group root/etc/shadow
+    echo "$name:*:20000:0:99999:7:::" >>root/etc/shadow
     echo "$name:x:$id:$id::/home/$name:/bin/bash" >>root/etc/passwd
     echo "$name:x:$id:" >>root/etc/group
     mkdir -p root/home/$name/.local/share/winterop
@@ -51,6 +56,15 @@ cd root
 pivot_root . mnt
 cd /
 umount -l /mnt
+if [ "$CGROUP" ]; then
+    mount -t tmpfs tmpfs /sys/fs/cgroup
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    : >/etc/machine-id
+    # Everything but logins: those wait for what no test has.
+    ln -sf /usr/lib/systemd/system/basic.target /etc/systemd/system/default.target
+    exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd \
+        --log-target=console --show-status=no >/var/log/console 2>&1
+fi
 exec env -i HOME=/root USER=root LC_ALL=C.UTF-8 SHELL=/bin/sh W=/opt/windows \
     PATH=/opt/winterop/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     sh -c 'while read -r line; do eval "$line"; done'
@@ -61,7 +75,59 @@ exec env -i HOME=/root USER=root LC_ALL=C.UTF-8 SHELL=/bin/sh W=/opt/windows \
 #[derive(Debug)]
 pub struct Machine {
     shell: Session,
+    systemd: Option<Systemd>,
     _folder: TempDir,
+}
+
+/// A systemd that is process 1 of its machine, and the cgroup that is its root.
+#[derive(Debug)]
+struct Systemd {
+    unshare: Child,
+    cgroup: Cgroup,
+}
+
+/// A cgroup that goes with this.
+#[derive(Debug)]
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    /// Makes one where this machine has cgroups of version 2, and says so where it has none.
+    fn make(name: &str) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("the mounts");
+        let of_version_2 = |line: &&str| line.split(' ').nth(2) == Some("cgroup2");
+        let mounted = mounts.lines().find(of_version_2).and_then(|line| line.split(' ').nth(1));
+        let Some(mounted) = mounted else {
+            println!("skipped: cgroups of version 2 are not mounted here, and systemd needs one");
+            return None;
+        };
+        let path = Path::new(mounted).join(name);
+        match fs::create_dir(&path) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => {
+                println!("skipped: no cgroup can be made at {}: {error}", path.display());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Folders only: the files in them are the kernel's.
+        let remove = ["-depth", "-type", "d", "-exec", "rmdir", "{}", "+"];
+        expect_soon("an empty cgroup", || {
+            let _ = Command::new("find").arg(&self.0).args(remove).stderr(Stdio::null()).status();
+            (!self.0.exists()).then_some(())
+        });
+    }
+}
+
+impl Drop for Systemd {
+    fn drop(&mut self) {
+        // The machine's first process ends with it, and everything else with that one.
+        let _ = self.unshare.kill();
+        let _ = self.unshare.wait();
+    }
 }
 
 impl Machine {
@@ -71,6 +137,73 @@ impl Machine {
     /// Where it cannot be made.
     #[must_use]
     pub fn start() -> Option<Self> {
+        let (folder, child, input, output) = Self::unshare(None)?;
+        let mut shell = Session::of(child, input, output);
+        assert_eq!(shell.eval("id -u"), "0\n");
+        Some(Self { shell, systemd: None, _folder: folder })
+    }
+
+    /// Starts a machine whose process 1 is a real systemd, and waits until it is up.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn with_systemd() -> Option<Self> {
+        if !Path::new("/lib/systemd/systemd").exists() {
+            println!("skipped: systemd is not installed");
+            return None;
+        }
+        let cgroup = Cgroup::make(&format!("winterop-test-{}", std::process::id()))?;
+        let (folder, unshare, input, output) = Self::unshare(Some(&cgroup))?;
+        drop((input, output));
+        let unshared = Process(unshare.id().cast_signed());
+        let init = expect_soon("systemd as process 1", || {
+            let mut below = processes().into_iter().filter(|it| it.parent() == Some(unshared));
+            below.find(|it| it.command_line().starts_with("/lib/systemd/systemd"))
+        });
+        let systemd = Systemd { unshare, cgroup };
+        let mut enter = Command::new("nsenter");
+        enter.args([
+            "-t",
+            &init.0.to_string(),
+            "-U",
+            "-m",
+            "-p",
+            "-C",
+            "-u",
+            "-i",
+            "--",
+            "env",
+            "-i",
+        ]);
+        enter.args([
+            "HOME=/root",
+            "USER=root",
+            "LC_ALL=C.UTF-8",
+            "SHELL=/bin/sh",
+            "W=/opt/windows",
+        ]);
+        enter.arg(
+            "PATH=/opt/winterop/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        );
+        enter.args(["sh", "-c", "while read -r line; do eval \"$line\"; done"]);
+        enter.stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir("/");
+        let mut child = enter.spawn().expect("nsenter");
+        let input = child.stdin.take().expect("a pipe");
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let shell = Session::of(child, input, output);
+        let mut machine = Self { shell, systemd: Some(systemd), _folder: folder };
+        // Whatever fails in a machine without devices: it is up.
+        let up = "until s=$(systemctl is-system-running --wait 2>&1); case $s in \
+            running|degraded) true;; *) false;; esac; do :; done; echo up";
+        assert_eq!(machine.root(up), "up\n");
+        Some(machine)
+    }
+
+    /// Starts what makes a machine and becomes its first process.
+    fn unshare(
+        cgroup: Option<&Cgroup>,
+    ) -> Option<(TempDir, Child, ChildStdin, BufReader<ChildStdout>)> {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: only root can make a machine with all users");
             return None;
@@ -78,13 +211,9 @@ impl Machine {
         let template = template();
         let folder = tempfile::Builder::new().prefix("winterop-test-").tempdir().expect("a folder");
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", BUILD]);
-        command
-            .arg("sh")
-            .arg(folder.path())
-            .arg(built("winterop"))
-            .arg(built("windows"))
-            .arg(template);
+        command.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", BUILD, "sh"]);
+        command.arg(folder.path()).arg(built("winterop")).arg(built("windows")).arg(template);
+        command.env_remove("CGROUP").envs(cgroup.map(|cgroup| ("CGROUP", &cgroup.0)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).current_dir("/");
         let mut child = command.spawn().expect("unshare");
         let mut input = child.stdin.take().expect("a pipe");
@@ -97,9 +226,7 @@ impl Machine {
             fs::write(format!("/proc/{}/{map}", child.id()), kept).expect(map);
         }
         input.write_all(b"go\n").expect("the shell");
-        let mut shell = Session::of(child, input, output);
-        assert_eq!(shell.eval("id -u"), "0\n");
-        Some(Self { shell, _folder: folder })
+        Some((folder, child, input, output))
     }
 
     /// A machine on which Winterop is enabled.

@@ -21,6 +21,10 @@ const TOOLS: &[&str] = &[
     "uidmap",
     "openssh-client",
     "openssh-server",
+    "bubblewrap",
+    "cron",
+    "sudo",
+    "systemd",
 ];
 
 /// What runs the tests.

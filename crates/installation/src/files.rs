@@ -285,6 +285,7 @@ Documentation=man:winterop(1)
 ListenStream=/run/WSL/1_interop
 SocketMode=0666
 DirectoryMode=0755
+RemoveOnStop=yes
 
 [Install]
 WantedBy=sockets.target

@@ -57,7 +57,7 @@ impl InstallError {
             Self::Foreign(path) => Failure::ForeignFile { path: &path.display() }.words(),
             Self::Registration(error) => error.words(),
             Self::Step { step, on, source } => {
-                Failure::InstallationStep { step, on: &on.display(), error: source }.words()
+                Failure::InstallationStep { step, place: &on.display(), error: source }.words()
             }
         }
     }

@@ -543,8 +543,8 @@ failures! {
         "move it away if nothing needs it; another interop system may be installed",
     }
     /// A step of installing or removing fails. What was done is noted: the next call goes on.
-    "installation-step" InstallationStep(CannotRun) { step, on, error } {
-        "installing", "{on}", "{step} failed: {error}", "mend that, and call it again: it goes on where it stopped",
+    "installation-step" InstallationStep(CannotRun) { step, place, error } {
+        "installing", "{place}", "{step} failed: {error}", "mend that, and call it again: it goes on where it stopped",
     }
     /// binfmt_misc is not mounted.
     "no-table" NoTable(CannotRun) { table, error } {
