@@ -36,6 +36,7 @@ mount -t tmpfs -o mode=1777 tmpfs root/tmp
 mkdir root/run/user root/opt/windows
 cp -a "$2" root/opt/winterop
 cp "$3"/*.exe root/opt/windows
+cp "$2"/../deb/winterop_*.deb root/opt
 rm -rf root/init root/etc/winterop root/etc/wsl.conf
 for user in alice:1000 bob:1001; do
     name=${user%:*} id=${user#*:}
@@ -75,7 +76,7 @@ exec env -i HOME=/root USER=root LC_ALL=C.UTF-8 SHELL=/bin/sh W=/opt/windows \
 #[derive(Debug)]
 pub struct Machine {
     shell: Session,
-    systemd: Option<Systemd>,
+    _systemd: Option<Systemd>,
     _folder: TempDir,
 }
 
@@ -83,7 +84,7 @@ pub struct Machine {
 #[derive(Debug)]
 struct Systemd {
     unshare: Child,
-    cgroup: Cgroup,
+    _cgroup: Cgroup,
 }
 
 /// A cgroup that goes with this.
@@ -140,7 +141,7 @@ impl Machine {
         let (folder, child, input, output) = Self::unshare(None)?;
         let mut shell = Session::of(child, input, output);
         assert_eq!(shell.eval("id -u"), "0\n");
-        Some(Self { shell, systemd: None, _folder: folder })
+        Some(Self { shell, _systemd: None, _folder: folder })
     }
 
     /// Starts a machine whose process 1 is a real systemd, and waits until it is up.
@@ -161,7 +162,7 @@ impl Machine {
             let mut below = processes().into_iter().filter(|it| it.parent() == Some(unshared));
             below.find(|it| it.command_line().starts_with("/lib/systemd/systemd"))
         });
-        let systemd = Systemd { unshare, cgroup };
+        let systemd = Systemd { unshare, _cgroup: cgroup };
         let mut enter = Command::new("nsenter");
         enter.args([
             "-t",
@@ -192,7 +193,7 @@ impl Machine {
         let input = child.stdin.take().expect("a pipe");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let shell = Session::of(child, input, output);
-        let mut machine = Self { shell, systemd: Some(systemd), _folder: folder };
+        let mut machine = Self { shell, _systemd: Some(systemd), _folder: folder };
         // Whatever fails in a machine without devices: it is up.
         let up = "until s=$(systemctl is-system-running --wait 2>&1); case $s in \
             running|degraded) true;; *) false;; esac; do :; done; echo up";

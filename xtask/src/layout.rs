@@ -37,12 +37,18 @@ impl Layout {
         Self { root: paths::target().join("winterop") }
     }
 
+    /// The directory with `bin` and `lib`.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The program `winterop`.
     pub(crate) fn winterop(&self) -> PathBuf {
         self.root.join("bin/winterop")
     }
 
-    fn stamp(&self) -> PathBuf {
+    /// The file that is written when it is complete.
+    pub(crate) fn stamp(&self) -> PathBuf {
         self.root.join("stamp")
     }
 

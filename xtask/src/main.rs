@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod deb;
 mod debian;
 mod fetch;
 mod layout;
@@ -58,6 +59,11 @@ enum Task {
     /// The part of `bench` that runs inside an instance.
     #[command(hide = true)]
     BenchInside(bench::Inside),
+    /// Build a Debian package of Winterop, which enables it for all users of a machine.
+    #[command(
+        after_help = "Examples:\n  cargo xtask deb\n  sudo apt install ./target/deb/winterop_*.deb"
+    )]
+    Deb,
     /// Build the programs for Windows into target/windows.
     #[command(after_help = "Examples:\n  cargo xtask windows\n  \
                             cargo xtask run -- target/windows/hello.exe")]
@@ -88,6 +94,11 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Check => return check::run(),
         Task::Bench(options) => bench::run(&options)?,
         Task::BenchInside(plan) => bench::measure_inside(&plan)?,
+        Task::Deb => {
+            // With the Windows program that node and its like need, where it was built.
+            let layout = layout::build()?;
+            println!("{}", deb::build(&layout)?.display());
+        }
         Task::Windows => {
             let programs = windows::build()?;
             layout::add_helper_if_built(&programs)?;

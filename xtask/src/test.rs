@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::debian::{self, Purpose};
 use crate::fetch::{self, Program};
-use crate::{layout, paths, windows};
+use crate::{deb, layout, paths, windows};
 
 /// What the end-to-end tests call besides Wine.
 const TOOLS: &[&str] = &[
@@ -72,6 +72,7 @@ pub(crate) fn prepare() -> Result<()> {
     let layout = layout::build()?;
     let programs = windows::build()?;
     layout::add_helper(&layout, &programs)?;
+    deb::build(&layout)?;
     for program in Program::ALL {
         fetch::program(program)?;
     }
