@@ -255,6 +255,17 @@ impl Machine {
         self.shell.eval(&format!("{} sh -c {} 2>&1", become_user(name), quoted(&script)))
     }
 
+    /// Writes a file as root.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    #[track_caller]
+    pub fn write(&mut self, path: &str, text: &str) {
+        let digits: String = text.bytes().map(|byte| format!("\\{byte:03o}")).collect();
+        let said = self.shell.eval(&format!("printf '{digits}' >{path}; echo $?"));
+        assert_eq!(said, "0\n", "{path}");
+    }
+
     /// The shell itself, for what goes on while something else is done.
     pub fn shell(&mut self) -> &mut Session {
         &mut self.shell
