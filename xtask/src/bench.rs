@@ -5,6 +5,7 @@
 //! Launches are made by this same program inside an instance (`inside.rs`), where `exec` of a
 //! Windows program is what a user's shell would do; what it measures it reports line by line.
 
+mod admission;
 mod figures;
 mod inside;
 mod memory;

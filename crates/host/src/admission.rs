@@ -71,7 +71,7 @@ impl Admission {
         if !self.policy.has_rules() && entrance != Entrance::Machine {
             return Ok(());
         }
-        let asked = asked(request, entrance);
+        let asked = asked(request, entrance, self.policy.asks_for_groups());
         // Only the machine's init brings others than the user; sessions know whom they serve.
         let is_guest = entrance == Entrance::Machine && (asked.elsewhere || asked.uid != own);
         let mut sealed = None;
@@ -100,7 +100,7 @@ impl Admission {
 }
 
 /// What the policy is asked.
-fn asked(request: &LaunchRequest, entrance: Entrance) -> Asked {
+fn asked(request: &LaunchRequest, entrance: Entrance, with_groups: bool) -> Asked {
     let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
     let claimed = request.linux_executable.as_deref().or(request.search.as_deref());
     let claimed = claimed.map(path).unwrap_or_default();
@@ -113,7 +113,7 @@ fn asked(request: &LaunchRequest, entrance: Entrance) -> Asked {
             }
         }
     };
-    let mut groups = groups_of(request.peer.pid);
+    let mut groups = if with_groups { groups_of(request.peer.pid) } else { Vec::new() };
     groups.push(request.peer.gid);
     let elsewhere = lives_elsewhere(request.peer.pid, entrance.compared());
     Asked { uid: request.peer.uid, groups, elsewhere, program, claimed }

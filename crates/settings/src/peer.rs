@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The process that a caller's namespaces are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +35,27 @@ pub fn groups_of(pid: i32) -> Vec<u32> {
 /// looked at lives elsewhere.
 #[must_use]
 pub fn lives_elsewhere(pid: i32, compared: Compared) -> bool {
-    let namespace = |directory: PathBuf, kind: &str| {
+    // A process that serves does not change its own.
+    static OWN: OnceLock<Namespaces> = OnceLock::new();
+    let ours = match compared {
+        Compared::Own => *OWN.get_or_init(|| namespaces(&compared.directory())),
+        Compared::Server(_) => namespaces(&compared.directory()),
+    };
+    let is_same = |(ours, theirs): (Namespace, Namespace)| theirs.is_some() && ours == theirs;
+    let theirs = || namespaces(Path::new(&format!("/proc/{pid}/ns")));
+    pid <= 0 || !ours.into_iter().zip(theirs()).all(is_same)
+}
+
+/// Device and inode of a namespace; none for one that cannot be looked at.
+type Namespace = Option<(u64, u64)>;
+
+type Namespaces = [Namespace; 3];
+
+fn namespaces(directory: &Path) -> Namespaces {
+    ["user", "pid", "mnt"].map(|kind| {
         let status = fs::metadata(directory.join(kind)).ok()?;
         Some((status.dev(), status.ino()))
-    };
-    pid <= 0
-        || ["user", "pid", "mnt"].into_iter().any(|kind| {
-            let theirs = namespace(format!("/proc/{pid}/ns").into(), kind);
-            theirs.is_none() || theirs != namespace(compared.directory(), kind)
-        })
+    })
 }
 
 #[cfg(test)]

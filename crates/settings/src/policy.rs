@@ -190,6 +190,14 @@ impl Policy {
         !rules.is_ok_and(|rules| rules.as_ref().as_ref().is_ok_and(Vec::is_empty))
     }
 
+    /// Whether a rule asks for the caller's groups.
+    #[must_use]
+    pub fn asks_for_groups(&self) -> bool {
+        let rules = self.rules.get();
+        let asks = |rules: &Vec<Rule>| rules.iter().any(|rule| !rule.groups.is_empty());
+        rules.is_ok_and(|rules| rules.as_ref().as_ref().is_ok_and(asks))
+    }
+
     /// Decides for one launch by the host of uid `own`. `digest` is only called where a rule wants
     /// to know the program's.
     pub fn decide(

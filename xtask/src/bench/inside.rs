@@ -106,6 +106,7 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
             let (ours, direct) = by_turns(quick(500, 3000), || ours.time(), || direct.time())?;
             (ours - direct, 1.0)
         }
+        Subject::ServerShare => (server_share(plan, quick(500, 3000))?, 0.2),
         Subject::Request => (super::request::measure(&plan.image, quick(200, 1000))?, 1.0),
         Subject::TranslatePath => (super::translation::measure(quick(200, 1000))?, 2.0),
         Subject::HelloWarm => {
@@ -139,6 +140,21 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
 fn repeated(times: usize, mut measure: impl FnMut() -> Result<f64>) -> Result<f64> {
     measure()?;
     Ok(median((0..times).map(|_| measure()).collect::<Result<_>>()?))
+}
+
+/// Milliseconds that a launch takes longer through the instance's server, and that a policy takes.
+fn server_share(plan: &Plan, turns: usize) -> Result<f64> {
+    let through = Launch::ours(&plan.image);
+    let mut direct = through.clone();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").context("XDG_RUNTIME_DIR is not set")?;
+    let host = Path::new(&runtime).join("winterop/interop");
+    direct.environment.push(("WSL_INTEROP", host));
+    let mut through = through;
+    // Both sides have one variable more.
+    let server = std::env::var_os("WSL_INTEROP").context("WSL_INTEROP is not set")?;
+    through.environment.push(("WSL_INTEROP", server.into()));
+    let (through, direct) = by_turns(turns, || through.time(), || direct.time())?;
+    Ok(through - direct + super::admission::measure(turns / 10)?)
 }
 
 /// Milliseconds until a program that is cut off is refused.

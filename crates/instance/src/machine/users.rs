@@ -74,7 +74,7 @@ impl Users {
         let place = Served::enter(&self.served, peer.uid)?;
         // What `/proc` says is only true of a process that still is the one that has connected.
         let process = peer_process(connection).ok();
-        let asked = asked(peer);
+        let asked = asked(peer, self.policy.asks_for_groups());
         let is_alive = process.as_ref().is_none_or(lives);
         let asked = Asked { elsewhere: asked.elsewhere || !is_alive, ..asked };
         let user = self.policy.host_for(&asked)?;
@@ -102,8 +102,8 @@ impl Users {
 }
 
 /// What the policy is asked before the request is read: everything but the program.
-fn asked(peer: PeerCredentials) -> Asked {
-    let mut groups = groups_of(peer.pid);
+fn asked(peer: PeerCredentials, with_groups: bool) -> Asked {
+    let mut groups = if with_groups { groups_of(peer.pid) } else { Vec::new() };
     groups.push(peer.gid);
     let elsewhere = lives_elsewhere(peer.pid, Compared::Own);
     Asked { uid: peer.uid, groups, elsewhere, ..Asked::default() }

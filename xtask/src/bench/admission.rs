@@ -1,0 +1,62 @@
+//! What the switches and a policy cost a launch: they are asked once by the server, once by the host.
+
+use std::fs;
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
+use winterop_settings::policy::{Asked, Verdict};
+use winterop_settings::{Policy, SwitchPlaces, Switches};
+
+use super::figures::median;
+
+/// How many rules are asked before the one that matches.
+const RULES: usize = 20;
+
+/// Launches per sample.
+const BATCH: u32 = 20;
+
+/// The median of one launch's questions in milliseconds, with files that are looked at anew each time.
+///
+/// # Errors
+/// If the files cannot be written, or say no.
+pub(super) fn measure(turns: usize) -> Result<f64> {
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let rule = |number: usize| {
+        format!(
+            "[[rule]]\naction = \"refuse\"\nuser = [{number}]\nprogram = [\"/opt/{number}/**/*.exe\"]\n"
+        )
+    };
+    let rules: String = (0..RULES).map(|number| rule(number + 70_000)).collect();
+    let rules = rules + "[[rule]]\naction = \"allow\"\n";
+    fs::write(folder.path().join("policy.toml"), rules).context("write a policy")?;
+    let conf = folder.path().join("wsl.conf");
+    fs::write(&conf, "[interop]\nenabled = true\n").context("write wsl.conf")?;
+    let places = SwitchPlaces { directory: folder.path().to_owned(), wsl_conf: conf, prefix: None };
+    let (switches, policy) = (Switches::new(places), Policy::new(folder.path()));
+    let own = std::process::id().cast_signed();
+    let launch = || {
+        let elsewhere = lives_elsewhere(own, Compared::Own);
+        let program = Some("/home/me/tools/x.exe".into());
+        let asked = Asked {
+            uid: 1000,
+            groups: if policy.asks_for_groups() { groups_of(own) } else { Vec::new() },
+            elsewhere,
+            program,
+            ..Asked::default()
+        };
+        let verdict = policy.decide(1000, &asked, &mut || Err("no rule asks".to_owned()));
+        switches.check().is_ok()
+            && switches.check().is_ok()
+            && matches!(verdict, Verdict::Allowed(_))
+    };
+    let sample = |_| {
+        let begin = Instant::now();
+        let all = (0..BATCH).all(|_| black_box(launch()));
+        let took = begin.elapsed().as_secs_f64() * 1e3 / f64::from(BATCH);
+        ensure!(all, "the policy says no; only root's files count");
+        Ok(took)
+    };
+    Ok(median((0..turns).map(sample).collect::<Result<_>>()?))
+}
