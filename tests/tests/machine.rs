@@ -290,3 +290,23 @@ fn what_is_foreign_is_left_alone() {
     machine.root("chmod 755 /run/WSL; winterop enable");
     assert_eq!(machine.user("alice", "$W/hello.exe"), "hello\n");
 }
+
+#[test]
+fn the_doctor_knows_an_enabled_machine() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    assert_eq!(machine.user("alice", "$W/hello.exe"), "hello\n");
+    for who in ["alice", "root"] {
+        let ask = "winterop doctor $W/hello.exe; echo $?";
+        let said = if who == "root" { machine.root(ask) } else { machine.user(who, ask) };
+        assert!(said.ends_with("\n0\n"), "{who}: {said}");
+        println!("{said}");
+    }
+    // Without its server and its entry both are missed, and what mends them is named.
+    machine.root("kill -9 $(ps -e -o pid=,args= | awk '$2 == \"init\" {print $1}')");
+    machine.root(&format!("echo -1 >{TABLE}/WSLInterop"));
+    let said = machine.root("winterop doctor $W/hello.exe; echo $?");
+    assert!(said.ends_with("\n1\n") && said.contains("winterop enable"), "{said}");
+    machine.root("winterop enable");
+    let said = machine.root("winterop doctor $W/hello.exe; echo $?");
+    assert!(said.ends_with("\n0\n"), "{said}");
+}
