@@ -278,6 +278,11 @@ fn what_is_foreign_is_left_alone() {
     let said = machine.root("winterop enable");
     assert!(said.contains("registered DOSWin"), "{said}");
     assert_eq!(machine.user("alice", "$W/hello.exe"), "hello\n");
+    let said = machine.user("alice", "winterop doctor $W/hello.exe; echo $?");
+    assert!(
+        said.contains("DOSWin takes /opt/windows/hello.exe") && said.ends_with("\n0\n"),
+        "{said}"
+    );
     machine.root("winterop disable");
     assert_eq!(machine.root(&format!("ls {TABLE}")), "WSLInterop\nregister\nstatus\n");
     // A directory of sockets that others may write is not served.

@@ -6,7 +6,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use winterop_instance::namespace::INIT;
-use winterop_settings::{LauncherKind, Settings};
+use winterop_settings::machine::{self, EntryName};
+use winterop_settings::{LauncherKind, MachineSettings, Settings};
 
 /// Where the machine's registration is kept; there once Winterop is enabled for all.
 const DROP_INS: [&str; 3] = ["/usr/lib/binfmt.d", "/etc/binfmt.d", "/run/binfmt.d"];
@@ -38,6 +39,17 @@ impl Context {
     /// Whether Windows programs are to run by name here.
     pub fn is_expected(&self) -> bool {
         self.is_enabled() || self.is_in_session()
+    }
+
+    /// The name of the entry in the kernel's table: sessions always have the same, a machine has the
+    /// one that root has set.
+    pub fn entry(&self) -> EntryName {
+        if self.is_in_session() {
+            return EntryName::default();
+        }
+        let settings = MachineSettings::read(Path::new(machine::DIRECTORY));
+        // What is wrong with the settings a check of its own says.
+        settings.map(|settings| settings.entry).unwrap_or_default()
     }
 
     /// What makes launches by name work again here.

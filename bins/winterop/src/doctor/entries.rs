@@ -5,7 +5,7 @@ use super::finding::Finding;
 use super::probe;
 use std::fs;
 use std::path::{Path, PathBuf};
-use winterop_instance::registration::{self, BINFMT_MISC, ENTRY};
+use winterop_instance::registration::{self, BINFMT_MISC};
 use winterop_instance::table::{self, Table, TableEntry};
 
 /// What an MZ file is like that nobody has named: its beginning, and its name.
@@ -19,36 +19,39 @@ fn no_table() -> Finding {
     Finding::skipped("there is no table of executables to look at")
 }
 
-fn own(table: &Table) -> Option<&TableEntry> {
-    table.entries.iter().find(|entry| entry.name == ENTRY)
+fn own<'a>(context: &Context, table: &'a Table) -> Option<&'a TableEntry> {
+    let name = context.entry();
+    table.entries.iter().find(|entry| entry.name == name.as_str())
 }
 
-fn is_ours(entry: &TableEntry) -> bool {
-    entry.name == ENTRY || entry.name.starts_with("WSLInterop-")
+fn is_ours(context: &Context, entry: &TableEntry) -> bool {
+    entry.name == context.entry().as_str() || entry.name.starts_with("WSLInterop-")
 }
 
 pub fn entry(context: &Context) -> Finding {
     let Some(table) = read() else { return no_table() };
-    let Some(entry) = own(&table) else { return not_registered(context) };
+    let Some(entry) = own(context, &table) else { return not_registered(context) };
+    let name = context.entry();
     if !entry.enabled {
-        let says = format!("the entry {ENTRY} is there and switched off, as `echo 0` does");
-        return Finding::wrong(says, format!("echo 1 > {BINFMT_MISC}/{ENTRY} (as root)"));
+        let says = format!("the entry {name} is there and switched off, as `echo 0` does");
+        return Finding::wrong(says, format!("echo 1 > {BINFMT_MISC}/{name} (as root)"));
     }
     let missing: String =
         registration::FLAGS.chars().filter(|f| !entry.flags.contains(*f)).collect();
     let (interpreter, flags) = (&entry.interpreter, &entry.flags);
     if missing.is_empty() {
-        return Finding::good(format!("{ENTRY} starts {interpreter}, flags {flags}"));
+        return Finding::good(format!("{name} starts {interpreter}, flags {flags}"));
     }
     let says = format!(
-        "{ENTRY} starts {interpreter} with the flags {flags}: {missing} is missing, so argv[0] (P), \
+        "{name} starts {interpreter} with the flags {flags}: {missing} is missing, so argv[0] (P), \
          unlinked programs (O) or chroots (F) do not work"
     );
     with_registration(context, Finding::wrong(says, context.renew()), interpreter.clone())
 }
 
 fn not_registered(context: &Context) -> Finding {
-    let says = format!("there is no entry {ENTRY}: Windows programs do not run by name here");
+    let name = context.entry();
+    let says = format!("there is no entry {name}: Windows programs do not run by name here");
     if context.is_expected() {
         let finding = Finding::wrong(says, context.renew());
         return with_registration(context, finding, "/init".to_owned());
@@ -65,9 +68,10 @@ fn with_registration(context: &Context, finding: Finding, interpreter: String) -
     if !is_own || rustix::fs::access(&register, rustix::fs::Access::WRITE_OK).is_err() {
         return finding;
     }
-    finding.with_fix(format!("registered {interpreter} as {ENTRY} again"), move |_| {
-        registration::unregister()?;
-        registration::register(&interpreter).map_err(|error| error.words())?;
+    let name = context.entry();
+    finding.with_fix(format!("registered {interpreter} as {name} again"), move |_| {
+        registration::remove(name.as_str())?;
+        registration::register_as(name.as_str(), &interpreter).map_err(|error| error.words())?;
         Ok(())
     })
 }
@@ -99,7 +103,7 @@ pub fn taker(context: &Context) -> Finding {
         .into_iter()
         .chain(details)
         .collect();
-    if is_ours(taker) {
+    if is_ours(context, taker) {
         return Finding::good(says).with_details(details);
     }
     let says = format!("{says}; {}, not Winterop", maker(taker));
@@ -188,8 +192,8 @@ fn drop_in(name: &str) -> Option<PathBuf> {
 /// Compares the interpreter that the kernel holds open with the one that belongs to this program.
 pub fn interpreter(context: &Context) -> Finding {
     let Some(table) = read() else { return no_table() };
-    let Some(entry) = own(&table).filter(|entry| entry.enabled) else {
-        return Finding::skipped(format!("no entry {ENTRY} is switched on"));
+    let Some(entry) = own(context, &table).filter(|entry| entry.enabled) else {
+        return Finding::skipped(format!("no entry {} is switched on", context.entry()));
     };
     let path = Path::new(ANY_PROGRAM.0);
     if !table.enabled || table.taker(path, ANY_PROGRAM.1) != Some(entry) {

@@ -15,7 +15,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 use winterop_host::wine::installation::Search;
 use winterop_host::wine::pe::diagnose_with;
-use winterop_instance::registration::{BINFMT_MISC, ENTRY};
+use winterop_instance::registration::BINFMT_MISC;
 use winterop_instance::table::{Table, head};
 use winterop_settings::Switches;
 
@@ -141,7 +141,9 @@ fn wait(child: &mut Child) -> Result<ExitStatus> {
 fn is_taken(program: &Path) -> bool {
     let Ok(table) = Table::read(Path::new(BINFMT_MISC)) else { return false };
     let Ok(head) = head(program) else { return false };
-    table.taker(program, &head).is_some_and(|entry| entry.name == ENTRY)
+    table
+        .taker(program, &head)
+        .is_some_and(|entry| entry.name == Context::new(None).entry().as_str())
         && access(program, Access::EXEC_OK).is_ok()
 }
 
