@@ -8,7 +8,8 @@ use winterop_tests::{Machine, become_user, expect_soon, quoted};
 const REFUSE: &str = "mkdir -p /etc/winterop; \
     printf '[[rule]]\\nname = \"not today\"\\naction = \"refuse\"\\n' >/etc/winterop/policy.toml";
 
-const RUN: &str = "id -un; /opt/windows/hello.exe; echo $?";
+/// Both outputs in one: over ssh they arrive in any order.
+const RUN: &str = "exec 2>&1; id -un; /opt/windows/hello.exe; echo $?";
 
 #[track_caller]
 fn ran_as(said: &str, user: &str) {
