@@ -2,8 +2,8 @@
 //! files. The steps, all as process 1 in the new namespaces:
 //! 1. mounts are made private, and the directory becomes a mount;
 //! 2. `/run` is a tmpfs, and `pivot_root` makes the directory the root with the machine's at
-//!    [`OUTSIDE`]. From here on every name is looked up inside, so that a link in the distribution
-//!    leads nowhere else;
+//!    [`OUTSIDE`]. From here on every name is looked up inside. That does not hold a link in the
+//!    distribution that names [`OUTSIDE`] itself, until step 4: such a link leads out;
 //! 3. `/proc`, `/sys`, `/dev`, `/init`, the table of executables, names, drives;
 //! 4. the machine's root is taken off.
 //!
