@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use winterop_installation::files::{Manifest, State};
 use winterop_installation::server::{self, Running};
 use winterop_installation::{Plan, disable as take_away, enable as put_there};
+use winterop_instance::namespace::INIT;
 use winterop_instance::registration;
 use winterop_settings::machine::EntryName;
 use winterop_settings::{MachineSettings, Policy, SwitchPlaces, Switches, machine};
@@ -140,7 +141,7 @@ fn registered(manifest: &Manifest) -> Line {
     let name = manifest.entry.clone().unwrap_or_default();
     let (says, is_right) = match registration::read(name.as_str()) {
         None => (format!("{name} is gone; `winterop enable` registers it"), false),
-        Some(entry) if entry.interpreter != winterop_installation::files::INIT => {
+        Some(entry) if entry.interpreter != INIT => {
             (format!("{name} starts {}, which is not ours", entry.interpreter), false)
         }
         Some(entry) if !entry.enabled => {

@@ -6,12 +6,10 @@ use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use winterop_instance::namespace::INIT;
 use winterop_instance::registration;
 use winterop_settings::file::replace;
 use winterop_settings::machine::EntryName;
-
-/// Where the interpreter is.
-pub const INIT: &str = "/init";
 
 /// What systemd-binfmt registers again when it starts or reloads.
 pub const BINFMT: &str = "/usr/lib/binfmt.d/WSLInterop.conf";
@@ -105,7 +103,7 @@ impl Files {
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The name of the entry in the kernel's table.
-    #[serde(default, with = "entry_text", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryName>,
     #[serde(default)]
     file: Vec<Noted>,
@@ -224,27 +222,6 @@ pub enum State {
     Changed,
     /// It is not there.
     Gone,
-}
-
-mod entry_text {
-    use super::EntryName;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        entry: &Option<EntryName>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match entry {
-            Some(entry) => serializer.serialize_str(entry.as_str()),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<EntryName>, D::Error> {
-        EntryName::deserialize(deserializer).map(Some)
-    }
 }
 
 /// A path of the machine below the directory that is its root.

@@ -13,6 +13,7 @@ pub mod table;
 use files::Files;
 use std::io;
 use std::path::{Path, PathBuf};
+use winterop_instance::namespace::INIT;
 use winterop_instance::registration::RegistrationError;
 use winterop_settings::machine::EntryName;
 use winterop_words::{Failure, Words};
@@ -82,7 +83,7 @@ pub fn enable(plan: &Plan) -> Result<Vec<String>, InstallError> {
     let mut done = Vec::new();
     table::refuse_foreign(&plan.entry)?;
     let changed = Files::of(plan)?.install(&plan.root, &mut done)?;
-    let is_new = changed.iter().any(|path| path.as_path() == Path::new(files::INIT));
+    let is_new = changed.iter().any(|path| path.as_path() == Path::new(INIT));
     table::register(&plan.entry, is_new, &mut done)?;
     server::start(plan, !changed.is_empty(), &mut done)?;
     Ok(done)

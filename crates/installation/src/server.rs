@@ -1,6 +1,6 @@
 //! The machine's init: started by systemd, or by us where there is none.
 
-use crate::files::{INIT, UNITS, below};
+use crate::files::{UNITS, below};
 use crate::{InstallError, Plan, failed};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use winterop_instance::machine::Options;
-use winterop_instance::namespace::SOCKET_DIRECTORY;
+use winterop_instance::namespace::{INIT, SOCKET_DIRECTORY};
 use winterop_instance::presence::{Presence, presence};
 
 /// Where systemd shows that it is the machine's.
@@ -143,12 +143,12 @@ fn end_own(done: &mut Vec<String>) -> Result<(), InstallError> {
     let pid =
         name.strip_suffix("_interop").and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
     let Some(pid) = pid else { return Ok(()) };
-    let ended = pidfd_open(pid, PidfdFlags::empty());
     // The descriptor is there before the process is looked at: its pid may be another's.
-    if let Ok(process) = ended.as_ref().ok().filter(|_| is_machines_init(pid)).ok_or(()) {
-        let sent = pidfd_send_signal(process, Signal::TERM).map_err(io::Error::from);
+    let process = pidfd_open(pid, PidfdFlags::empty()).ok();
+    if let Some(process) = process.filter(|_| is_machines_init(pid)) {
+        let sent = pidfd_send_signal(&process, Signal::TERM).map_err(io::Error::from);
         sent.map_err(failed("ending", &link))?;
-        match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&ENDING)) {
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&ENDING)) {
             Ok(1..) => done.push("ended the machine's init".to_owned()),
             _ => return Err(failed("ending", &link)(io::ErrorKind::TimedOut.into())),
         }

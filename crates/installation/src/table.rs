@@ -1,9 +1,8 @@
 //! The registration on a machine.
 
-use crate::files::INIT;
 use crate::{InstallError, failed};
-use rustix::mount::{MountFlags, mount};
 use std::path::Path;
+use winterop_instance::namespace::INIT;
 use winterop_instance::registration::{self, BINFMT_MISC, RegistrationError};
 use winterop_settings::machine::EntryName;
 
@@ -34,7 +33,7 @@ pub fn register(
     let table = Path::new(BINFMT_MISC);
     if !table.join("register").exists() {
         // Without the module or the rights the registration says why.
-        let _ = mount("binfmt_misc", table, "binfmt_misc", MountFlags::empty(), c"");
+        let _ = registration::mount_table();
     }
     let present = registration::read(entry.as_str());
     if present.as_ref().is_some_and(|present| present.enabled && !is_new) {

@@ -114,7 +114,7 @@ pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(failed("making private", "/"))?;
     build_root(plan)?;
-    mount_table()?;
+    registration::mount_table().map_err(NamespaceError::NoPrivateTable)?;
     register(plan)?;
     if !user.is_root() {
         unshare(Namespaces::USER | Namespaces::MOUNT)
@@ -153,7 +153,7 @@ pub fn enter_shared_table(plan: &Plan) -> Result<(), NamespaceError> {
         .map_err(failed("making private", "/"))?;
     build_root(plan)?;
     if !Path::new(BINFMT_MISC).join("register").exists() {
-        mount_table()?;
+        registration::mount_table().map_err(NamespaceError::NoPrivateTable)?;
     }
     register(plan)?;
     if let Some(directory) = directory {
@@ -308,12 +308,6 @@ fn register(plan: &Plan) -> Result<(), RegistrationError> {
         registration::register_batch_files(INIT)?;
     }
     Ok(())
-}
-
-/// Step 3: the table of this user namespace.
-fn mount_table() -> Result<(), NamespaceError> {
-    mount("binfmt_misc", BINFMT_MISC, "binfmt_misc", MountFlags::empty(), c"")
-        .map_err(|error| NamespaceError::NoPrivateTable(error.into()))
 }
 
 /// Whether a process other than `own` lives in the mount namespace of this process.

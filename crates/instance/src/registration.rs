@@ -1,5 +1,6 @@
 //! The registration of Windows executables with binfmt_misc.
 
+use rustix::mount::{MountFlags, mount};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,8 +9,7 @@ use winterop_words::{Failure, Words};
 /// Where binfmt_misc is mounted.
 pub const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
 
-/// The entry's name. Other programs look for it.
-pub const ENTRY: &str = "WSLInterop";
+pub use winterop_settings::machine::ENTRY;
 
 /// The entries for batch files, and the extensions that they are for. The kernel tells upper from
 /// lower case; mixed ones nobody writes.
@@ -27,6 +27,15 @@ const PROGRAMS: &str = "M::MZ:";
 /// that one that was unlinked, is a memfd or lies in another root still launches, and the interpreter
 /// is opened at registration (`F`), so that roots without it can launch too.
 pub const FLAGS: &str = "POF";
+
+/// Mounts the table of executables, of the user namespace that this process lives in.
+///
+/// # Errors
+/// The system's.
+pub fn mount_table() -> io::Result<()> {
+    mount("binfmt_misc", BINFMT_MISC, "binfmt_misc", MountFlags::empty(), c"")?;
+    Ok(())
+}
 
 /// Why a registration failed.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use crate::file::{FileError, Limits};
 use crate::{SettingsError, from_toml};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 use std::path::Path;
 
@@ -35,9 +35,12 @@ impl Default for MachineSettings {
     }
 }
 
-/// The name of an entry in the kernel's table of executables; `WSLInterop` unless root wants another.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+/// The name of our entry in the kernel's table, unless root wants another. Other programs look for it.
+pub const ENTRY: &str = "WSLInterop";
+
+/// The name of an entry in the kernel's table of executables; [`ENTRY`] unless root wants another.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct EntryName(String);
 
 impl EntryName {
@@ -50,13 +53,19 @@ impl EntryName {
 
 impl Default for EntryName {
     fn default() -> Self {
-        Self("WSLInterop".to_owned())
+        Self(ENTRY.to_owned())
     }
 }
 
 impl Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<EntryName> for String {
+    fn from(name: EntryName) -> Self {
+        name.0
     }
 }
 

@@ -1,15 +1,13 @@
 //! What the switches and a policy cost a launch: they are asked once by the server, once by the host.
 
 use std::fs;
-use std::hint::black_box;
-use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Verdict};
 use winterop_settings::{Policy, SwitchPlaces, Switches};
 
-use super::figures::median;
+use super::figures::median_of_batches;
 
 /// How many rules are asked before the one that matches.
 const RULES: usize = 20;
@@ -51,12 +49,6 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
             && switches.check().is_ok()
             && matches!(verdict, Verdict::Allowed(_))
     };
-    let sample = |_| {
-        let begin = Instant::now();
-        let all = (0..BATCH).all(|_| black_box(launch()));
-        let took = begin.elapsed().as_secs_f64() * 1e3 / f64::from(BATCH);
-        ensure!(all, "the policy says no; only root's files count");
-        Ok(took)
-    };
-    Ok(median((0..turns).map(sample).collect::<Result<_>>()?))
+    let wrong = "the policy says no; only root's files count";
+    Ok(median_of_batches(turns, BATCH, wrong, launch)? * 1e3)
 }

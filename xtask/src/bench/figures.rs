@@ -1,5 +1,9 @@
 //! What is measured, how two sides become a ratio, and how it is shown.
 
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// One line of the table.
@@ -250,6 +254,27 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     lines.push(String::new());
     lines.push(format!("the processors were up to {busiest:.0} % busy before a line was measured"));
     lines.join("\n")
+}
+
+/// The median of `turns` samples of `batch` calls each, in seconds a call: one call alone is shorter
+/// than what the clock can tell.
+///
+/// # Errors
+/// A call fails; `wrong` says what that means.
+pub(super) fn median_of_batches(
+    turns: usize,
+    batch: u32,
+    wrong: &'static str,
+    call: impl Fn() -> bool,
+) -> Result<f64> {
+    let sample = |_| {
+        let begin = Instant::now();
+        let all = (0..batch).all(|_| black_box(call()));
+        let took = begin.elapsed().as_secs_f64() / f64::from(batch);
+        ensure!(all, wrong);
+        Ok(took)
+    };
+    Ok(median((0..turns).map(sample).collect::<Result<_>>()?))
 }
 
 /// The middle one of `values`; of an even number the mean of the two in the middle. Not a number

@@ -144,12 +144,10 @@ fn repeated(times: usize, mut measure: impl FnMut() -> Result<f64>) -> Result<f6
 
 /// Milliseconds that a launch takes longer through the instance's server, and that a policy takes.
 fn server_share(plan: &Plan, turns: usize) -> Result<f64> {
-    let through = Launch::ours(&plan.image);
-    let mut direct = through.clone();
+    let (mut through, mut direct) = (Launch::ours(&plan.image), Launch::ours(&plan.image));
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").context("XDG_RUNTIME_DIR is not set")?;
     let host = Path::new(&runtime).join("winterop/interop");
     direct.environment.push(("WSL_INTEROP", host));
-    let mut through = through;
     // Both sides have one variable more.
     let server = std::env::var_os("WSL_INTEROP").context("WSL_INTEROP is not set")?;
     through.environment.push(("WSL_INTEROP", server.into()));

@@ -1,17 +1,16 @@
 //! What translating a path costs, once the mounts are parsed.
 
 use std::hint::black_box;
-use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use winterop_translate::{Drives, MountTable, Translator, WindowsPath};
 
-use super::figures::median;
+use super::figures::median_of_batches;
 
 /// How many mounts the machine has.
 const MOUNTS: usize = 200;
 
-/// Translations per sample: one alone is shorter than what the clock can tell.
+/// Translations per sample.
 const BATCH: u32 = 200;
 
 /// The median of one translation in microseconds, of the kind that takes longest: of a path on a
@@ -52,12 +51,6 @@ fn translator() -> Translator {
 }
 
 fn time(turns: usize, translate: impl Fn() -> bool) -> Result<f64> {
-    let sample = |_| {
-        let begin = Instant::now();
-        let all = (0..BATCH).all(|_| black_box(translate()));
-        let took = begin.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH);
-        ensure!(all, "a path cannot be translated");
-        Ok(took)
-    };
-    Ok(median((0..turns).map(sample).collect::<Result<_>>()?))
+    let wrong = "a path cannot be translated";
+    Ok(median_of_batches(turns, BATCH, wrong, translate)? * 1e6)
 }

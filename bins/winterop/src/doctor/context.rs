@@ -19,11 +19,21 @@ pub struct Context {
     pub program: Option<PathBuf>,
     /// The user.
     pub uid: u32,
+    /// The name of the entry in the kernel's table: sessions always have the same, a machine has the
+    /// one that root has set.
+    pub entry: EntryName,
 }
 
 impl Context {
     pub fn new(program: Option<PathBuf>) -> Self {
-        Self { program, uid: rustix::process::geteuid().as_raw() }
+        let uid = rustix::process::geteuid().as_raw();
+        let mut context = Self { program, uid, entry: EntryName::default() };
+        if !context.is_in_session() {
+            let settings = MachineSettings::read(Path::new(machine::DIRECTORY));
+            // What is wrong with the settings a check of its own says.
+            context.entry = settings.map(|settings| settings.entry).unwrap_or_default();
+        }
+        context
     }
 
     /// Whether Winterop is enabled for the whole machine.
@@ -39,17 +49,6 @@ impl Context {
     /// Whether Windows programs are to run by name here.
     pub fn is_expected(&self) -> bool {
         self.is_enabled() || self.is_in_session()
-    }
-
-    /// The name of the entry in the kernel's table: sessions always have the same, a machine has the
-    /// one that root has set.
-    pub fn entry(&self) -> EntryName {
-        if self.is_in_session() {
-            return EntryName::default();
-        }
-        let settings = MachineSettings::read(Path::new(machine::DIRECTORY));
-        // What is wrong with the settings a check of its own says.
-        settings.map(|settings| settings.entry).unwrap_or_default()
     }
 
     /// What makes launches by name work again here.

@@ -20,18 +20,17 @@ fn no_table() -> Finding {
 }
 
 fn own<'a>(context: &Context, table: &'a Table) -> Option<&'a TableEntry> {
-    let name = context.entry();
-    table.entries.iter().find(|entry| entry.name == name.as_str())
+    table.entries.iter().find(|entry| entry.name == context.entry.as_str())
 }
 
 fn is_ours(context: &Context, entry: &TableEntry) -> bool {
-    entry.name == context.entry().as_str() || entry.name.starts_with("WSLInterop-")
+    entry.name == context.entry.as_str() || entry.name.starts_with("WSLInterop-")
 }
 
 pub fn entry(context: &Context) -> Finding {
     let Some(table) = read() else { return no_table() };
     let Some(entry) = own(context, &table) else { return not_registered(context) };
-    let name = context.entry();
+    let name = &context.entry;
     if !entry.enabled {
         let says = format!("the entry {name} is there and switched off, as `echo 0` does");
         return Finding::wrong(says, format!("echo 1 > {BINFMT_MISC}/{name} (as root)"));
@@ -50,7 +49,7 @@ pub fn entry(context: &Context) -> Finding {
 }
 
 fn not_registered(context: &Context) -> Finding {
-    let name = context.entry();
+    let name = &context.entry;
     let says = format!("there is no entry {name}: Windows programs do not run by name here");
     if context.is_expected() {
         let finding = Finding::wrong(says, context.renew());
@@ -68,7 +67,7 @@ fn with_registration(context: &Context, finding: Finding, interpreter: String) -
     if !is_own || rustix::fs::access(&register, rustix::fs::Access::WRITE_OK).is_err() {
         return finding;
     }
-    let name = context.entry();
+    let name = context.entry.clone();
     finding.with_fix(format!("registered {interpreter} as {name} again"), move |_| {
         registration::remove(name.as_str())?;
         registration::register_as(name.as_str(), &interpreter).map_err(|error| error.words())?;
@@ -193,7 +192,7 @@ fn drop_in(name: &str) -> Option<PathBuf> {
 pub fn interpreter(context: &Context) -> Finding {
     let Some(table) = read() else { return no_table() };
     let Some(entry) = own(context, &table).filter(|entry| entry.enabled) else {
-        return Finding::skipped(format!("no entry {} is switched on", context.entry()));
+        return Finding::skipped(format!("no entry {} is switched on", context.entry));
     };
     let path = Path::new(ANY_PROGRAM.0);
     if !table.enabled || table.taker(path, ANY_PROGRAM.1) != Some(entry) {

@@ -18,6 +18,7 @@ use winterop_host::wine::pe::diagnose_with;
 use winterop_instance::registration::BINFMT_MISC;
 use winterop_instance::table::{Table, head};
 use winterop_settings::Switches;
+use winterop_settings::machine::EntryName;
 
 /// A program of Wine's own that does next to nothing.
 const TRIAL: &str = "hostname.exe";
@@ -80,7 +81,7 @@ pub fn trial(context: &Context) -> Finding {
         return Finding::skipped("there is no Wine");
     };
     let program = found.installation.windows_libraries().join(TRIAL);
-    match start(&program) {
+    match start(&program, &context.entry) {
         Err(error) => Finding::wrong(format!("it could not be started: {error:#}"), "see above"),
         Ok(trial) => judge(&trial),
     }
@@ -96,9 +97,9 @@ struct Trial {
 }
 
 /// Starts a program by the kernel where an entry of ours takes it, else as `winterop run` does.
-fn start(program: &Path) -> Result<Trial> {
+fn start(program: &Path, entry: &EntryName) -> Result<Trial> {
     let copy = Copy::of(program)?;
-    let (way, mut command) = if is_taken(&copy.0) {
+    let (way, mut command) = if is_taken(&copy.0, entry) {
         ("by the kernel", Command::new(&copy.0))
     } else {
         let mut command = Command::new(places::own_program()?);
@@ -138,12 +139,10 @@ fn wait(child: &mut Child) -> Result<ExitStatus> {
     Ok(child.wait()?)
 }
 
-fn is_taken(program: &Path) -> bool {
+fn is_taken(program: &Path, entry: &EntryName) -> bool {
     let Ok(table) = Table::read(Path::new(BINFMT_MISC)) else { return false };
     let Ok(head) = head(program) else { return false };
-    table
-        .taker(program, &head)
-        .is_some_and(|entry| entry.name == Context::new(None).entry().as_str())
+    table.taker(program, &head).is_some_and(|taker| taker.name == entry.as_str())
         && access(program, Access::EXEC_OK).is_ok()
 }
 

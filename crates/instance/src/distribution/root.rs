@@ -13,7 +13,7 @@
 use super::drives::{DATA, Drives};
 use super::{Plan, devices, network};
 use crate::namespace::{INIT, NamespaceError, SOCKET_DIRECTORY, failed};
-use crate::registration::{self, BINFMT_MISC};
+use crate::registration;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
     unmount,
@@ -41,7 +41,7 @@ pub(super) fn enter(plan: &Plan, init: &Path) -> Result<(WslConf, Drives), Names
     ensure_file(Path::new(INIT))?;
     bind(&seen_outside(init), Path::new(INIT))?;
     make_directory(Path::new(SOCKET_DIRECTORY), 0o755)?;
-    mount_table()?;
+    registration::mount_table().map_err(NamespaceError::NoPrivateTable)?;
     registration::register(INIT)?;
     let conf = read_conf();
     network::set_up(&conf.network);
@@ -85,11 +85,6 @@ fn mount_kernel() -> Result<(), NamespaceError> {
     let system = Path::new("/sys");
     ensure_directory(system)?;
     bind(&seen_outside(system), system)
-}
-
-fn mount_table() -> Result<(), NamespaceError> {
-    mount("binfmt_misc", BINFMT_MISC, "binfmt_misc", MountFlags::empty(), c"")
-        .map_err(|error| NamespaceError::NoPrivateTable(error.into()))
 }
 
 /// What the distribution says of itself; what cannot be read leaves WSL's defaults.

@@ -6,14 +6,13 @@ use crate::table::Table;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify;
-use rustix::mount::{MountFlags, mount};
 use std::io;
 use std::path::Path;
 use winterop_settings::MachineSettings;
 use winterop_settings::machine::{self, EntryName};
 
-/// How often to look where nothing tells of a change: of entries that the kernel removes by itself,
-/// as all are by `-1` into `status`, no event tells.
+/// How often to look where no event tells of a change: not every one comes by a write here, such as
+/// a table that is mounted over this one.
 const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Keeps the entry there that starts `interpreter`, for as long as this process runs.
@@ -80,7 +79,7 @@ fn act(action: &Action, entry: &EntryName, interpreter: &str) -> io::Result<()> 
         Action::Nothing => {}
         Action::Tell(trouble) => tracing::warn!(%entry, "{trouble}"),
         Action::Mount => {
-            mount("binfmt_misc", BINFMT_MISC, "binfmt_misc", MountFlags::empty(), c"")?;
+            registration::mount_table()?;
             tracing::info!("binfmt_misc was not mounted, and is again");
         }
         Action::Register => {
