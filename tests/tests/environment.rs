@@ -1,7 +1,9 @@
 //! Which variables reach a Windows program, and as what.
 
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
 use std::path::Path;
-use winterop_tests::{Host, Outcome, Placement, expect_soon, finish, placements};
+use winterop_tests::{Host, Outcome, Placement, Process, expect_soon, finish, placements};
 
 /// `winterop run ARGUMENTS…`.
 fn run(host: &Host, placement: Placement, arguments: &[&str]) -> Outcome {
@@ -289,6 +291,98 @@ fn wslenv_says_what_travels_and_how() {
         assert_eq!(text, "V\nHOME_\nSHELL\nXDG_DATA_HOME\nW\n");
         let script = "export V=value WSLENV=V; env-report.exe v";
         assert_eq!(host.shell(placement, script).clean().text(), "v=value\n");
+    }
+}
+
+#[test]
+fn a_linux_program_of_a_windows_program_gets_what_wslenv_lists() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let arrives = |wslenv: &str| {
+            let script = format!(
+                "export V=value P=/usr:/etc WSLENV='{wslenv}'; \
+                 cmd.exe /c 'set W=win& set L=Z:\\usr\\bin;rel;C:\\windows& \
+                 set D=\\\\wsl.localhost\\%WSL_DISTRO_NAME%\\etc& wsl.exe -e env'"
+            );
+            let text = host.shell(placement, &script).clean().text();
+            let wanted = |line: &&str| {
+                let name = line.split('=').next().unwrap_or_default();
+                ["V", "v", "P", "W", "L", "D", "WSLENV", "OS", "COMSPEC"].contains(&name)
+            };
+            text.lines().filter(wanted).map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        let drive_c = host.base().join("data/winterop/prefix/drive_c").canonicalize().expect("C:");
+        let list = format!("L=/usr/bin:{}/windows", drive_c.display());
+        for (wslenv, expected) in [
+            // Windows cannot have a variable without a value.
+            ("", vec![]),
+            ("V", vec!["WSLENV=V", "V=value"]),
+            // What only travels the one way does not come back.
+            ("V/w:W", vec!["WSLENV=V/w:W", "W=win"]),
+            ("W/u:V/x", vec!["WSLENV=W/u:V/x", "W=win"]),
+            ("P/l", vec!["WSLENV=P/l", "P=/usr:/etc"]),
+            ("L/l:none", vec!["WSLENV=L/l:none", &list]),
+            ("WSL_DISTRO_NAME:D/p", vec!["WSLENV=WSL_DISTRO_NAME:D/p", "D=/etc"]),
+        ] {
+            let expected = expected.into_iter().map(str::to_owned).collect();
+            assert_eq!(arrives(wslenv), expected, "{wslenv}");
+        }
+    }
+}
+
+#[test]
+fn a_windows_program_sees_how_its_linux_program_ends() {
+    let host = Host::new();
+    for placement in placements() {
+        let said = |command: &str| host.shell(placement, &format!("cmd.exe /c '{command}'"));
+        assert_eq!(said("wsl.exe --list").clean().text(), said("wsl --list").clean().text());
+        for (command, code) in
+            [("wsl -e true", 0), ("wsl -e sh -c \"exit 7\"", 7), ("wsl -e nosuch", 127)]
+        {
+            assert_eq!(said(command).status.code(), Some(code), "{command}");
+        }
+        let both = "(echo in & echo put) | wsl -e sh -c \"cat; echo err >&2; kill -9 $$\" 2>&1";
+        let outcome = said(both);
+        assert_eq!(outcome.text().split_whitespace().collect::<Vec<_>>(), ["in", "put", "err"]);
+        // Standard error goes where the Windows program wants it, and arguments stay as they are.
+        let outcome = said("wsl -e sh -c \"printf %s_ a b >&2\" \"x  y\" 2>err.txt & type err.txt");
+        assert_eq!(outcome.clean().text(), "a_b_");
+        let outcome = said("wsl -e printf \"%s|\" \"x  y\" \"\" z");
+        assert!(outcome.text().contains("x  y||z|"), "{}", outcome.text());
+        // The working directory is the caller's.
+        let outcome = said("cd /d Z:\\usr & wsl -e pwd");
+        assert_eq!(outcome.clean().text(), "/usr\n");
+    }
+}
+
+#[test]
+fn a_linux_program_is_hung_up_on_where_the_windows_side_goes() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        let files = ["started", "hung-up"].map(|name| host.work().join(name));
+        let linux = "sleep 1000 & trap \"kill $!; echo >hung-up\" HUP; echo >started; wait";
+        std::fs::write(host.work().join("linux.sh"), linux).expect("the script");
+        let mut caller = host
+            .script(placement, "cmd.exe /c 'wsl -e sh linux.sh'")
+            .stdin(std::process::Stdio::null())
+            .spawn()
+            .expect("the caller");
+        expect_soon("the Linux program runs", || files[0].exists().then_some(()));
+        let is_windows_side = |process: &Process| {
+            let line = process.command_line();
+            let is_wine = process.executable().to_string_lossy().contains("/wine");
+            is_wine && line.contains("linux.sh") && !line.contains("cmd.exe")
+        };
+        let everything = host.everything();
+        let windows_side = everything.into_iter().find(is_windows_side).expect("wsl.exe");
+        kill_process(Pid::from_raw(windows_side.0).expect("a pid"), Signal::KILL).expect("its end");
+        expect_soon("the Linux program is told", || files[1].exists().then_some(()));
+        caller.wait().expect("the caller's end");
+        for file in files {
+            std::fs::remove_file(file).expect("a file");
+        }
     }
 }
 

@@ -228,6 +228,7 @@ pub fn wine_places() -> Result<Places> {
         runtime: places::runtime()?,
         preload: part("libwinterop_preload.so"),
         helper: part("winterop-helper.exe"),
+        program: Some(places::own_program()?),
         distribution: places::distribution(),
     })
 }

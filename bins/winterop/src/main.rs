@@ -5,6 +5,7 @@ mod config;
 mod distribution;
 mod doctor;
 mod explain;
+mod from_windows;
 mod host;
 mod machine;
 mod places;
@@ -14,8 +15,7 @@ mod wsl;
 
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use std::ffi::OsString;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 /// Runs Windows programs on Linux as if they were Linux programs.
@@ -76,13 +76,22 @@ fn main() -> ExitCode {
 }
 
 fn dispatch() -> Result<ExitCode> {
-    let name = std::env::args_os().next().unwrap_or_default();
-    let name = Path::new(&name).file_name().unwrap_or_default().to_owned();
-    match name.to_str() {
-        Some("wslhost") => host::serve_in_background().map(|()| ExitCode::SUCCESS),
-        Some("wsl") => wsl::run(wsl::Arguments::parse()),
+    match part(&std::env::args_os().next().unwrap_or_default()).as_str() {
+        "wslhost" => host::serve_in_background().map(|()| ExitCode::SUCCESS),
+        "wsl" => match from_windows::run_for_caller()? {
+            Some(status) => Ok(status),
+            None => wsl::run(wsl::Arguments::parse()),
+        },
         _ => command(Arguments::parse().command),
     }
+}
+
+/// The name this program is called by, without directories and `.exe`: Wine calls it by a Windows
+/// path where a Windows program starts it.
+fn part(name: &OsStr) -> String {
+    let name = name.to_string_lossy().to_lowercase();
+    let file = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    file.strip_suffix(".exe").unwrap_or(file).to_owned()
 }
 
 fn command(command: Command) -> Result<ExitCode> {
@@ -117,4 +126,18 @@ fn command(command: Command) -> Result<ExitCode> {
 fn bytes(words: &[OsString]) -> Vec<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt as _;
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_is_known_by_names_of_both_sides() {
+        for name in ["wsl", "/usr/bin/wsl", "wsl.exe", "Z:\\usr\\bin\\WSL.EXE", "../wsl"] {
+            assert_eq!(part(OsStr::new(name)), "wsl", "{name}");
+        }
+        assert_eq!(part(OsStr::new("/opt/wsl.d/winterop")), "winterop");
+        assert_eq!(part(OsStr::new("")), "");
+    }
 }

@@ -17,7 +17,7 @@ use crate::wine::pe::{Diagnosis, Program, Subsystem, diagnose_with};
 use crate::wine::programs::Programs;
 use crate::wine::server::Server;
 use crate::wine::session_path::{Batch, Kept};
-use crate::wine::{drives, prefix};
+use crate::wine::{drives, linux_side, prefix};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -52,6 +52,8 @@ pub struct Places {
     pub preload: Option<PathBuf>,
     /// The Windows program that makes real pipes.
     pub helper: Option<PathBuf>,
+    /// `wsl`, for Windows programs that start Linux programs.
+    pub program: Option<PathBuf>,
     /// The name of the distribution whose root is the machine's: `\\wsl.localhost\NAME`.
     pub distribution: String,
 }
@@ -135,6 +137,7 @@ impl WineLauncher {
         let server =
             Server::start(&surroundings, &Display::default()).map_err(|error| error.words())?;
         let names = names(&surroundings.prefix, &self.places)?;
+        offer_linux_side(&surroundings.prefix, &self.places);
         let aliases = Aliases::new(self.places.runtime.join("names"));
         let session_path = self.session_path(&surroundings.prefix);
         let server = Mutex::new(Some(server));
@@ -160,6 +163,14 @@ fn refresh(kept: &Arc<Kept>) {
     let thread = std::thread::Builder::new().name("session path".to_owned());
     if let Err(error) = thread.spawn(move || own.refresh()) {
         tracing::warn!(%error, "what sessions append to PATH is old");
+    }
+}
+
+/// Gives Windows programs their `wsl.exe`. Without it everything else works.
+fn offer_linux_side(prefix: &Path, places: &Places) {
+    let (Some(helper), Some(program)) = (&places.helper, &places.program) else { return };
+    if let Err(error) = linux_side::offer(prefix, helper, program) {
+        tracing::warn!(%error, "Windows programs have no wsl.exe");
     }
 }
 

@@ -132,7 +132,7 @@ impl Interrupts {
 ///
 /// Options hold no quotation marks or backslashes before them, and paths cannot, so the rules for
 /// those are not needed.
-fn word(line: &[u16]) -> (Vec<u16>, &[u16]) {
+pub(crate) fn word(line: &[u16]) -> (Vec<u16>, &[u16]) {
     const QUOTE: u16 = b'"' as u16;
     let blank = |unit: &u16| *unit == u16::from(b' ') || *unit == u16::from(b'\t');
     let mut quoted = false;

@@ -27,6 +27,8 @@
 //!   closes its handles before it ends.
 //! - What the program's own children write after it has ended is lost.
 //!
+//! Under the name `wsl.exe` it is another program: [`wsl`].
+//!
 //! It ends with the program's exit code, all 32 bits. If the program cannot be started it says why
 //! on stderr and ends with 127 if it is not there, with 126 if it cannot run, and with 64 if its
 //! own command line is wrong.
@@ -40,6 +42,7 @@ mod pipe;
 mod process;
 mod relay;
 mod standard;
+mod wsl;
 
 use std::fmt::Display;
 use std::io;
@@ -66,7 +69,12 @@ fn fail(code: u32, error: impl Display) -> ! {
 }
 
 fn main() {
-    let arguments = match Arguments::parse(&arguments::command_line()) {
+    let line = arguments::command_line();
+    let (name, rest) = arguments::word(&line);
+    if wsl::is_wanted(&name) {
+        wsl::run(rest);
+    }
+    let arguments = match Arguments::parse(&line) {
         Ok(arguments) => arguments,
         Err(error) => fail(64, error),
     };

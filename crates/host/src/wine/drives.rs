@@ -6,8 +6,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use winterop_translate::Drives;
 
 /// A drive letter, `a` to `z`, kept in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +83,17 @@ pub fn read(prefix: &Path) -> Result<Vec<Drive>, Error> {
     Ok(drives)
 }
 
+/// The drives of the prefix as a translator takes them.
+pub fn offered(prefix: &Path) -> Result<Drives, Error> {
+    let mut offered = Drives::default();
+    for drive in read(prefix)? {
+        // The letter is ASCII by its type.
+        let letter = u8::try_from(drive.letter.upper()).unwrap_or(b'Z');
+        offered.offer(letter, drive.folder.as_os_str().as_bytes());
+    }
+    Ok(offered)
+}
+
 fn drive(entry: &fs::DirEntry) -> Option<Drive> {
     let name = entry.file_name();
     let [letter, b':'] = name.as_encoded_bytes() else { return None };
@@ -106,7 +120,8 @@ pub fn link_distribution(prefix: &Path, name: &str, root: &Path) -> Result<(), E
     Ok(())
 }
 
-fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
+/// Makes `path` a link to `target`, in one step.
+pub(super) fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
     if fs::read_link(path).is_ok_and(|current| current == target) {
         return Ok(());
     }

@@ -4,8 +4,8 @@
 //! keeps it warm, [`pe`] says whether a file can run at all, [`command`] builds what to execute for
 //! one launch, [`drives`] reads which folder each drive letter means, [`names`] names files by them,
 //! [`aliases`] links those whose names Wine cannot open, [`programs`] finds a program by its bare
-//! name, [`session_path`] keeps what a session's PATH ends
-//! with. [`launches`] is the page through which starts on an idle machine are made faster.
+//! name, [`session_path`] keeps what a session's PATH ends with, [`linux_side`] is the way back from a
+//! Windows program to Linux. [`launches`] is the page through which starts on an idle machine are made faster.
 
 pub mod aliases;
 pub mod command;
@@ -13,6 +13,7 @@ pub mod drives;
 mod forwarder;
 pub mod installation;
 pub mod launches;
+pub mod linux_side;
 pub mod names;
 pub mod pe;
 pub mod prefix;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-use winterop_translate::{Drives, MountTable, Naming, Translator};
+use winterop_translate::{MountTable, Naming, Translator};
 
 /// No file system's times are coarser.
 const COARSEST_CLOCK: Duration = Duration::from_secs(2);
@@ -99,12 +99,7 @@ impl Names {
             }
         }
         state.drives_changed = changed(&self.prefix.join("dosdevices"));
-        let mut offered = Drives::default();
-        for drive in drives::read(&self.prefix)? {
-            // The letter is ASCII by its type.
-            let letter = u8::try_from(drive.letter.upper()).unwrap_or(b'Z');
-            offered.offer(letter, drive.folder.as_os_str().as_bytes());
-        }
+        let offered = drives::offered(&self.prefix)?;
         // Windows drives that are mounted here are another Windows' drives, not Wine's.
         let mounts = state.mounts.as_mut().map(Mounts::table).unwrap_or_default().without_windows();
         let translator = Translator::new(mounts)

@@ -1,0 +1,156 @@
+//! `wsl` for a Windows program: with Linux's variables, and told to the Windows side how it ended.
+//!
+//! The Windows `wsl.exe` (`windows/helper/src/wsl.rs`) waits at a port of the loopback interface. This
+//! process reports there, and runs itself once more as plain `wsl` with the environment that a Linux
+//! program is to have: [`winterop_host::wine::linux_side`].
+
+use crate::places;
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::thread;
+use winterop_host::wine::linux_side::{self, CALLER_VARIABLE};
+
+/// Where the Windows side waits.
+#[derive(Debug, PartialEq, Eq)]
+struct Caller {
+    port: u16,
+    token: String,
+    wants_errors: bool,
+}
+
+impl Caller {
+    /// The caller that the environment names; `None` where no Windows program has started this.
+    fn of_environment() -> Result<Option<Self>> {
+        let Some(value) = std::env::var_os(CALLER_VARIABLE) else { return Ok(None) };
+        let value = value.to_string_lossy();
+        Self::parse(&value)
+            .map(Some)
+            .with_context(|| format!("{CALLER_VARIABLE} is {value:?}, and not a port and a token"))
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        let mut words = value.split(' ');
+        let caller = Self {
+            port: words.next()?.parse().ok()?,
+            token: words.next()?.to_owned(),
+            wants_errors: words.next() == Some("stderr"),
+        };
+        words.next().is_none().then_some(caller)
+    }
+
+    /// A connection for what `kind` says.
+    fn connect(&self, kind: u8) -> Result<TcpStream> {
+        let address = (Ipv4Addr::LOCALHOST, self.port);
+        let stream = TcpStream::connect(address);
+        let mut stream = stream.with_context(|| {
+            format!("telling Windows' wsl.exe at port {} how this ends", self.port)
+        })?;
+        stream.write_all(self.token.as_bytes())?;
+        stream.write_all(&[kind])?;
+        Ok(stream)
+    }
+}
+
+/// Runs `wsl` for a Windows caller, if there is one; `None` where it is to go on by itself.
+pub fn run_for_caller() -> Result<Option<ExitCode>> {
+    let Some(caller) = Caller::of_environment()? else { return Ok(None) };
+    let mut report = caller.connect(b's')?;
+    let status = run(&caller, &report).unwrap_or_else(|error| {
+        eprintln!("wsl: {error:#}");
+        126
+    });
+    // The Windows side is gone: then nobody asks.
+    let _ = report.write_all(&u32::from(status).to_le_bytes());
+    Ok(Some(ExitCode::from(status)))
+}
+
+fn run(caller: &Caller, report: &TcpStream) -> Result<u8> {
+    let mut command = command()?;
+    if caller.wants_errors {
+        command.stderr(OwnedFd::from(caller.connect(b'e')?));
+    }
+    // Ctrl-C is for the program, which is in the same process group; this process only waits.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _entered = runtime.enter();
+    let kinds =
+        [tokio::signal::unix::SignalKind::interrupt(), tokio::signal::unix::SignalKind::quit()];
+    let _taken: Vec<_> = kinds.into_iter().map(tokio::signal::unix::signal).collect();
+    let mut child = command.spawn().context("starting wsl")?;
+    // Dropped with the child's copy of standard error, which would keep Windows waiting.
+    drop(command);
+    end_with_caller(&child, report.try_clone()?)?;
+    Ok(code_of(child.wait()?))
+}
+
+/// The same `wsl` with a Linux program's environment.
+fn command() -> Result<Command> {
+    let prefix = std::env::var_os("WINEPREFIX").map(PathBuf::from);
+    let Some(prefix) = prefix else {
+        bail!(
+            "{CALLER_VARIABLE} is set, and WINEPREFIX is not: no Windows program has started this"
+        )
+    };
+    let windows: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let variables = linux_side::variables(&prefix, &places::distribution(), &windows)?;
+    let mut command = Command::new(places::own_program()?);
+    command.arg0("wsl").args(std::env::args_os().skip(1)).env_clear().envs(variables);
+    if let Some(directory) = directory_of_this_namespace() {
+        command.current_dir(directory);
+    }
+    Ok(command)
+}
+
+/// The working directory as this mount namespace has it.
+///
+/// Wine's server opens directories, in the mount namespace where it was started. In an instance the
+/// one that Wine gives us is the right directory by a way that no name leads to.
+fn directory_of_this_namespace() -> Option<PathBuf> {
+    let name = std::fs::read_link("/proc/self/cwd").ok()?;
+    let (own, named) = (std::fs::metadata(".").ok()?, std::fs::metadata(&name).ok()?);
+    ((own.dev(), own.ino()) == (named.dev(), named.ino())).then_some(name)
+}
+
+/// Hangs up on the program if the Windows side goes before it: that was its terminal, so to say.
+fn end_with_caller(child: &Child, mut report: TcpStream) -> Result<()> {
+    let program = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    thread::spawn(move || {
+        // Nothing is ever sent this way; the read ends when the other side does.
+        let ended = matches!(report.read(&mut [0]), Ok(0) | Err(_));
+        if ended {
+            // It has ended by itself meanwhile.
+            let _ = pidfd_send_signal(program, Signal::HUP);
+        }
+    });
+    Ok(())
+}
+
+/// The status as a shell has it.
+fn code_of(status: ExitStatus) -> u8 {
+    let by_signal = status.signal().map(|signal| 128 + signal);
+    status.code().or(by_signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_a_port_and_a_token() {
+        let caller = |port, token: &str, wants_errors| {
+            Some(Caller { port, token: token.to_owned(), wants_errors })
+        };
+        assert_eq!(Caller::parse("80 ab"), caller(80, "ab", false));
+        assert_eq!(Caller::parse("80 ab stderr"), caller(80, "ab", true));
+        for wrong in ["", "80", "x ab", "70000 ab", "80 ab stderr more"] {
+            assert_eq!(Caller::parse(wrong), None, "{wrong}");
+        }
+    }
+}
