@@ -6,6 +6,7 @@
 //! Windows program is what a user's shell would do; what it measures it reports line by line.
 
 mod admission;
+mod ending;
 mod figures;
 mod inside;
 mod memory;
@@ -17,6 +18,7 @@ mod translation;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -25,6 +27,7 @@ use crate::{layout, paths, windows};
 use figures::{Figure, Subject};
 use inside::{Plan, Wine};
 use place::{Kind, Place};
+use quiet::Quiet;
 
 pub(crate) use inside::{Inside, run as measure_inside};
 
@@ -53,8 +56,11 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = |subject: &Subject| options.only.is_empty() || options.only.contains(subject);
     let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(wanted).collect();
+    let is_ending = |subject: &Subject| *subject == Subject::HostDeath;
+    let with_ending = subjects.iter().any(is_ending);
+    let subjects = subjects.into_iter().filter(|subject| !is_ending(subject));
     let (without_wine, with_wine): (Vec<_>, Vec<_>) =
-        subjects.into_iter().partition(|subject| !subject.needs_wine());
+        subjects.partition(|subject| !subject.needs_wine());
     layout::build().context("build what is to be measured")?;
     let mut figures = Vec::new();
     if !without_wine.is_empty() {
@@ -64,6 +70,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         debian::ensure(Purpose::Run)?;
         windows::build().context("build the programs to be started")?;
         figures.extend(measure(Kind::Wine, with_wine, options.quick)?);
+    }
+    if with_ending {
+        let ours = ending::measure(if options.quick { 5 } else { 50 }).context("kill hosts")?;
+        let busy = Quiet::with_patience(Duration::ZERO).wait();
+        figures.push(Figure { subject: Subject::HostDeath, ours, reference: 1000.0, busy });
     }
     let written = write(&figures)?;
     println!("{}", figures::table(&figures));
@@ -75,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure(kind: Kind, subjects: Vec<Subject>, quick: bool) -> Result<Vec<Figure>> {
     let place = Place::make(kind)?;
     let wine = match kind {
-        Kind::Command => None,
+        Kind::Command | Kind::Deadly => None,
         Kind::Wine => Some(wine(&place, subjects.contains(&Subject::HelloCold))?),
     };
     let plan = Plan {

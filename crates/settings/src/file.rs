@@ -238,19 +238,47 @@ pub(crate) struct Cached<T> {
     path: PathBuf,
     limits: Limits,
     parse: fn(Option<&[u8]>, &Path) -> T,
+    /// What `parse` reads besides.
+    besides: &'static [&'static str],
     known: Mutex<Option<Known<T>>>,
 }
 
 #[derive(Debug)]
 struct Known<T> {
-    stamp: Option<Stamp>,
+    stamps: Stamps,
+    /// What it was made of.
+    bytes: Option<Vec<u8>>,
     value: Result<Arc<T>, FileError>,
+}
+
+impl<T> Known<T> {
+    /// The value, if these bytes have made it and nothing else has changed.
+    fn made_of(&self, bytes: Option<&[u8]>, stamps: &Stamps) -> Option<Arc<T>> {
+        let same = self.bytes.as_deref() == bytes && self.stamps == *stamps;
+        self.value.as_ref().ok().filter(|_| same).map(Arc::clone)
+    }
+}
+
+/// The states of a file and of what is read besides; none for a file that is not there.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamps {
+    own: Option<Stamp>,
+    besides: Vec<Option<Stamp>>,
+}
+
+fn stamp_of(path: impl rustix::path::Arg) -> Option<Stamp> {
+    rustix::fs::stat(path).ok().map(|status| Stamp::of(&status))
 }
 
 impl<T> Cached<T> {
     /// The file at `path`, of which `parse` makes a value; it is given `None` where there is none.
     pub(crate) fn new(path: PathBuf, limits: Limits, parse: fn(Option<&[u8]>, &Path) -> T) -> Self {
-        Self { path, limits, parse, known: Mutex::new(None) }
+        Self { path, limits, parse, besides: &[], known: Mutex::new(None) }
+    }
+
+    /// The same, where what the file says depends on these files too.
+    pub(crate) fn with(self, besides: &'static [&'static str]) -> Self {
+        Self { besides, ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -262,22 +290,27 @@ impl<T> Cached<T> {
     /// # Errors
     /// A [`FileError`].
     pub(crate) fn get(&self) -> Result<Arc<T>, FileError> {
-        let stamp = rustix::fs::stat(&self.path).ok().map(|status| Stamp::of(&status));
+        let besides = self.besides.iter().map(|path| stamp_of(*path)).collect();
+        let mut stamps = Stamps { own: stamp_of(&self.path), besides };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp)
-            && stamp.is_none_or(|stamp| stamp.is_settled())
+        if let Some(known) = known.as_ref().filter(|known| known.stamps == stamps)
+            && stamps.own.is_none_or(|stamp| stamp.is_settled())
         {
             return known.value.clone();
         }
         let content = read(&self.path, self.limits);
-        let stamp = match &content {
-            Ok(content) => content.as_ref().map(|content| content.stamp),
-            Err(_) => stamp,
-        };
-        let value = content.map(|content| {
-            Arc::new((self.parse)(content.as_ref().map(|content| &*content.bytes), &self.path))
+        if let Ok(content) = &content {
+            stamps.own = content.as_ref().map(|content| content.stamp);
+        }
+        let content = content.map(|content| content.map(|content| content.bytes));
+        let value = content.as_ref().map_err(Clone::clone).map(|bytes| {
+            let bytes = bytes.as_deref();
+            // A file that has just been changed is read at each look, but not understood anew.
+            let same = known.as_ref().and_then(|known| known.made_of(bytes, &stamps));
+            same.unwrap_or_else(|| Arc::new((self.parse)(bytes, &self.path)))
         });
-        *known = Some(Known { stamp, value: value.clone() });
+        let bytes = content.unwrap_or_default();
+        *known = Some(Known { stamps, bytes, value: value.clone() });
         value
     }
 }
@@ -339,6 +372,19 @@ mod tests {
             std::os::unix::fs::chown(&path, Some(owner), None).unwrap();
             assert_eq!(read(&path, LIMITS.of_root()).is_ok(), expected, "{mode:o} {owner}");
         }
+    }
+
+    #[test]
+    fn what_was_just_written_is_understood_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "a").unwrap();
+        let cached = Cached::new(path.clone(), LIMITS, |bytes, _| bytes.map(<[u8]>::to_vec));
+        let (first, second) = (cached.get().unwrap(), cached.get().unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        // A new date means a new look, also at what the file depends on.
+        File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert!(!Arc::ptr_eq(&first, &cached.get().unwrap()));
     }
 
     #[test]

@@ -170,7 +170,8 @@ impl Policy {
         let limits = Limits::up_to(LARGEST).of_root();
         let path = directory.join("policy.toml");
         let parse = |bytes: Option<&[u8]>, path: &Path| parse(bytes, path).map_err(String::from);
-        Self { rules: Cached::new(path, limits, parse) }
+        // Names of users and groups may come to mean others, or somebody at all.
+        Self { rules: Cached::new(path, limits, parse).with(&ACCOUNTS) }
     }
 
     /// What is wrong with the file.
@@ -367,6 +368,9 @@ fn digest_of(text: &str) -> Result<Digest, String> {
     Ok(digest)
 }
 
+/// Where the machine's users and groups are.
+const ACCOUNTS: [&str; 2] = ["/etc/passwd", "/etc/group"];
+
 /// The machine's users and groups, as `/etc/passwd` and `/etc/group` have them.
 struct Accounts {
     users: Vec<u8>,
@@ -379,7 +383,8 @@ impl Accounts {
             let content = crate::file::read(Path::new(path), Limits::up_to(16 << 20))?;
             Ok(content.map(|content| content.bytes).unwrap_or_default())
         };
-        Ok(Self { users: table("/etc/passwd")?, groups: table("/etc/group")? })
+        let [users, groups] = ACCOUNTS;
+        Ok(Self { users: table(users)?, groups: table(groups)? })
     }
 }
 
@@ -394,7 +399,8 @@ fn number(kind: &str, account: &Account, table: &[u8]) -> Result<u32, String> {
         (fields.next()? == name.as_bytes()).then_some(())?;
         std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
     });
-    let file = if kind == "user" { "/etc/passwd" } else { "/etc/group" };
+    let [users, groups] = ACCOUNTS;
+    let file = if kind == "user" { users } else { groups };
     found.ok_or_else(|| format!("{kind}: {name:?} is not in {file}; write its number"))
 }
 

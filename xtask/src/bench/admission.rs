@@ -1,11 +1,16 @@
-//! What the switches and a policy cost a launch: they are asked once by the server, once by the host.
+//! What admission costs a launch on a machine: the machine's init lets the caller in and looks at the
+//! switches, and the user's host asks the policy for this program and looks at them again.
 
 use std::fs;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 
 use anyhow::{Context as _, Result};
+use winterop_instance::machine::users::Users;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Verdict};
 use winterop_settings::{Policy, SwitchPlaces, Switches};
+use winterop_sys::peer_credentials;
 
 use super::figures::median_of_batches;
 
@@ -34,7 +39,11 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
     let places = SwitchPlaces { directory: folder.path().to_owned(), wsl_conf: conf, prefix: None };
     let (switches, policy) = (Switches::new(places), Policy::new(folder.path()));
     let own = std::process::id().cast_signed();
+    let (connection, _other_end) = UnixStream::pair().context("connect to ourselves")?;
+    let peer = peer_credentials(connection.as_fd()).context("ask who we are")?;
+    let users = Users::new(Policy::new(folder.path()), "winterop".into());
     let launch = || {
+        let is_let_in = users.admit(peer, connection.as_fd()).is_ok();
         let elsewhere = lives_elsewhere(own, Compared::Own);
         let program = Some("/home/me/tools/x.exe".into());
         let asked = Asked {
@@ -45,7 +54,8 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
             ..Asked::default()
         };
         let verdict = policy.decide(1000, &asked, &mut || Err("no rule asks".to_owned()));
-        switches.check().is_ok()
+        is_let_in
+            && switches.check().is_ok()
             && switches.check().is_ok()
             && matches!(verdict, Verdict::Allowed(_))
     };

@@ -42,6 +42,9 @@ pub(crate) enum Subject {
     Refusal,
     /// `winterop doctor`, against 2 s.
     Doctor,
+    /// The longest time from a host's death in the middle of a launch to the caller's end, against
+    /// 1 s.
+    HostDeath,
     /// What a waiting interpreter has resident, in place and hosted, whichever is more.
     InterpreterResident,
     /// What server and host have resident more for each launch in flight, in place.
@@ -52,7 +55,7 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// All lines, in the table's order.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::OurShare,
         Self::ServerShare,
         Self::Request,
@@ -67,6 +70,7 @@ impl Subject {
         Self::NewSize,
         Self::Refusal,
         Self::Doctor,
+        Self::HostDeath,
         Self::InterpreterResident,
         Self::LaunchInPlace,
         Self::LaunchHosted,
@@ -108,7 +112,8 @@ impl Subject {
             | Self::KeyEcho
             | Self::NewSize
             | Self::Refusal
-            | Self::Doctor => Unit::Milliseconds,
+            | Self::Doctor
+            | Self::HostDeath => Unit::Milliseconds,
             Self::TranslatePath => Unit::Microseconds,
             Self::AtOnce8 | Self::AtOnce64 => Unit::LaunchesPerSecond,
             Self::StdoutPipe => Unit::MebibytesPerSecond,
@@ -133,6 +138,7 @@ impl Subject {
             Self::NewSize => "a terminal's new size to the program | promised",
             Self::Refusal => "a program that cannot run, exec to exit | promised",
             Self::Doctor => "winterop doctor | promised",
+            Self::HostDeath => "a host's death to its caller's end, the longest | promised",
             Self::InterpreterResident => "a waiting interpreter | promised",
             Self::LaunchInPlace => "server and host per launch, in place | promised",
             Self::LaunchHosted => "server and host per launch, hosted | promised",

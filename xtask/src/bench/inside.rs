@@ -129,7 +129,10 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
         Subject::NewSize => (new_size(plan, quick(20, 100))?, 50.0),
         Subject::Refusal => (repeated(quick(50, 500), || refusal(plan))?, 5.0),
         Subject::Doctor => (repeated(quick(5, 20), || doctor(&hello))?, 2000.0),
-        Subject::InterpreterResident | Subject::LaunchInPlace | Subject::LaunchHosted => {
+        Subject::HostDeath
+        | Subject::InterpreterResident
+        | Subject::LaunchInPlace
+        | Subject::LaunchHosted => {
             return Ok(None);
         }
     };

@@ -17,9 +17,14 @@ use crate::{paths, progress};
 pub(super) enum Kind {
     /// `command`, with a program that does nothing.
     Command,
+    /// `command`, with a program that kills the host.
+    Deadly,
     /// `wine`.
     Wine,
 }
+
+/// Notes the time, and kills the process that a file beside this program names.
+const KILL: &[u8] = b"#!/bin/sh\ndate +%s%N >\"$0.time\"; kill -9 \"$(cat \"$0.host\")\"\n";
 
 /// A host's directories; dropping it ends the host.
 pub(super) struct Place {
@@ -42,7 +47,8 @@ impl Place {
             files: files.with_context(|| format!("make a folder in {}", folder.display()))?,
             runtime: tempfile::tempdir().context("make a folder for sockets")?,
         };
-        write_executable(&place.nothing(), &do_nothing())?;
+        let program = if kind == Kind::Deadly { KILL.to_vec() } else { do_nothing() };
+        write_executable(&place.nothing(), &program)?;
         // The kernel looks at the two letters only, and the launcher `command` at nothing.
         write_executable(&place.image(), b"MZ")?;
         place.write_settings(kind)?;
@@ -57,14 +63,14 @@ impl Place {
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let text = match kind {
             Kind::Wine => String::new(),
-            Kind::Command => {
+            Kind::Command | Kind::Deadly => {
                 format!("launcher = \"command\"\ncommand = [{:?}]\n", self.nothing())
             }
         };
         fs::write(folder.join("config.toml"), text).context("write the settings")
     }
 
-    /// A program that does nothing.
+    /// What the launcher `command` runs: a program that does nothing, or kills the host.
     pub(super) fn nothing(&self) -> PathBuf {
         self.files.path().join("nothing")
     }
