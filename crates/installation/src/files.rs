@@ -61,17 +61,13 @@ impl Files {
         Ok(Self { entry: plan.entry.clone(), wanted })
     }
 
-    /// Puts the files there; returns those that were not there as they are now.
+    /// Puts the files there; returns what is noted of them.
     ///
     /// What is to be written is noted first, so that an interrupted call leaves nothing unknown.
     ///
     /// # Errors
     /// An [`InstallError`]; a file that is not ours is left alone, and then nothing was changed.
-    pub fn install(
-        &self,
-        root: &Path,
-        done: &mut Vec<String>,
-    ) -> Result<Vec<PathBuf>, InstallError> {
+    pub fn install(&self, root: &Path, done: &mut Vec<String>) -> Result<Manifest, InstallError> {
         let mut manifest = Manifest::read(root)?;
         let mut changed = Vec::new();
         for wanted in &self.wanted {
@@ -84,7 +80,7 @@ impl Files {
                 _ => changed.push(wanted.path.clone()),
             }
         }
-        manifest.entry = Some(self.entry.clone());
+        manifest.rename_entry(&self.entry);
         for wanted in &self.wanted {
             manifest.note(&wanted.path, hash(&wanted.content));
         }
@@ -94,7 +90,7 @@ impl Files {
             replace(&place, &wanted.content, wanted.mode).map_err(failed("writing", &place))?;
             done.push(format!("wrote {}", place.display()));
         }
-        Ok(changed)
+        Ok(manifest)
     }
 }
 
@@ -105,6 +101,12 @@ pub struct Manifest {
     /// The name of the entry in the kernel's table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryName>,
+    /// The names that it had before and that may be there still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<EntryName>,
+    /// The state of the files that the kernel and the machine's init have; none before they have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_effect: Option<String>,
     #[serde(default)]
     file: Vec<Noted>,
 }
@@ -138,6 +140,47 @@ impl Manifest {
         let text = toml::to_string(self).map_err(io::Error::other);
         let written = text.and_then(|text| replace(&path, text.as_bytes(), 0o644));
         written.map_err(failed("writing", &path))
+    }
+
+    fn rename_entry(&mut self, name: &EntryName) {
+        let old = self.entry.replace(name.clone());
+        self.former.extend(old);
+        self.former.retain(|former| former != name);
+    }
+
+    /// The names that the entry in the kernel's table had before.
+    #[must_use]
+    pub fn former_entries(&self) -> &[EntryName] {
+        &self.former
+    }
+
+    /// Whether the kernel and the machine's init have the files as they are now: an installation that
+    /// was interrupted after it had written them is not complete.
+    #[must_use]
+    pub fn is_in_effect(&self) -> bool {
+        self.in_effect.as_ref() == Some(&self.state())
+    }
+
+    /// Notes that they have, and that no entry with a former name is left.
+    ///
+    /// # Errors
+    /// An [`InstallError`]; the next installation does it again.
+    pub fn note_effect(&mut self, root: &Path) -> Result<(), InstallError> {
+        if self.is_in_effect() && self.former.is_empty() {
+            return Ok(());
+        }
+        self.in_effect = Some(self.state());
+        self.former.clear();
+        self.write(root)
+    }
+
+    /// All contents that should be there, as one hash.
+    fn state(&self) -> String {
+        let line = |noted: &Noted| {
+            let last = noted.sha256.last().map_or("", String::as_str);
+            format!("{} {last}\n", noted.path.display())
+        };
+        hash(self.file.iter().map(line).collect::<String>().as_bytes())
     }
 
     /// Whether nothing of ours is installed.
@@ -319,8 +362,13 @@ mod tests {
         (root, plan)
     }
 
-    fn install(plan: &Plan) -> Result<Vec<PathBuf>, InstallError> {
-        Files::of(plan)?.install(&plan.root, &mut Vec::new())
+    /// Installs, and says what was written; with whether it had been in effect.
+    fn install(plan: &Plan) -> Result<(Vec<String>, bool), InstallError> {
+        let mut done = Vec::new();
+        let mut manifest = Files::of(plan)?.install(&plan.root, &mut done)?;
+        let was_in_effect = manifest.is_in_effect();
+        manifest.note_effect(&plan.root)?;
+        Ok((done, was_in_effect))
     }
 
     fn remove(plan: &Plan) -> Vec<String> {
@@ -332,8 +380,9 @@ mod tests {
     #[test]
     fn twice_is_once_and_removing_leaves_nothing() {
         let (root, plan) = machine();
-        assert_eq!(install(&plan).unwrap().len(), 4);
-        assert!(install(&plan).unwrap().is_empty());
+        let (written, was_in_effect) = install(&plan).unwrap();
+        assert_eq!((written.len(), was_in_effect), (4, false));
+        assert_eq!(install(&plan).unwrap(), (Vec::new(), true));
         let line = fs::read_to_string(below(root.path(), BINFMT)).unwrap();
         assert!(line.ends_with("\n:WSLInterop:M::MZ::/init:POF\n"), "{line}");
         assert_eq!(remove(&plan).len(), 4);
@@ -348,12 +397,39 @@ mod tests {
         let (root, plan) = machine();
         install(&plan).unwrap();
         fs::write(&plan.init, "init 2").unwrap();
-        assert_eq!(install(&plan).unwrap(), [PathBuf::from(INIT)]);
+        let wrote_init = (vec![format!("wrote {}", below(root.path(), INIT).display())], false);
+        assert_eq!(install(&plan).unwrap(), wrote_init);
         assert_eq!(fs::read(below(root.path(), INIT)).unwrap(), b"init 2");
         // As if it had been interrupted before the file was replaced.
-        fs::write(below(root.path(), INIT), "init 1").unwrap();
-        assert_eq!(install(&plan).unwrap(), [PathBuf::from(INIT)]);
+        fs::write(&plan.init, "init 3").unwrap();
+        Files::of(&plan).unwrap().install(&plan.root, &mut Vec::new()).unwrap();
+        fs::write(below(root.path(), INIT), "init 2").unwrap();
+        assert_eq!(install(&plan).unwrap(), wrote_init);
+        // And as if before anybody had noticed: nothing is to be written, and much to be done.
+        fs::write(&plan.init, "init 4").unwrap();
+        Files::of(&plan).unwrap().install(&plan.root, &mut Vec::new()).unwrap();
+        assert_eq!(install(&plan).unwrap(), (Vec::new(), false));
+        assert_eq!(install(&plan).unwrap(), (Vec::new(), true));
         assert_eq!(remove(&plan).len(), 4);
+    }
+
+    #[test]
+    fn a_former_name_of_the_entry_is_known_until_it_is_gone() {
+        let (_root, plan) = machine();
+        install(&plan).unwrap();
+        let renamed =
+            |name: &str| Plan { entry: name.to_owned().try_into().unwrap(), ..plan.clone() };
+        let noted = |plan: &Plan| Files::of(plan).unwrap().install(&plan.root, &mut Vec::new());
+        let former = |manifest: &Manifest| {
+            manifest.former_entries().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        noted(&renamed("second")).unwrap();
+        let mut manifest = noted(&renamed("third")).unwrap();
+        assert_eq!(former(&manifest), ["WSLInterop", "second"]);
+        assert_eq!(former(&noted(&renamed("second")).unwrap()), ["WSLInterop", "third"]);
+        manifest = noted(&renamed("third")).unwrap();
+        manifest.note_effect(&plan.root).unwrap();
+        assert!(former(&Manifest::read(&plan.root).unwrap()).is_empty());
     }
 
     #[test]

@@ -13,7 +13,6 @@ pub mod table;
 use files::Files;
 use std::io;
 use std::path::{Path, PathBuf};
-use winterop_instance::namespace::INIT;
 use winterop_instance::registration::RegistrationError;
 use winterop_settings::machine::EntryName;
 use winterop_words::{Failure, Words};
@@ -82,10 +81,15 @@ pub(crate) fn failed(
 pub fn enable(plan: &Plan) -> Result<Vec<String>, InstallError> {
     let mut done = Vec::new();
     table::refuse_foreign(&plan.entry)?;
-    let changed = Files::of(plan)?.install(&plan.root, &mut done)?;
-    let is_new = changed.iter().any(|path| path.as_path() == Path::new(INIT));
+    let mut manifest = Files::of(plan)?.install(&plan.root, &mut done)?;
+    let is_new = !manifest.is_in_effect();
     table::register(&plan.entry, is_new, &mut done)?;
-    server::start(plan, !changed.is_empty(), &mut done)?;
+    server::start(plan, is_new, &mut done)?;
+    // Only now: the init that ran before would have registered it again.
+    for entry in manifest.former_entries() {
+        table::unregister(entry, &mut done)?;
+    }
+    manifest.note_effect(&plan.root)?;
     Ok(done)
 }
 
@@ -97,7 +101,10 @@ pub fn disable(root: &Path, entry: &EntryName) -> Result<Vec<String>, InstallErr
     let mut done = Vec::new();
     let manifest = files::Manifest::read(root)?;
     server::stop(root, &mut done)?;
-    table::unregister(manifest.entry.as_ref().unwrap_or(entry), &mut done)?;
+    for entry in manifest.former_entries().iter().chain([manifest.entry.as_ref().unwrap_or(entry)])
+    {
+        table::unregister(entry, &mut done)?;
+    }
     manifest.remove(root, &mut done)?;
     Ok(done)
 }

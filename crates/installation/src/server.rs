@@ -82,7 +82,8 @@ pub fn start(plan: &Plan, is_new: bool, done: &mut Vec<String>) -> Result<(), In
             UNIT_NAMES[1],
         ])?;
     }
-    if is_new {
+    // One that was killed has left its socket.
+    if is_new || running() == Running::No {
         end_own(done)?;
     }
     match running() {
