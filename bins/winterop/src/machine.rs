@@ -174,7 +174,7 @@ fn policy() -> Line {
     let directory = Path::new(machine::DIRECTORY);
     let (says, is_right) = match Policy::examine(directory) {
         Err(error) => (format!("nothing runs: {error}"), false),
-        Ok(()) if Policy::new(directory).has_rules() => {
+        Ok(()) if Policy::new(directory).rules().say_anything() => {
             (format!("{} has rules", directory.join("policy.toml").display()), true)
         }
         Ok(()) => ("there is none: every user runs their own programs".to_owned(), true),

@@ -68,10 +68,11 @@ impl Admission {
         };
         checked.map_err(|off| refused(off.words()))?;
         let own = rustix::process::geteuid().as_raw();
-        if !self.policy.has_rules() && entrance != Entrance::Machine {
+        let rules = self.policy.rules();
+        if !rules.say_anything() && entrance != Entrance::Machine {
             return Ok(());
         }
-        let asked = asked(request, entrance, self.policy.asks_for_groups());
+        let asked = asked(request, entrance, rules.ask_for_groups());
         // Only the machine's init brings others than the user; sessions know whom they serve.
         let is_guest = entrance == Entrance::Machine && (asked.elsewhere || asked.uid != own);
         let mut sealed = None;
@@ -83,10 +84,10 @@ impl Admission {
             sealed = Some(copy.0);
             Ok(digest)
         };
-        match self.policy.decide(own, &asked, &mut digest) {
+        match rules.decide(own, &asked, &mut digest) {
             Verdict::Refused(denied) => return Err(refused(denied.words())),
             Verdict::Allowed(None) if is_guest => {
-                return Err(refused(self.policy.no_rule(&asked).words()));
+                return Err(refused(rules.no_rule(&asked).words()));
             }
             Verdict::Allowed(rule) => {
                 tracing::debug!(program = shown, rule, "the policy allows it");

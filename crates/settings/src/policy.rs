@@ -9,6 +9,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use winterop_words::{Failure, Words};
 
 /// The most bytes of a policy: 1 MiB.
@@ -184,19 +185,39 @@ impl Policy {
         parse(content.as_ref().map(|content| &*content.bytes), &path).map(drop)
     }
 
+    /// The rules as they are now, for one decision.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let rules = self.rules.get().map_err(|error| error.to_string());
+        Rules { path: self.rules.path().to_owned(), rules }
+    }
+}
+
+/// The rules of a policy at one moment.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    path: PathBuf,
+    rules: Result<Arc<Result<Vec<Rule>, String>>, String>,
+}
+
+impl Rules {
+    /// The rules, or why there are none: then nothing runs.
+    fn list(&self) -> Result<&[Rule], Denied> {
+        let unusable = |problem: &String| Denied::Unusable(problem.clone());
+        let rules = self.rules.as_ref().map_err(unusable)?;
+        rules.as_ref().as_ref().map(Vec::as_slice).map_err(unusable)
+    }
+
     /// Whether the policy has anything to say: a rule, or an error.
     #[must_use]
-    pub fn has_rules(&self) -> bool {
-        let rules = self.rules.get();
-        !rules.is_ok_and(|rules| rules.as_ref().as_ref().is_ok_and(Vec::is_empty))
+    pub fn say_anything(&self) -> bool {
+        self.list().map_or(true, |rules| !rules.is_empty())
     }
 
     /// Whether a rule asks for the caller's groups.
     #[must_use]
-    pub fn asks_for_groups(&self) -> bool {
-        let rules = self.rules.get();
-        let asks = |rules: &Vec<Rule>| rules.iter().any(|rule| !rule.groups.is_empty());
-        rules.is_ok_and(|rules| rules.as_ref().as_ref().is_ok_and(asks))
+    pub fn ask_for_groups(&self) -> bool {
+        self.list().is_ok_and(|rules| rules.iter().any(|rule| !rule.groups.is_empty()))
     }
 
     /// Decides for one launch by the host of uid `own`. `digest` is only called where a rule wants
@@ -207,14 +228,9 @@ impl Policy {
         asked: &Asked,
         digest: &mut dyn FnMut() -> Result<Digest, String>,
     ) -> Verdict {
-        let unusable = |problem: String| Verdict::Refused(Denied::Unusable(problem));
-        let rules = match self.rules.get() {
+        let rules = match self.list() {
             Ok(rules) => rules,
-            Err(error) => return unusable(error.to_string()),
-        };
-        let rules = match rules.as_ref() {
-            Ok(rules) => rules,
-            Err(problem) => return unusable(problem.clone()),
+            Err(denied) => return Verdict::Refused(denied),
         };
         let mut known: Option<Digest> = None;
         for rule in rules.iter().filter(|rule| rule.covers(asked)) {
@@ -240,10 +256,10 @@ impl Policy {
     /// # Errors
     /// [`Denied`]: nobody serves a caller who lives elsewhere without a rule for such.
     pub fn host_for(&self, asked: &Asked) -> Result<u32, Denied> {
-        let rules = self.rules.get().map_err(|error| Denied::Unusable(error.to_string()))?;
-        let rules = rules.as_ref().as_ref().map_err(|problem| Denied::Unusable(problem.clone()))?;
-        let mut allowing =
-            rules.iter().filter(|rule| rule.action == Action::Allow && rule.covers_caller(asked));
+        let mut allowing = self
+            .list()?
+            .iter()
+            .filter(|rule| rule.action == Action::Allow && rule.covers_caller(asked));
         if let Some((host, _)) = allowing.clone().find_map(|rule| rule.host.as_ref()) {
             return Ok(*host);
         }
@@ -259,11 +275,11 @@ impl Policy {
     pub fn no_rule(&self, asked: &Asked) -> Denied {
         let place = if asked.elsewhere { " in another namespace" } else { "" };
         let caller = format!("uid {}{place}", asked.uid);
-        Denied::NoRule { path: self.rules.path().to_owned(), caller }
+        Denied::NoRule { path: self.path.clone(), caller }
     }
 
     fn obey(&self, rule: &Rule, own: u32) -> Verdict {
-        let (path, quoted) = (self.rules.path().to_owned(), rule.quoted.clone());
+        let (path, quoted) = (self.path.clone(), rule.quoted.clone());
         match (rule.action, &rule.host) {
             (Action::Refuse, _) => Verdict::Refused(Denied::Rule { path, rule: quoted }),
             (Action::Allow, Some((host, name))) if *host != own => {
@@ -409,15 +425,10 @@ mod tests {
     use super::*;
 
     fn decide(text: &str, asked: &Asked, digest: Digest) -> Result<Verdict, String> {
-        let rules = parse(Some(text.as_bytes()), Path::new("/etc/winterop/policy.toml"))?;
-        let policy = Policy {
-            rules: Cached::new("/nowhere".into(), Limits::up_to(1), |_, _| Ok(Vec::new())),
-        };
-        let covering = rules.iter().filter(|rule| rule.covers(asked));
-        let deciding = covering
-            .into_iter()
-            .find(|rule| rule.digests.is_empty() || rule.digests.contains(&digest));
-        Ok(deciding.map_or(Verdict::Allowed(None), |rule| policy.obey(rule, 1000)))
+        let path = PathBuf::from("/etc/winterop/policy.toml");
+        let rules = parse(Some(text.as_bytes()), &path)?;
+        let rules = Rules { path, rules: Ok(Arc::new(Ok(rules))) };
+        Ok(rules.decide(1000, asked, &mut || Ok(digest)))
     }
 
     #[test]

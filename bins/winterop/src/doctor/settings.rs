@@ -48,8 +48,8 @@ pub fn policy(context: &Context) -> Finding {
         let finding = Finding::error(&words);
         return finding.with_details(["nothing runs until it is mended".to_owned()]);
     }
-    let policy = Policy::new(directory);
-    if !policy.has_rules() {
+    let rules = Policy::new(directory).rules();
+    if !rules.say_anything() {
         return Finding::good("there is none: every user's programs run");
     }
     let Some(program) = &context.program else {
@@ -57,7 +57,7 @@ pub fn policy(context: &Context) -> Finding {
     };
     let absolute = program.canonicalize().unwrap_or_else(|_| program.clone());
     let mut digest = || digest(&absolute);
-    match policy.decide(context.uid, &asked(context, &absolute), &mut digest) {
+    match rules.decide(context.uid, &asked(context, &absolute), &mut digest) {
         Verdict::Allowed(None) => Finding::good(format!("no rule is about {}", program.display())),
         Verdict::Allowed(Some(rule)) => {
             Finding::good(format!("{} may run: {rule}", program.display()))

@@ -74,10 +74,11 @@ impl Users {
         let place = Served::enter(&self.served, peer.uid)?;
         // What `/proc` says is only true of a process that still is the one that has connected.
         let process = peer_process(connection).ok();
-        let asked = asked(peer, self.policy.asks_for_groups());
+        let rules = self.policy.rules();
+        let asked = asked(peer, rules.ask_for_groups());
         let is_alive = process.as_ref().is_none_or(lives);
         let asked = Asked { elsewhere: asked.elsewhere || !is_alive, ..asked };
-        let user = self.policy.host_for(&asked)?;
+        let user = rules.host_for(&asked)?;
         Ok(Guest { link: self.link(user)?, place: Some(place) })
     }
 
