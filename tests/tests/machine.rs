@@ -106,6 +106,39 @@ fn switches_and_policy_hold_for_all_users_at_once() {
 }
 
 #[test]
+fn what_the_machines_init_refuses_is_written_down() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    machine.root("mkdir -p /etc/winterop; echo 'audit = \"file\"' >/etc/winterop/config.toml");
+    assert_eq!(machine.user("alice", "$W/hello.exe"), "hello\n");
+    machine.root("winterop config set-flags 1");
+    let through_init = "WSL_INTEROP=/run/WSL/1_interop $W/hello.exe; echo $?";
+    assert!(machine.user("alice", through_init).ends_with("\n126\n"));
+    machine.root(
+        "winterop config set-flags 0; printf '[[rule]]\\naction = \"allow\"\\nuser = [\"bob\"]\\n\
+         host = \"nobody\"\\n' >/etc/winterop/policy.toml",
+    );
+    // Its user has been somebody else's directory.
+    machine.root("mkdir -m 777 /tmp/winterop-65534");
+    assert!(machine.user("bob", "$W/hello.exe; echo $?").ends_with("\n126\n"));
+    let log = expect_soon("both are written down", || {
+        let log = machine.root("cat /var/log/winterop-audit.log");
+        (log.lines().count() == 2).then_some(log)
+    });
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    for (line, uid, program, words) in [
+        (&lines[0], 1000, "/opt/windows/hello.exe", "DistributionFlags"),
+        (&lines[1], 1001, "", "/tmp/winterop-65534"),
+    ] {
+        assert_eq!((&line["uid"], &line["placement"]), (&uid.into(), &"refused".into()), "{log}");
+        assert_eq!(line["program"], program, "{log}");
+        assert!(line["refusal"].as_str().is_some_and(|it| it.contains(words)), "{log}");
+    }
+    // It is root's alone.
+    assert_eq!(machine.root("stat -c '%a %U' /var/log/winterop-audit.log"), "600 root\n");
+}
+
+#[test]
 fn nobody_is_led_to_a_squatted_host() {
     let Some(mut machine) = Machine::enabled() else { return };
     let run = "$W/hello.exe; echo $?";

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
-pub mod audit;
 pub mod directory;
 pub mod kept_terminal;
 pub mod launcher;
@@ -21,10 +20,10 @@ pub mod wine;
 mod wine_launcher;
 
 pub use admission::Admission;
-pub use audit::Audit;
 pub use launcher::{CommandLauncher, Launcher, Mark, Prepared, Refusal};
 pub use service::Host;
 pub use wine_launcher::{Places, WineLauncher};
+pub use winterop_audit::Audit;
 
 use located::Name;
 use request::LaunchRequest;

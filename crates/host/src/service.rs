@@ -2,7 +2,6 @@
 //! its client's own connection, and follows the program to its end.
 
 use crate::admission::{Admission, Entrance};
-use crate::audit::{Audit, Record};
 use crate::kept_terminal::KeptTerminal;
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
@@ -19,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
+use winterop_audit::{Audit, Record};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_settings::Settings;

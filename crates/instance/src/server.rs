@@ -16,12 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
+use winterop_audit::{Audit, Record};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
+use winterop_settings::machine::AuditSetting;
 use winterop_settings::{Off, Switches};
 use winterop_sys::{PeerCredentials, peer_credentials};
-use winterop_wire::{CreateProcessResponse, Header, Message, MessageType};
+use winterop_wire::{CreateProcess, CreateProcessResponse, Header, Message, MessageType, Tag};
 use winterop_words::{Failure, Words};
 
 /// How long a peer may take to send its request.
@@ -64,6 +66,39 @@ impl Service {
             Self::Users(users) => Ok(users.admit(peer, connection)?),
         }
     }
+
+    /// Writes a refusal of the machine's init into the audit log, where root wants one. `request` is
+    /// what the peer has asked, if it came to that.
+    fn write_down(
+        &self,
+        switches: &Switches,
+        peer: PeerCredentials,
+        request: &[u8],
+        refusal: &Refusal,
+    ) {
+        let Self::Users(_) = self else { return };
+        let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
+        if setting == AuditSetting::Off {
+            return;
+        }
+        let program = program_of(request);
+        let (uid, pid) = (peer.uid, peer.pid);
+        let record = Record::ended(uid, pid, &program, "refused", Duration::ZERO)
+            .refused(&refusal.words().to_string());
+        let write = move || Audit::new(winterop_audit::OF_MACHINE.into()).write(setting, &record);
+        // A file may block.
+        tokio::task::spawn_blocking(write);
+    }
+}
+
+/// The program that a request names, for people; nothing where it names none.
+fn program_of(request: &[u8]) -> String {
+    let Ok(message) = Message::parse(request) else { return String::new() };
+    let Ok(CreateProcess { common, .. }) = CreateProcess::decode(&message) else {
+        return String::new();
+    };
+    let path = common.extensions.get(Tag::LINUX_EXECUTABLE).unwrap_or(common.filename);
+    String::from_utf8_lossy(path).into_owned()
 }
 
 /// A peer that was let in.
@@ -204,7 +239,7 @@ async fn attend(
         Ok(guest) => take_request(&mut channel).await.map(|frame| Some((guest, frame?))),
         Err(refusal) => Err(refusal),
     };
-    let result = match taken {
+    let refusal = match taken {
         Ok(None) => return Ok(()),
         Ok(Some((guest, frame))) => {
             let result = match switches.check() {
@@ -216,17 +251,19 @@ async fn attend(
                 }
                 Err(off) => Err(Refusal::from(off)),
             };
-            let Frame { descriptors, .. } = frame;
-            if result.is_err() {
-                refuse(&channel, &result).await;
+            let Frame { descriptors, bytes } = frame;
+            if let Err(refusal) = &result {
+                refuse(&channel, refusal).await;
+                service.write_down(switches, peer, &bytes, refusal);
             }
             close_aside(descriptors, channel);
             return result;
         }
-        Err(refusal) => Err(refusal),
+        Err(refusal) => refusal,
     };
-    refuse(&channel, &result).await;
-    result
+    refuse(&channel, &refusal).await;
+    service.write_down(switches, peer, &[], &refusal);
+    Err(refusal)
 }
 
 /// Receives the one request; `None` for a peer that connected and went away again, as whoever probes
@@ -258,8 +295,7 @@ fn close_aside(descriptors: Vec<OwnedFd>, channel: Channel) {
 }
 
 /// Answers with words instead of silence.
-async fn refuse(channel: &Channel, result: &Result<(), Refusal>) {
-    let Err(refusal) = result else { return };
+async fn refuse(channel: &Channel, refusal: &Refusal) {
     let words = refusal.words();
     let (errno, status) = (words.kind.errno(), words.kind.status());
     let text = words.to_string();

@@ -152,7 +152,7 @@ mod tests {
         std::fs::create_dir_all(prefix.path().join("dosdevices")).unwrap();
         symlink("/", prefix.path().join("dosdevices/z:")).unwrap();
         offer(prefix.path(), Path::new("/lib/helper.exe"), Path::new("/bin/winterop")).unwrap();
-        std::fs::write(prefix.path().join(FILE), b"HOME=/home/me\0LANG=de\0GONE=1\0").unwrap();
+        std::fs::write(prefix.path().join(FILE), b"HOME=/home/me\0LANG=de\0gone=1\0").unwrap();
         let windows = [
             ("WSLENV", "Path/l:KEY:W/w:U/u:P/p:R/p:gone:X/x:LANG"),
             ("PATH", "Z:\\usr\\bin;rel;\\\\wsl.localhost\\Test\\etc"),

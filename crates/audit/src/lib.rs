@@ -1,8 +1,10 @@
 //! The audit log: a line for every launch and every refusal, never with a variable's value.
 //!
 //! Lines are JSON. In the journal they are messages of `winterop`, and journald adds who has sent
-//! them; a file is the user's own, `audit.log` beside the prefix, and is told apart by nobody from
-//! one that its user has written.
+//! them. Users' hosts write of launches and of what they refuse: where files are wanted, into the
+//! user's own `audit.log` beside the prefix, which is told apart by nobody from one that its user has
+//! written. The machine's init writes of what it refuses into root's [`OF_MACHINE`].
+#![forbid(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,6 +13,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use winterop_settings::machine::AuditSetting;
+
+/// The machine's init's file.
+pub const OF_MACHINE: &str = "/var/log/winterop-audit.log";
 
 const JOURNAL: &str = "/run/systemd/journal/socket";
 
@@ -29,7 +34,7 @@ pub struct Record {
     pub uid: u32,
     /// Its process.
     pub pid: i32,
-    /// The program as the caller sees it.
+    /// The program as the caller sees it; empty where it was refused before it could say.
     pub program: String,
     /// `in place`, `hosted` or `refused`.
     pub placement: &'static str,
