@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use winterop_tests::{Host, Outcome, Placement, Process, expect_soon, finish, processes};
@@ -571,4 +571,71 @@ fn roots_that_are_no_distribution_are_refused_with_words() {
         run(&it.root(), name).refused(126, &["cannot be a distribution's name"]);
     }
     assert!(!host.base().join("run/winterop/instances/Bad").exists());
+}
+
+/// While a root is being made the machine's lies somewhere in it, and process 1 has directories of the
+/// machine's open: no link may lead there.
+#[test]
+fn links_in_a_root_lead_nowhere() {
+    let host = Host::new();
+    host.settled();
+    let linked = Distribution::new(&host, "Alpha");
+    let (etc, mnt) = (linked.root().join("etc"), linked.root().join("mnt"));
+    let trap = host.base().join("trap");
+    fs::rename(&etc, &trap).expect("its etc, outside");
+    // It may have none.
+    let _ = fs::remove_dir_all(&mnt);
+    let before = names_in(&trap);
+    let below = trap.strip_prefix("/").expect("absolute").display();
+    let mut ways = vec![format!("/run/outside/{below}"), format!("/proc/1/root/{below}")];
+    let up = "../".repeat(12);
+    ways.extend((3..16).map(|number| format!("/proc/self/fd/{number}/{up}{below}")));
+    for way in ways {
+        for link in [&etc, &mnt] {
+            // The last round's; the first time there is none.
+            let _ = fs::remove_file(link);
+            symlink(&way, link).expect("a link");
+        }
+        let outcome = finish(&mut linked.wsl(&["-e", "ls", "/proc/1/comm"]));
+        assert_eq!(outcome.text(), "/proc/1/comm\n", "it starts: {}", outcome.errors());
+        linked.terminate();
+        assert_eq!(names_in(&trap), before, "{way} leads out");
+    }
+    for (name, distribution) in
+        [("dev", "Beta"), ("proc", "Gamma"), ("sys", "Delta"), ("run", "Epsilon"), ("init", "Zeta")]
+    {
+        let odd = Distribution::new(&host, distribution);
+        let place = odd.root().join(name);
+        // Not all of them are there.
+        let _ = fs::remove_dir_all(&place);
+        symlink("/tmp", &place).expect("a link");
+        finish(&mut odd.wsl(&["-e", "true"])).refused(126, &[name]);
+    }
+}
+
+fn names_in(folder: &Path) -> Vec<std::ffi::OsString> {
+    let entries = fs::read_dir(folder).expect("the folder").flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn odd_files_in_a_root_hold_nothing_up() {
+    let host = Host::new();
+    host.settled();
+    let odd = Distribution::new(&host, "Beta");
+    for name in ["os-release", "fstab", "hosts"] {
+        let path = odd.root().join("etc").join(name);
+        // Not all of them are there.
+        let _ = fs::remove_file(&path);
+        finish(Command::new("mkfifo").arg(path)).clean();
+    }
+    fs::write(odd.root().join("init"), "another's").expect("init");
+    assert_eq!(odd.sh("/win/hello.exe").clean().text(), "hello\n");
+    assert_eq!(fs::read(odd.root().join("init")).expect("init"), b"another's");
+    odd.terminate();
+    fs::create_dir(odd.root().join("etc/wsl.conf")).expect("a directory");
+    assert_eq!(finish(&mut odd.wsl(&["-e", "true"])).code(), 0);
+    odd.terminate();
 }

@@ -1,6 +1,6 @@
 //! `/dev` of an instance: what every program may use, and terminals of its own.
 
-use super::root::{OUTSIDE, bind, ensure_directory, ensure_file, mount_new};
+use super::root::{bind, ensure_directory, ensure_file, mount_new, own_directory};
 use crate::namespace::NamespaceError;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -22,18 +22,18 @@ const LINKS: [(&str, &str); 5] = [
 /// The group that may write to terminals, `tty` in every distribution.
 const TERMINAL_GROUP: u32 = 5;
 
-/// Builds it at `/dev`; the machine's is below [`OUTSIDE`].
-pub(super) fn build() -> Result<(), NamespaceError> {
+/// Builds it at `/dev`; the machine's root is at `outside`.
+pub(super) fn build(outside: &Path) -> Result<(), NamespaceError> {
     let device = Path::new("/dev");
-    ensure_directory(device)?;
+    own_directory(device)?;
     mount_new("tmpfs", device, c"mode=0755")?;
     for name in DEVICES {
-        bind_device(name)?;
+        bind_device(outside, name)?;
     }
     for name in OPTIONAL {
-        if Path::new(OUTSIDE).join("dev").join(name).exists() {
+        if outside.join("dev").join(name).exists() {
             // One that may not be bound is one that is not there.
-            let _ = bind_device(name);
+            let _ = bind_device(outside, name);
         }
     }
     for (target, name) in LINKS {
@@ -54,13 +54,13 @@ pub(super) fn build() -> Result<(), NamespaceError> {
     Ok(())
 }
 
-fn bind_device(name: &str) -> Result<(), NamespaceError> {
+fn bind_device(outside: &Path, name: &str) -> Result<(), NamespaceError> {
     let target = Path::new("/dev").join(name);
     if let Some(parent) = target.parent() {
         ensure_directory(parent)?;
     }
     ensure_file(&target)?;
-    bind(&Path::new(OUTSIDE).join("dev").join(name), &target)
+    bind(&outside.join("dev").join(name), &target)
 }
 
 /// A new instance of devpts; the group `tty` has no mapping in a map of one id.

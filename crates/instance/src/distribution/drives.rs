@@ -4,7 +4,7 @@
 //! own root, is left out, and so is every folder that holds the distribution: it would hold itself.
 //! A prefix that is made later than the instance is looked for at each new session ([`Drives::add`]).
 
-use super::root::{OUTSIDE, bind, ensure_directory};
+use super::root::bind_directory;
 use std::fs;
 use std::path::{Path, PathBuf};
 use winterop_settings::wsl_conf::Automount;
@@ -21,17 +21,22 @@ pub struct Drives {
 }
 
 impl Drives {
-    /// Binds what is there. The machine's root is below [`OUTSIDE`]; `data` and `distribution` are
+    /// Binds what is there. The machine's root is at `outside`; `data` and `distribution` are
     /// names there.
-    pub(super) fn mount(automount: &Automount, data: &Path, distribution: &Path) -> Self {
+    pub(super) fn mount(
+        automount: &Automount,
+        data: &Path,
+        distribution: &Path,
+        outside: &Path,
+    ) -> Self {
         let mut drives = Self::default();
         if !automount.enabled || !automount.root.starts_with('/') {
             return drives;
         }
         drives.root = PathBuf::from(&automount.root);
-        for (letter, folder) in listed(data) {
+        for (letter, folder) in listed(data, outside) {
             if !distribution.starts_with(&folder) {
-                let source = Path::new(OUTSIDE).join(folder.strip_prefix("/").unwrap_or(&folder));
+                let source = outside.join(folder.strip_prefix("/").unwrap_or(&folder));
                 drives.bind(letter, &source);
             }
         }
@@ -51,8 +56,7 @@ impl Drives {
 
     fn bind(&mut self, letter: char, source: &Path) {
         let target = self.root.join(letter.to_string());
-        let bound = ensure_directory(&target).and_then(|()| bind(source, &target));
-        match bound {
+        match bind_directory(source, &target) {
             Ok(()) => self.mounted.push(letter),
             Err(error) => tracing::warn!(%error, %letter, "a drive is not mounted"),
         }
@@ -73,9 +77,9 @@ impl Drives {
 }
 
 /// Letters and folders as the machine has them, the folders absolute and without links.
-fn listed(data: &Path) -> Vec<(char, PathBuf)> {
+fn listed(data: &Path, outside: &Path) -> Vec<(char, PathBuf)> {
     let devices = data.join("prefix/dosdevices");
-    let inside = Path::new(OUTSIDE).join(devices.strip_prefix("/").unwrap_or(&devices));
+    let inside = outside.join(devices.strip_prefix("/").unwrap_or(&devices));
     let entries = fs::read_dir(&inside).into_iter().flatten().flatten();
     let drives = entries.filter_map(|entry| {
         let name = entry.file_name();

@@ -6,6 +6,7 @@
 //! instance. Port fields are 0: where a virtual machine would have the other side connect to a port,
 //! the answer carries the connection.
 
+use super::inside::read_text;
 use super::keeper::Outside;
 use super::reaper::{everybody_else, reap};
 use super::{KEEPER, Plan, drives::Drives, process};
@@ -360,7 +361,7 @@ fn remove_leftover(leader: Pid) {
 
 /// The name of a distribution, and its version, as `/etc/os-release` has them.
 fn release() -> (Option<String>, Option<String>) {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let text = read_text("/etc/os-release");
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.map(|value| value.trim_matches(['"', '\'']).to_owned())
@@ -426,7 +427,7 @@ async fn end_everything(children: &mut tokio::signal::unix::Signal) {
 
 /// `/etc/fstab`, where it has lines and the distribution has a `mount`.
 fn mount_table_of_file_systems(conf: &WslConf) {
-    let text = std::fs::read_to_string("/etc/fstab").unwrap_or_default();
+    let text = read_text("/etc/fstab");
     let has_lines =
         text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'));
     if !conf.automount.mount_fs_tab || !has_lines {

@@ -20,6 +20,7 @@ pub mod console;
 mod devices;
 pub mod drives;
 pub mod init;
+mod inside;
 pub mod keeper;
 pub mod leader;
 mod maps;

@@ -3,43 +3,48 @@
 //! The network itself is the machine's. So `/etc/hosts` and `/etc/resolv.conf` are made of the
 //! machine's at each start, unless `[network]` in `wsl.conf` says that the distribution keeps its own.
 
-use super::root::OUTSIDE;
-use std::fs;
-use std::io;
+use super::inside::{Directory, read_text};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, renameat, symlinkat, unlinkat};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::Path;
 use winterop_settings::wsl_conf::Network;
 
 /// The longest name the kernel takes.
 const LONGEST_NAME: usize = 64;
 
-const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// The files, in `/etc`.
+const HOSTS: &str = "hosts";
+const RESOLV_CONF: &str = "resolv.conf";
 /// Where the file is that [`RESOLV_CONF`] leads to.
 const GENERATED_RESOLV_CONF: &str = "/run/resolv.conf";
 
-/// Sets the name and writes the files; what fails is told and does not keep the instance from
-/// running.
-pub(super) fn set_up(network: &Network) {
+/// Sets the name and writes the files, after those of the machine, whose root is at `outside`. What
+/// fails is told and does not keep the instance from running.
+pub(super) fn set_up(network: &Network, outside: &Path) {
     let name = host_name(network);
     if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
         tracing::warn!(%error, name, "the host name cannot be set");
     }
-    if !Path::new("/etc").is_dir() {
-        return;
-    }
+    let etc = match Directory::of_root("/etc") {
+        Ok(etc) => etc,
+        Err(error) => {
+            tracing::warn!(%error, "/etc is no directory of the distribution's: nothing is written there");
+            return;
+        }
+    };
+    let machines =
+        |file: &str| fs::read_to_string(outside.join("etc").join(file)).unwrap_or_default();
     if network.generate_hosts
-        && let Err(error) = write_whole("/etc/hosts", &hosts(&name, &outside("etc/hosts")))
+        && let Err(error) = write_whole(&etc, HOSTS, &hosts(&name, &machines(HOSTS)))
     {
         tracing::warn!(%error, "/etc/hosts cannot be written");
     }
     if network.generate_resolv_conf
-        && let Err(error) = link_resolv_conf(&outside("etc/resolv.conf"))
+        && let Err(error) = link_resolv_conf(&etc, &machines(RESOLV_CONF))
     {
         tracing::warn!(%error, "/etc/resolv.conf cannot be written");
     }
-}
-
-fn outside(name: &str) -> String {
-    fs::read_to_string(Path::new(OUTSIDE).join(name)).unwrap_or_default()
 }
 
 /// The name that `wsl.conf` says, else the machine's; only letters, digits, dots and hyphens.
@@ -70,28 +75,30 @@ fn hosts(name: &str, machines: &str) -> String {
     text
 }
 
-fn link_resolv_conf(machines: &str) -> io::Result<()> {
+fn link_resolv_conf(etc: &Directory, machines: &str) -> io::Result<()> {
     let note = "# Written at each start; [network] generateResolvConf = false in /etc/wsl.conf ends that.\n";
     fs::write(GENERATED_RESOLV_CONF, format!("{note}{machines}"))?;
-    let wanted = Path::new("../run/resolv.conf");
-    if fs::read_link(RESOLV_CONF).is_ok_and(|target| target == wanted) {
+    let wanted = c"../run/resolv.conf";
+    if readlinkat(etc, RESOLV_CONF, Vec::new()).is_ok_and(|target| *target == *wanted) {
         return Ok(());
     }
     let fresh = format!("{RESOLV_CONF}.new");
-    let _ = fs::remove_file(&fresh);
-    std::os::unix::fs::symlink(wanted, &fresh)?;
-    fs::rename(&fresh, RESOLV_CONF)
+    let _ = unlinkat(etc, &fresh, AtFlags::empty());
+    symlinkat(wanted, etc, &fresh)?;
+    Ok(renameat(etc, &fresh, etc, RESOLV_CONF)?)
 }
 
 /// Replaces a file in one step; a link of that name is replaced too, and not followed.
-fn write_whole(path: &str, text: &str) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
+fn write_whole(etc: &Directory, name: &str, text: &str) -> io::Result<()> {
+    if read_text(&format!("/etc/{name}")) == text {
         return Ok(());
     }
-    let fresh = format!("{path}.new");
-    let _ = fs::remove_file(&fresh);
-    fs::write(&fresh, text)?;
-    fs::rename(&fresh, path)
+    let fresh = format!("{name}.new");
+    let _ = unlinkat(etc, &fresh, AtFlags::empty());
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = openat(etc, &fresh, flags, Mode::from_raw_mode(0o644))?;
+    File::from(file).write_all(text.as_bytes())?;
+    Ok(renameat(etc, &fresh, etc, name)?)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! files. The steps, all as process 1 in the new namespaces:
 //! 1. mounts are made private, and the directory becomes a mount;
 //! 2. `/run` is a tmpfs, and `pivot_root` makes the directory the root with the machine's at
-//!    [`OUTSIDE`]. From here on every name is looked up inside. That does not hold a link in the
-//!    distribution that names [`OUTSIDE`] itself, until step 4: such a link leads out;
+//!    a name that is drawn each time, so that no link knows it. From here on every name is looked up
+//!    inside. What may be a link of the distribution's is opened as [`inside`] does it, and what is
+//!    mounted on must be none;
 //! 3. `/proc`, `/sys`, `/dev`, `/init`, the table of executables, names, drives;
 //! 4. the machine's root is taken off.
 //!
@@ -11,6 +12,7 @@
 //! namespace may mount it, and the network is the machine's too.
 
 use super::drives::{DATA, Drives};
+use super::inside::{Directory, refuse_other_than_directory};
 use super::{Plan, devices, network};
 use crate::namespace::{INIT, NamespaceError, SOCKET_DIRECTORY, failed};
 use crate::registration;
@@ -25,9 +27,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use winterop_settings::{WslConf, wsl_conf};
 
-/// Where the machine's root is while the instance is being made.
-pub(super) const OUTSIDE: &str = "/run/outside";
-
 /// Builds the root and enters it. Returns the drives, to which more may be added later.
 ///
 /// # Errors
@@ -35,56 +34,63 @@ pub(super) const OUTSIDE: &str = "/run/outside";
 pub(super) fn enter(plan: &Plan, init: &Path) -> Result<(WslConf, Drives), NamespaceError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(failed("making private", "/"))?;
-    change_root(&plan.root)?;
-    mount_kernel()?;
-    devices::build()?;
+    let outside = change_root(&plan.root)?;
+    mount_kernel(&outside)?;
+    devices::build(&outside)?;
     ensure_file(Path::new(INIT))?;
-    bind(&seen_outside(init), Path::new(INIT))?;
+    refuse_other_than_file(Path::new(INIT))?;
+    bind(&seen_outside(&outside, init), Path::new(INIT))?;
     make_directory(Path::new(SOCKET_DIRECTORY), 0o755)?;
     registration::mount_table().map_err(NamespaceError::NoPrivateTable)?;
     registration::register(INIT)?;
     let conf = read_conf();
-    network::set_up(&conf.network);
-    bind_data(&plan.data);
-    let drives = Drives::mount(&conf.automount, &plan.data, &plan.root);
-    unmount(OUTSIDE, UnmountFlags::DETACH).map_err(failed("taking off", OUTSIDE))?;
+    network::set_up(&conf.network, &outside);
+    bind_data(&outside, &plan.data);
+    let drives = Drives::mount(&conf.automount, &plan.data, &plan.root, &outside);
+    unmount(outside.as_path(), UnmountFlags::DETACH).map_err(failed("taking off", &outside))?;
     // An empty directory in a tmpfs harms nobody.
-    let _ = fs::remove_dir(OUTSIDE);
+    let _ = fs::remove_dir(&outside);
     Ok((conf, drives))
 }
 
 /// A path of the machine's, as it is reached from inside.
-fn seen_outside(path: &Path) -> PathBuf {
-    Path::new(OUTSIDE).join(path.strip_prefix("/").unwrap_or(path))
+fn seen_outside(outside: &Path, path: &Path) -> PathBuf {
+    outside.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn change_root(root: &Path) -> Result<(), NamespaceError> {
+/// Makes `root` the root, and returns where the machine's is now.
+fn change_root(root: &Path) -> Result<PathBuf, NamespaceError> {
+    let outside = name_of_outside()?;
     mount_bind_recursive(root, root).map_err(failed("binding", root))?;
     let run = root.join("run");
     // No other name has to be looked up before the root is changed, and this one may be no link.
-    match fs::symlink_metadata(&run) {
-        Ok(status) if status.is_dir() => {}
-        Ok(_) => {
-            let error = io::Error::other("it is no directory");
-            return Err(failed("using", &run)(error));
-        }
-        Err(_) => make_directory(&run, 0o755)?,
-    }
+    refuse_other_than_directory(&run).map_err(failed("using", &run))?;
+    ensure_directory(&run)?;
     mount_new("tmpfs", &run, c"mode=0755")?;
-    make_directory(&run.join("outside"), 0o700)?;
+    make_directory(&root.join(&outside), 0o700)?;
     rustix::process::chdir(root).map_err(failed("changing to", root))?;
-    rustix::process::pivot_root(".", "run/outside").map_err(failed("making the root of", root))?;
-    rustix::process::chdir("/").map_err(failed("changing to", "/"))
+    rustix::process::pivot_root(".", outside.as_path())
+        .map_err(failed("making the root of", root))?;
+    rustix::process::chdir("/").map_err(failed("changing to", "/"))?;
+    Ok(Path::new("/").join(outside))
 }
 
-fn mount_kernel() -> Result<(), NamespaceError> {
+/// A name in `/run` for the machine's root, relative to `/`. A link in the distribution that knew it
+/// would lead out while the root is being made, and `/etc/hosts` be written there.
+fn name_of_outside() -> Result<PathBuf, NamespaceError> {
+    let source = "/proc/sys/kernel/random/uuid";
+    let random = fs::read_to_string(source).map_err(failed("reading", source))?;
+    Ok(format!("run/outside-{}", random.trim()).into())
+}
+
+fn mount_kernel(outside: &Path) -> Result<(), NamespaceError> {
     let process = Path::new("/proc");
-    ensure_directory(process)?;
+    own_directory(process)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", process, "proc", flags, c"").map_err(failed("mounting", process))?;
     let system = Path::new("/sys");
-    ensure_directory(system)?;
-    bind(&seen_outside(system), system)
+    own_directory(system)?;
+    bind(&seen_outside(outside, system), system)
 }
 
 /// What the distribution says of itself; what cannot be read leaves WSL's defaults.
@@ -104,8 +110,8 @@ fn read_conf() -> WslConf {
 }
 
 /// Binds the user's data where only root sees it, for a prefix that is still to be made.
-fn bind_data(data: &Path) {
-    let source = seen_outside(data);
+fn bind_data(outside: &Path, data: &Path) {
+    let source = seen_outside(outside, data);
     if data.as_os_str().is_empty() || !source.is_dir() {
         return;
     }
@@ -133,6 +139,25 @@ pub(super) fn mount_new(
 
 pub(super) fn bind(source: &Path, target: &Path) -> Result<(), NamespaceError> {
     mount_bind_recursive(source, target).map_err(failed("binding", source))
+}
+
+/// Makes a directory in the root to mount on; one that is there must be no link.
+pub(super) fn own_directory(path: &Path) -> Result<(), NamespaceError> {
+    refuse_other_than_directory(path).map_err(failed("using", path))?;
+    ensure_directory(path)
+}
+
+/// Refuses a link where a file is to be bound on.
+fn refuse_other_than_file(path: &Path) -> Result<(), NamespaceError> {
+    let status = fs::symlink_metadata(path).map_err(failed("looking at", path))?;
+    let error = || io::Error::other("it is no file; Winterop's own is bound on it");
+    if status.is_file() { Ok(()) } else { Err(failed("using", path)(error())) }
+}
+
+/// Binds a directory of the machine's on one of the distribution's, which is made where it is missing.
+pub(super) fn bind_directory(source: &Path, target: &Path) -> Result<(), NamespaceError> {
+    let directory = Directory::make(target).map_err(failed("creating", target))?;
+    mount_bind_recursive(source, directory.name()).map_err(failed("binding", source))
 }
 
 /// Makes a directory and those above it, where they are missing.
