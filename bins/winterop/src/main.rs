@@ -3,6 +3,7 @@
 
 mod config;
 mod distribution;
+mod distributions;
 mod doctor;
 mod explain;
 mod from_windows;

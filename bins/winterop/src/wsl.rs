@@ -1,7 +1,8 @@
 //! `wsl`: runs a command in a distribution. The machine itself is one.
 
 use crate::distribution::{self, Wanted};
-use crate::{places, shell};
+use crate::distributions::{self, ListStyle};
+use crate::shell;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use std::ffi::OsString;
@@ -13,25 +14,28 @@ use std::process::ExitCode;
 #[command(
     name = "wsl",
     version,
+    disable_version_flag = true,
     after_help = "Examples:\n  \
     wsl\n  \
     wsl --cd /srv ls -l\n  \
     wsl -e ./tool.exe a b\n  \
+    wsl --import debian ~/debian debian.tar.xz\n  \
+    wsl -d debian -u me make\n  \
     wsl --root ./debian -d debian -u me make"
 )]
 pub struct Arguments {
-    /// The distribution; the machine's own if none is named.
+    /// The distribution; the default one if none is named.
     #[arg(short, long, value_name = "NAME")]
     distribution: Option<String>,
     /// Run a distribution from this directory, which has its files, under the name that `-d` gives.
     #[arg(long, value_name = "DIRECTORY", requires = "distribution")]
     root: Option<PathBuf>,
-    /// With `--root`: the user; the distribution's default user if none is named.
-    #[arg(short, long, value_name = "USER", requires = "root")]
+    /// The user; the distribution's default user if none is named.
+    #[arg(short, long, value_name = "USER")]
     user: Option<String>,
-    /// With `--root`: end the distribution, with everything that runs in it.
-    #[arg(short, long, requires = "root")]
-    terminate: bool,
+    /// End a distribution, with everything that runs in it.
+    #[arg(short, long, value_name = "NAME", num_args = 0..=1)]
+    terminate: Option<Option<String>>,
     /// The directory to start in; `~` is the home directory.
     #[arg(long, value_name = "DIRECTORY")]
     cd: Option<PathBuf>,
@@ -41,22 +45,109 @@ pub struct Arguments {
     /// List the distributions.
     #[arg(short, long)]
     list: bool,
+    /// With `--list`: state and version too.
+    #[arg(short, long, requires = "list")]
+    verbose: bool,
+    /// With `--list`: names alone.
+    #[arg(short, long, requires = "list")]
+    quiet: bool,
+    /// With `--list`: only those that run.
+    #[arg(long, requires = "list")]
+    running: bool,
+    /// With `--list`: those too that are being imported or removed.
+    #[arg(long, requires = "list")]
+    all: bool,
+    /// Make a distribution of a tar archive (.tar, .tar.gz, .tar.xz, .tar.zst, or `-` for standard
+    /// input), with its files in DIRECTORY.
+    #[arg(long, num_args = 3, value_names = ["NAME", "DIRECTORY", "FILE"])]
+    import: Option<Vec<PathBuf>>,
+    /// With `--import`: FILE is a disk image. This is not built.
+    #[arg(long, requires = "import")]
+    vhd: bool,
+    /// With `--import`: 1 for this kernel; 2, a virtual machine, is not built. Alone: say which
+    /// version of Winterop this is.
+    #[arg(long, value_name = "VERSION", num_args = 0..=1)]
+    version: Option<Option<u8>>,
+    /// Remove a distribution with all its files.
+    #[arg(long, value_name = "NAME")]
+    unregister: Option<String>,
+    /// With `--unregister`: do not ask.
+    #[arg(long, requires = "unregister")]
+    yes: bool,
+    /// Make a distribution the default.
+    #[arg(short, long, value_name = "NAME")]
+    set_default: Option<String>,
+    /// End all distributions.
+    #[arg(long)]
+    shutdown: bool,
     /// The command; without it your shell.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
-    let own = places::distribution();
-    if arguments.list {
-        println!("{own} (this machine)");
-        return Ok(ExitCode::SUCCESS);
-    }
     if let (Some(root), Some(name)) = (&arguments.root, &arguments.distribution) {
         return run_from(root, name, &arguments);
     }
-    if let Some(wanted) = arguments.distribution.filter(|name| !name.eq_ignore_ascii_case(&own)) {
-        bail!("there is no distribution {wanted}; the only one here is {own}, this machine");
+    if manage(&arguments)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    match distributions::meant(arguments.distribution.as_deref())? {
+        Some((name, root)) => run_in(&root, &name, &arguments),
+        None => run_here(arguments),
+    }
+}
+
+/// What changes or shows distributions; `false` if a command is wanted instead.
+fn manage(arguments: &Arguments) -> Result<bool> {
+    if let Some(import) = &arguments.import {
+        begin_import(arguments, import)?;
+    } else if let Some(version) = arguments.version {
+        if version.is_some() {
+            bail!("--version with a number belongs to --import");
+        }
+        println!("Winterop {}", env!("CARGO_PKG_VERSION"));
+    } else if arguments.list {
+        let Arguments { verbose, quiet, running, all, .. } = *arguments;
+        distributions::list(ListStyle { verbose, quiet, running, all })?;
+    } else if let Some(name) = &arguments.unregister {
+        distributions::unregister(name, arguments.yes)?;
+    } else if let Some(name) = &arguments.set_default {
+        distributions::set_default(name)?;
+    } else if let Some(name) = &arguments.terminate {
+        let name = name.as_ref().or(arguments.distribution.as_ref());
+        let name = name.context("--terminate wants a distribution's name")?;
+        match distributions::meant(Some(name))? {
+            Some((name, _)) => distributions::terminate(&name)?,
+            None => bail!("{name} is this machine; it is not ended by wsl"),
+        }
+    } else if arguments.shutdown {
+        distributions::shutdown()?;
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn begin_import(arguments: &Arguments, import: &[PathBuf]) -> Result<()> {
+    let [name, directory, file] = import else {
+        bail!("--import wants a name, a directory and a file")
+    };
+    if arguments.vhd {
+        bail!("disk images cannot be imported yet; make a tar archive of the image's files");
+    }
+    match arguments.version.flatten() {
+        None | Some(1) => {}
+        Some(2) => bail!("version 2, a virtual machine, is not built yet; import with --version 1"),
+        Some(other) => bail!("there is no version {other}; 1 is this kernel"),
+    }
+    let name = name.to_str().context("a distribution's name is made of letters and digits")?;
+    distributions::import(name, directory, file)
+}
+
+fn run_here(arguments: Arguments) -> Result<ExitCode> {
+    if arguments.user.is_some() {
+        bail!("-u is for distributions; on this machine use `sudo -u USER`");
     }
     if let Some(directory) = arguments.cd {
         let home = || std::env::var_os("HOME").map(PathBuf::from).context("HOME is not set");
@@ -79,14 +170,14 @@ fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> 
     if !is_right {
         bail!("{name:?} cannot be a distribution's name: at most 64 bytes, no slash, no dot first");
     }
-    if arguments.terminate {
-        let Some(instance) = distribution::running(name)? else { return Ok(ExitCode::SUCCESS) };
-        instance.terminate(true)?;
-        if !instance.wait_for_end(distribution::PATIENCE)? {
-            bail!("{name} does not end");
-        }
+    if arguments.terminate.is_some() {
+        distributions::terminate(name)?;
         return Ok(ExitCode::SUCCESS);
     }
+    run_in(root, name, arguments)
+}
+
+fn run_in(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> {
     let session = distribution::session(name, root)?;
     let wanted = Wanted {
         user: arguments.user.clone(),

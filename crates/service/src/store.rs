@@ -3,9 +3,11 @@
 //! The file is replaced as a whole (written beside, synced, renamed, the directory synced), so that
 //! a reader finds it as it was before or as it is after, whenever whoever writes it is stopped, and
 //! needs no lock. Only who holds the lock writes. The lock is on an open file: it goes with the last
-//! process that has it open, so that a new service does not clean up what a worker of the old one
-//! still writes.
+//! process that has it open, so that nobody cleans up what a child of a `wsl` that was killed
+//! still writes. Importing and removing take long and hold a lock of the distribution's own instead:
+//! [`Store::work_on`].
 
+use crate::name::DistributionName;
 use crate::registry::Registry;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::{self, File};
@@ -43,10 +45,7 @@ pub enum StoreError {
         problem: String,
     },
     /// Somebody else has the lock.
-    #[error(
-        "another wslservice of yours holds {0}, and it does not listen where this one would; end it \
-         with `wsl --shutdown` in the session that started it"
-    )]
+    #[error("another `wsl` of yours has held {0} for ten seconds; end it, and try again")]
     Locked(PathBuf),
 }
 
@@ -162,6 +161,40 @@ impl Store {
             .map_err(failed("writing", &fresh))?;
         fs::rename(&fresh, &path).map_err(failed("replacing", &path))?;
         sync_directory(&self.place.directory)
+    }
+
+    /// Takes the lock of whoever writes or removes the files of one distribution; `None` where
+    /// somebody has it. It is held until the last process with this file open ends, so that one
+    /// which nobody holds says that an unfinished import is a leftover.
+    ///
+    /// # Errors
+    /// A [`StoreError`].
+    pub fn work_on(&self, name: &DistributionName) -> Result<Option<File>, StoreError> {
+        let path = self.work_file(name);
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("opening", &path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(failed("locking", &path)(error.into())),
+        }
+    }
+
+    /// Removes the file of [`Store::work_on`]; only its holder may, and only while this store is
+    /// locked.
+    pub fn forget_work(&self, name: &DistributionName) {
+        // An empty file that stays harms nobody.
+        let _ = fs::remove_file(self.work_file(name));
+    }
+
+    fn work_file(&self, name: &DistributionName) -> PathBuf {
+        let name = name.as_str().to_ascii_lowercase();
+        self.place.directory.join(format!("{name}.work"))
     }
 
     /// The lock, for those who work for the holder: it is held as long as anybody has it open.

@@ -19,6 +19,7 @@ pub mod client;
 pub mod console;
 mod devices;
 pub mod drives;
+pub mod ids;
 pub mod init;
 mod inside;
 pub mod keeper;

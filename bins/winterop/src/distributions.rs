@@ -1,0 +1,312 @@
+//! The distributions of this user: imported, listed, removed.
+//!
+//! There is no process that owns them. Whoever changes something holds the registry's lock for
+//! that moment; whoever writes or removes files holds the distribution's own lock, and a child does
+//! it. What a `wsl` that was killed has left unfinished, the next one takes away.
+
+use crate::distribution::{self, PATIENCE};
+use crate::places;
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use rustix::fs::{Mode, OFlags};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use winterop_instance::distribution::ids::{Done, with_ids};
+use winterop_service::DistributionName;
+use winterop_service::archive::{compression::decompressed, read::Reader};
+use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid, Version};
+use winterop_service::store::{Place, Store, sync_directory};
+use winterop_service::tree::{extract::extract, remove::remove};
+
+fn place() -> Result<Place> {
+    Ok(Place::below(&places::data()?))
+}
+
+/// All of them as they are now.
+pub fn registry() -> Result<Registry> {
+    Ok(place()?.read()?)
+}
+
+/// The store, without what others have left unfinished.
+fn store() -> Result<Store> {
+    let store = place()?.lock()?;
+    let registry = store.read()?;
+    let unfinished = registry.distributions().iter().filter(|one| one.state != State::Installed);
+    for one in unfinished {
+        if let Some(_work) = store.work_on(&one.name)? {
+            clear(&store, one).with_context(|| format!("cleaning up {}", one.name))?;
+        }
+    }
+    Ok(store)
+}
+
+/// Removes the files of a distribution, then its entry. The caller holds its work lock.
+fn clear(store: &Store, distribution: &Distribution) -> Result<()> {
+    remove_files(distribution)?;
+    let mut registry = store.read()?;
+    registry.remove(&distribution.name);
+    store.write(&registry)?;
+    store.forget_work(&distribution.name);
+    Ok(())
+}
+
+fn remove_files(distribution: &Distribution) -> Result<()> {
+    let directory = &distribution.directory;
+    if !directory.exists() {
+        return Ok(());
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let shown = directory.display();
+    let open = rustix::fs::open(directory, flags, Mode::empty());
+    let open = open.with_context(|| format!("opening {shown}"))?;
+    let done = with_ids(|| match remove(open.as_fd(), ROOT) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("wsl: removing {}: {error}", distribution.root().display());
+            1
+        }
+    })?;
+    if done.status != Some(0) {
+        bail!("{} is not removed completely", distribution.root().display());
+    }
+    if distribution.made_directory {
+        // Somebody may have put files of theirs beside the root.
+        let _ = fs::remove_dir(directory);
+    }
+    Ok(())
+}
+
+/// Imports an archive, a file or `-` for standard input, as a distribution in `directory`.
+pub fn import(name: &str, directory: &Path, archive: &Path) -> Result<()> {
+    let name: DistributionName = name.parse()?;
+    if name.is(&places::distribution()) {
+        bail!("{name} is this machine's own name; choose another one");
+    }
+    let (source, size) = open_archive(archive)?;
+    let directory = std::path::absolute(directory).context("the directory")?;
+    let store = store()?;
+    let distribution = Distribution {
+        name: name.clone(),
+        made_directory: !directory.exists(),
+        directory,
+        default_uid: Uid::default(),
+        version: Version::SharedKernel,
+        flags: Flags::default(),
+        state: State::Installing,
+    };
+    let root = distribution.root();
+    if root.symlink_metadata().is_ok() {
+        bail!("{} is there already; choose an empty directory", root.display());
+    }
+    let mut registry = store.read()?;
+    registry.begin(distribution.clone())?;
+    let Some(_work) = store.work_on(&name)? else { bail!("{name} is being imported or removed") };
+    store.write(&registry)?;
+    if let Err(error) = fs::create_dir_all(&distribution.directory).and_then(|()| make_root(&root))
+    {
+        clear(&store, &distribution)?;
+        return Err(error).with_context(|| format!("making {}", root.display()));
+    }
+    drop(store);
+    let written = write_files(source, size, &root);
+    let store = place()?.lock()?;
+    match written.and_then(|()| Ok(sync_directory(&distribution.directory)?)) {
+        Ok(()) => {
+            let mut registry = store.read()?;
+            registry.set_state(&name, State::Installed)?;
+            store.write(&registry)?;
+            store.forget_work(&name);
+            Ok(())
+        }
+        Err(error) => {
+            clear(&store, &distribution)?;
+            Err(error.context(format!("{name} is not imported, and nothing of it is left")))
+        }
+    }
+}
+
+fn make_root(root: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().mode(0o755).create(root)
+}
+
+/// The archive, and its size where that is known.
+fn open_archive(archive: &Path) -> Result<(File, Option<u64>)> {
+    let shown = archive.display();
+    let file = match archive.as_os_str() == "-" {
+        true => File::from(io::stdin().as_fd().try_clone_to_owned()?),
+        false => File::open(archive).with_context(|| format!("opening {shown}"))?,
+    };
+    let status = file.metadata().with_context(|| shown.to_string())?;
+    if status.is_dir() {
+        bail!("{shown} is a directory; `wsl -d NAME --root {shown}` runs it as it is");
+    }
+    Ok((file, status.is_file().then_some(status.len())))
+}
+
+fn progress(size: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        eprintln!("Import in progress, this may take a few minutes.");
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match size {
+        Some(size) => (ProgressBar::new(size), "{bar:40} {bytes} of {total_bytes}, {eta}"),
+        None => (ProgressBar::no_length(), "{spinner} {bytes}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn write_files(source: File, size: Option<u64>, root: &Path) -> Result<()> {
+    let Done { status, note } = with_ids(|| match extract_all(source, size, root) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("wsl: {error:#}");
+            1
+        }
+    })?;
+    if let Some(note) = note {
+        eprintln!("wsl: {note}");
+    }
+    match status {
+        Some(0) => Ok(()),
+        Some(_) => bail!("the archive cannot be imported"),
+        None => bail!("the import was interrupted"),
+    }
+}
+
+/// In the child. When this returns, every file is on the disk.
+fn extract_all(source: File, size: Option<u64>, root: &Path) -> Result<()> {
+    let bar = progress(size);
+    let reader = Reader::new(decompressed(bar.wrap_read(source))?);
+    let open = |flags| rustix::fs::open(root, flags | OFlags::CLOEXEC, Mode::empty());
+    let notes = extract(reader, open(OFlags::PATH | OFlags::DIRECTORY)?)?;
+    bar.finish_and_clear();
+    for line in notes.lines() {
+        eprintln!("wsl: {line}");
+    }
+    let root = open(OFlags::RDONLY | OFlags::DIRECTORY)?;
+    Ok(rustix::fs::syncfs(root).context("writing everything to the disk")?)
+}
+
+/// Ends a distribution where it runs.
+pub fn terminate(name: &str) -> Result<()> {
+    let Some(instance) = distribution::running(name)? else { return Ok(()) };
+    instance.terminate(true)?;
+    if !instance.wait_for_end(PATIENCE)? {
+        bail!("{name} does not end");
+    }
+    Ok(())
+}
+
+/// Ends all that run.
+pub fn shutdown() -> Result<()> {
+    for one in registry()?.distributions() {
+        terminate(one.name.as_str())?;
+    }
+    Ok(())
+}
+
+/// Removes a distribution with its files; asks before, unless `is_sure`.
+pub fn unregister(name: &str, is_sure: bool) -> Result<()> {
+    let found = registry()?.installed(name)?.clone();
+    if !is_sure && !is_agreed(&found)? {
+        bail!("{} stays", found.name);
+    }
+    let store = store()?;
+    let mut registry = store.read()?;
+    let found = registry.installed(name)?.clone();
+    let Some(_work) = store.work_on(&found.name)? else { bail!("{} is busy", found.name) };
+    terminate(found.name.as_str())?;
+    // From here on nobody starts it, and whoever comes next goes on with this.
+    registry.set_state(&found.name, State::Uninstalling)?;
+    store.write(&registry)?;
+    drop(store);
+    // One that was started a moment ago.
+    terminate(found.name.as_str())?;
+    remove_files(&found)?;
+    let store = place()?.lock()?;
+    clear(&store, &found)
+}
+
+fn is_agreed(one: &Distribution) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        bail!("this removes {} with all its files; say `--yes` if that is meant", one.name);
+    }
+    eprint!("Remove {} with all files in {}? [y/N] ", one.name, one.root().display());
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// Makes one the default; the machine's own name makes the machine it.
+pub fn set_default(name: &str) -> Result<()> {
+    let store = store()?;
+    let mut registry = store.read()?;
+    let is_machine = name.eq_ignore_ascii_case(&places::distribution());
+    registry.set_default(Some(name).filter(|_| !is_machine))?;
+    Ok(store.write(&registry)?)
+}
+
+/// The one that is meant by a name, or by none: its name and root. `None` is the machine itself.
+pub fn meant(name: Option<&str>) -> Result<Option<(String, PathBuf)>> {
+    let own = places::distribution();
+    let registry = registry()?;
+    let found = match name {
+        Some(name) if name.eq_ignore_ascii_case(&own) => None,
+        Some(name) => Some(registry.installed(name)?),
+        None => registry.default_distribution(),
+    };
+    Ok(found.map(|one| (one.name.as_str().to_owned(), one.root())))
+}
+
+/// How a list looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListStyle {
+    /// State and version too.
+    pub verbose: bool,
+    /// Names alone.
+    pub quiet: bool,
+    /// Only those that run.
+    pub running: bool,
+    /// Those too that are being imported or removed.
+    pub all: bool,
+}
+
+/// Lists them; the machine comes first, and always runs.
+pub fn list(style: ListStyle) -> Result<()> {
+    let registry = registry()?;
+    let default = registry.default_distribution().map(|one| one.name.clone());
+    let mut rows = vec![(places::distribution(), default.is_none(), "Running", 1_u8)];
+    for one in registry.distributions() {
+        let is_running = distribution::running(one.name.as_str())?.is_some();
+        let state = if is_running { "Running" } else { one.state.words() };
+        let is_shown = match style.running {
+            true => is_running,
+            false => style.all || style.verbose || one.state == State::Installed,
+        };
+        if is_shown {
+            let is_default = default.as_ref() == Some(&one.name);
+            rows.push((one.name.as_str().to_owned(), is_default, state, one.version.into()));
+        }
+    }
+    let width = rows.iter().map(|row| row.0.len()).max().unwrap_or(0).max(4);
+    if style.verbose && !style.quiet {
+        println!("  {:width$}  {:12}  VERSION", "NAME", "STATE");
+    }
+    for (name, is_default, state, version) in rows {
+        match (style.quiet, style.verbose) {
+            (true, _) => println!("{name}"),
+            (false, true) => {
+                let mark = if is_default { '*' } else { ' ' };
+                println!("{mark} {name:width$}  {state:12}  {version}");
+            }
+            (false, false) => println!("{name}{}", if is_default { " (Default)" } else { "" }),
+        }
+    }
+    Ok(())
+}

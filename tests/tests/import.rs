@@ -1,0 +1,220 @@
+//! Distributions that are imported: whole, or not at all.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use winterop_tests::{Host, Outcome, Placement, expect_soon, finish, finish_with};
+
+/// A system of a busybox, as the options of `tar` pack it.
+fn archive(host: &Host, options: &[&str], name: &str) -> PathBuf {
+    let root = host.base().join("source");
+    if !root.exists() {
+        for folder in ["bin", "etc", "root", "home/me", "tmp"] {
+            fs::create_dir_all(root.join(folder)).expect(folder);
+        }
+        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("Debian's busybox-static");
+        for applet in ["sh", "id", "cat", "ls", "echo", "sleep", "true"] {
+            symlink("busybox", root.join("bin").join(applet)).expect(applet);
+        }
+        fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/:/bin/sh\n",
+        )
+        .expect("passwd");
+        fs::write(root.join("etc/group"), "root:x:0:\nme:x:1000:\n").expect("group");
+        fs::write(root.join("etc/mine"), "text").expect("a file");
+        std::os::unix::fs::chown(root.join("etc/mine"), Some(1000), Some(1000)).expect("an owner");
+    }
+    let file = host.base().join(name);
+    let mut tar = Command::new("tar");
+    finish(tar.arg("-C").arg(&root).args(options).arg("-cf").arg(&file).arg(".")).clean();
+    host.own(&file);
+    file
+}
+
+fn wsl(host: &Host, arguments: &[&str]) -> Outcome {
+    finish(host.command("wsl", Placement::InPlace).args(arguments))
+}
+
+fn import(host: &Host, name: &str, file: &Path) -> Outcome {
+    let directory = host.work().join(name);
+    let (directory, file) = (directory.to_string_lossy(), file.to_string_lossy());
+    wsl(host, &["--import", name, &directory, &file])
+}
+
+/// What of a distribution is on the disk and in the list.
+#[track_caller]
+fn nothing_is_left(host: &Host, name: &str) {
+    assert!(!host.work().join(name).exists(), "files of {name} are left");
+    let listed = wsl(host, &["-l", "-v", "--all"]).text();
+    assert!(!listed.contains(name), "{listed}");
+    let work = host.base().join("data/winterop/distributions").join(format!("{name}.work"));
+    assert!(!work.exists(), "its lock is left");
+}
+
+#[test]
+fn what_is_imported_is_listed_runs_and_is_removed() {
+    let host = Host::new();
+    for (name, options) in [("plain.tar", &[][..]), ("a.tgz", &["-z"]), ("a.xz", &["-J"])] {
+        let file = archive(&host, options, name);
+        assert_eq!(import(&host, "alpha", &file).code(), 0);
+        let root = host.work().join("alpha/rootfs");
+        assert_eq!(fs::metadata(root.join("etc/mine")).expect("a file").uid(), 1000);
+        let run =
+            wsl(&host, &["-d", "ALPHA", "-u", "me", "-e", "sh", "-c", "id -u; cat /etc/mine"]);
+        assert_eq!(run.clean().text(), "1000\ntext");
+        let listed = wsl(&host, &["--list", "--verbose"]).text();
+        let row: Vec<_> = listed
+            .lines()
+            .find(|line| line.contains("alpha"))
+            .into_iter()
+            .flat_map(str::split_whitespace)
+            .collect();
+        assert_eq!(row, ["alpha", "Running", "1"], "{listed}");
+        assert!(wsl(&host, &["-l", "-q", "--running"]).text().contains("alpha\n"));
+        wsl(&host, &["-t", "alpha"]).clean();
+        assert!(!wsl(&host, &["-l", "-q", "--running"]).text().contains("alpha"));
+        wsl(&host, &["--set-default", "alpha"]).clean();
+        assert!(wsl(&host, &["-l"]).text().contains("alpha (Default)"));
+        assert_eq!(wsl(&host, &["-e", "sh", "-c", "echo $WSL_DISTRO_NAME"]).text(), "alpha\n");
+        wsl(&host, &["--unregister", "alpha"]).refused(126, &["--yes"]);
+        // It runs, and is ended first.
+        wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+        nothing_is_left(&host, "alpha");
+        wsl(&host, &["-d", "alpha", "-e", "true"]).refused(126, &["no distribution alpha"]);
+    }
+}
+
+#[test]
+fn an_archive_is_taken_from_standard_input() {
+    let host = Host::new();
+    let bytes = fs::read(archive(&host, &[], "a.tar")).expect("the archive");
+    let mut command = host.command("wsl", Placement::InPlace);
+    command.args(["--import", "alpha"]).arg(host.work().join("alpha")).arg("-");
+    assert_eq!(finish_with(&mut command, bytes).code(), 0);
+    assert_eq!(wsl(&host, &["-d", "alpha", "cat", "/etc/mine"]).text(), "text");
+    wsl(&host, &["--shutdown"]).clean();
+}
+
+#[test]
+fn names_places_and_versions_that_cannot_be() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    for name in ["a/b", "..", "con", &"x".repeat(300)] {
+        let directory = host.work().join("place");
+        let mut command = host.command("wsl", Placement::InPlace);
+        command.args(["--import", name]).arg(&directory).arg(&file);
+        finish(&mut command).refused(126, &["name"]);
+        assert!(!directory.exists());
+    }
+    import(&host, "alpha", &host.base().join("nowhere.tar")).refused(126, &["nowhere.tar"]);
+    let place = host.work().join("alpha");
+    let with = |more: &[&str]| {
+        let mut command = host.command("wsl", Placement::InPlace);
+        finish(command.args(["--import", "alpha"]).arg(&place).arg(&file).args(more))
+    };
+    with(&["--version", "2"]).refused(126, &["virtual machine"]);
+    with(&["--vhd"]).refused(126, &["disk images"]);
+    nothing_is_left(&host, "alpha");
+    // A directory that is somebody's keeps what is in it.
+    fs::create_dir_all(place.join("rootfs")).expect("a directory");
+    fs::write(place.join("rootfs/mine"), "mine").expect("a file");
+    with(&[]).refused(126, &["is there already"]);
+    assert_eq!(fs::read_to_string(place.join("rootfs/mine")).expect("kept"), "mine");
+    fs::rename(place.join("rootfs"), place.join("other")).expect("moved");
+    assert_eq!(with(&[]).code(), 0);
+    import(&host, "ALPHA", &file).refused(126, &["alpha already"]);
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+    assert!(place.join("other/mine").exists(), "what lies beside the root is not ours");
+}
+
+/// An import that began and failed: the reason on one line, what became of it on another.
+#[track_caller]
+fn fails(outcome: &Outcome, reason: &str) {
+    let errors = outcome.errors();
+    assert_eq!(outcome.code(), 126, "{errors}");
+    assert!(errors.contains(reason) && errors.contains("nothing of it is left"), "{errors}");
+}
+
+#[test]
+fn of_damaged_archives_nothing_is_left() {
+    let host = Host::new();
+    let whole = fs::read(archive(&host, &["-z"], "whole.tgz")).expect("the archive");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 0x10;
+    let cut = whole[..whole.len() / 2].to_vec();
+    for (bytes, words) in
+        [(cut, "cut off"), (flipped, "get it again"), (b"no archive".repeat(99), "no tar archive")]
+    {
+        let file = host.base().join("bad");
+        fs::write(&file, bytes).expect("an archive");
+        fails(&import(&host, "alpha", &file), words);
+        nothing_is_left(&host, "alpha");
+    }
+    let file = archive(&host, &["--transform", "s,^./etc/mine,../mine,"], "up.tar");
+    fails(&import(&host, "alpha", &file), "a part '..'");
+    nothing_is_left(&host, "alpha");
+    assert!(!host.work().join("mine").exists());
+}
+
+#[test]
+fn a_killed_import_is_cleaned_up_by_the_next_command_and_not_before_it_ended() {
+    let host = Host::new();
+    let bytes = fs::read(archive(&host, &[], "a.tar")).expect("the archive");
+    let mut command = host.command("wsl", Placement::InPlace);
+    command.args(["--import", "alpha"]).arg(host.work().join("alpha")).arg("-");
+    let mut running = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("wsl");
+    let mut input = running.stdin.take().expect("a pipe");
+    input.write_all(&bytes[..bytes.len() / 2]).expect("the first half");
+    let half = host.work().join("alpha/rootfs");
+    expect_soon("a first file", || fs::read_dir(&half).ok()?.next());
+    // It is at work: nobody takes its files or its name away.
+    assert!(wsl(&host, &["-l", "-v"]).text().contains("Installing"));
+    import(&host, "alpha", &host.base().join("a.tar")).refused(126, &["there already"]);
+    wsl(&host, &["-d", "alpha", "true"]).refused(126, &["being imported"]);
+    running.kill().expect("a child of ours");
+    running.wait().expect("its end");
+    drop(input);
+    assert!(half.exists());
+    // The child is told by the kernel, which takes its time.
+    expect_soon("a free name", || {
+        let name = wsl(&host, &["--set-default", "nobody"]);
+        assert_ne!(name.code(), 0);
+        (!half.exists()).then_some(())
+    });
+    nothing_is_left(&host, "alpha");
+}
+
+#[test]
+fn a_full_disk_leaves_nothing() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    let place = host.work().join("small");
+    fs::create_dir(&place).expect("a directory");
+    let script = format!(
+        "mount -t tmpfs -o size=300k tmpfs {place} && wsl --import alpha {place}/alpha {file}; \
+         echo $?; ls {place} | wc -l",
+        place = place.display(),
+        file = file.display()
+    );
+    let mut command = host.command_as_root("unshare", Placement::InPlace);
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    let outcome = finish(&mut command);
+    assert_eq!(outcome.text(), "126\n0\n", "{}", outcome.errors());
+    assert!(outcome.errors().contains("No space left"), "{}", outcome.errors());
+    nothing_is_left(&host, "alpha");
+}
+
+#[test]
+fn a_plain_user_is_told_what_cannot_be_preserved() {
+    let Some(host) = Host::of_plain_user() else { return };
+    let file = archive(&host, &[], "a.tar");
+    let outcome = import(&host, "alpha", &file);
+    assert_eq!(outcome.code(), 0, "{}", outcome.errors());
+    assert!(outcome.errors().contains("owners could not be kept"), "{}", outcome.errors());
+    assert_eq!(wsl(&host, &["-d", "alpha", "-e", "cat", "/etc/mine"]).text(), "text");
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+    nothing_is_left(&host, "alpha");
+}
