@@ -169,7 +169,7 @@ fn a_killed_import_is_cleaned_up_by_the_next_command_and_not_before_it_ended() {
     let mut input = running.stdin.take().expect("a pipe");
     input.write_all(&bytes[..bytes.len() / 2]).expect("the first half");
     let half = host.work().join("alpha/rootfs");
-    expect_soon("a first file", || fs::read_dir(&half).ok()?.next());
+    expect_soon("a first file", || fs::read_dir(&half).ok()?.next()?.ok());
     // It is at work: nobody takes its files or its name away.
     assert!(wsl(&host, &["-l", "-v"]).text().contains("Installing"));
     import(&host, "alpha", &host.base().join("a.tar")).refused(126, &["there already"]);

@@ -190,7 +190,7 @@ fn extract_all(source: File, size: Option<u64>, root: &Path) -> Result<()> {
         eprintln!("wsl: {line}");
     }
     let root = open(OFlags::RDONLY | OFlags::DIRECTORY)?;
-    Ok(rustix::fs::syncfs(root).context("writing everything to the disk")?)
+    rustix::fs::syncfs(root).context("writing everything to the disk")
 }
 
 /// Ends a distribution where it runs.
