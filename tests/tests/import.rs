@@ -130,6 +130,83 @@ fn names_places_and_versions_that_cannot_be() {
     assert!(place.join("other/mine").exists(), "what lies beside the root is not ours");
 }
 
+#[test]
+fn what_is_exported_is_imported_again_with_everything() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    let root = host.work().join("alpha/rootfs");
+    finish(Command::new("sh").current_dir(&root).args([
+        "-ec",
+        "ln etc/mine etc/again; truncate -s 20M hole; mkfifo -m 640 pipe; mknod null c 1 3; chown 70000:5 hole; chmod 4755 bin/busybox",
+    ]))
+    .clean();
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(root.join("etc/mine"), "user.note", b"a b", flags).expect("an attribute");
+    let shown = |root: &Path| {
+        let mut note = [0; 9];
+        let count = rustix::fs::getxattr(root.join("etc/again"), "user.note", &mut note);
+        assert_eq!(&note[..count.expect("the attribute")], b"a b");
+        let find = "find . -printf '%P %M %U:%G %s %T@ %l\\n' | sort; stat -c '%h %t:%T' etc/mine null; \
+                    md5sum etc/mine bin/busybox; du -k hole";
+        let outcome = finish(Command::new("sh").current_dir(root).args(["-c", find]));
+        outcome.clean().text()
+    };
+    let before = shown(&root);
+    for name in ["x.tar", "x.tar.gz", "x.tar.xz", "x.tar.zst"] {
+        let exported = host.work().join(name);
+        wsl(&host, &["--export", "alpha", &exported.to_string_lossy()]);
+        assert_eq!(import(&host, "beta", &exported).code(), 0, "{name}");
+        assert_eq!(shown(&host.work().join("beta/rootfs")), before, "{name}");
+        wsl(&host, &["--unregister", "beta", "--yes"]).clean();
+    }
+    // To a pipe, in the format that is named; the same each time.
+    let bytes = wsl(&host, &["--export", "alpha", "-", "--format", "tar.zst"]).stdout;
+    assert!(bytes == fs::read(host.work().join("x.tar.zst")).expect("the archive"));
+    // Where it cannot be written nothing is left, and what was there stays.
+    fs::write(host.work().join("kept"), "kept").expect("a file");
+    let full = format!("ulimit -f 100; wsl --export alpha {}/kept; echo $?", host.work().display());
+    let outcome = finish(host.command("sh", Placement::InPlace).args(["-c", &full]));
+    assert!(!outcome.text().ends_with("0\n") || outcome.text().ends_with("126\n"), "{outcome:?}");
+    assert_eq!(fs::read_to_string(host.work().join("kept")).expect("kept"), "kept");
+    let left = fs::read_dir(host.work()).expect("the folder").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    let is_part = |name: &std::ffi::OsString| name.to_string_lossy().contains(".part-");
+    assert!(!left.iter().any(is_part), "{left:?}");
+    wsl(&host, &["--export", "nobody", "x"]).refused(126, &["no distribution nobody"]);
+    let folder = host.work();
+    wsl(&host, &["--export", "alpha", &folder.to_string_lossy()]).refused(126, &["a directory"]);
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+}
+
+#[test]
+fn who_starts_commands_and_how_is_set_and_said() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    let id = ["-d", "alpha", "-e", "id", "-u"];
+    assert_eq!(wsl(&host, &id).clean().text(), "0\n");
+    wsl(&host, &["--manage", "alpha", "--set-default-user", "me"]).clean();
+    assert_eq!(wsl(&host, &id).clean().text(), "1000\n");
+    wsl(&host, &["--manage", "alpha", "--set-default-user", "nobody"])
+        .refused(126, &["no user nobody"]);
+    wsl(&host, &["--manage", "alpha"]).refused(126, &["--set-default-user"]);
+    let machine = wsl(&host, &["--list", "-q"]).text();
+    let machine = machine.lines().next().expect("the machine");
+    let said = wsl(&host, &["--status"]).clean().text();
+    assert_eq!(said, format!("Default Distribution: {machine}\nDefault Version: 1\n"));
+    wsl(&host, &["--mount", "/dev/sdb", "--bare"]).refused(126, &["share this kernel"]);
+    for (shell, name) in [("login", "-sh"), ("standard", "sh")] {
+        let words = ["-d", "alpha", "-u", "root", "--shell-type", shell, "echo", "$0"];
+        assert_eq!(wsl(&host, &words).clean().text().trim_end(), name);
+    }
+    let none = ["-d", "alpha", "--shell-type", "none", "echo", "$0"];
+    assert_eq!(wsl(&host, &none).clean().text(), "$0\n");
+    let dashes = ["-d", "alpha", "--", "echo", "-n", "$0"];
+    assert_eq!(wsl(&host, &dashes).clean().text(), "sh");
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+}
+
 /// An import that began and failed: the reason on one line, what became of it on another.
 #[track_caller]
 fn fails(outcome: &Outcome, reason: &str) {

@@ -31,6 +31,8 @@ pub struct Wanted {
     pub exec: bool,
     /// Whether a shell is a login shell.
     pub login: bool,
+    /// Who it is, where neither `user` nor the distribution's `wsl.conf` says it.
+    pub default_uid: u32,
 }
 
 /// The instance of the distribution `name`, if one runs.
@@ -106,6 +108,7 @@ pub fn run(mut session: Session, root: &Path, wanted: &Wanted) -> Result<ExitCod
         environment: environment.iter().map(Vec::as_slice).collect(),
         windows_path: Some(windows_path.as_slice()).filter(|path| !path.is_empty()),
         user_name: wanted.user.as_deref().map(str::as_bytes),
+        default_uid: wanted.default_uid,
         ..LinuxProcess::default()
     };
     if wanted.login || wanted.command.is_empty() {

@@ -13,12 +13,14 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use winterop_instance::accounts::Accounts;
 use winterop_instance::distribution::ids::{Done, with_ids};
 use winterop_service::DistributionName;
-use winterop_service::archive::{compression::decompressed, read::Reader};
+use winterop_service::archive::compression::{Compression, Compressor, decompressed};
+use winterop_service::archive::{read::Reader, write::Writer};
 use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid, Version};
 use winterop_service::store::{Place, Store, sync_directory};
-use winterop_service::tree::{extract::extract, remove::remove};
+use winterop_service::tree::{extract::extract, pack::pack, remove::remove};
 
 fn place() -> Result<Place> {
     Ok(Place::below(&places::data()?))
@@ -146,9 +148,9 @@ fn open_archive(archive: &Path) -> Result<(File, Option<u64>)> {
     Ok((file, status.is_file().then_some(status.len())))
 }
 
-fn progress(size: Option<u64>) -> ProgressBar {
+fn progress(what: &str, size: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
-        eprintln!("Import in progress, this may take a few minutes.");
+        eprintln!("{what} in progress, this may take a few minutes.");
         return ProgressBar::hidden();
     }
     let (bar, template) = match size {
@@ -181,7 +183,7 @@ fn write_files(source: File, size: Option<u64>, root: &Path) -> Result<()> {
 
 /// In the child. When this returns, every file is on the disk.
 fn extract_all(source: File, size: Option<u64>, root: &Path) -> Result<()> {
-    let bar = progress(size);
+    let bar = progress("Import", size);
     let reader = Reader::new(decompressed(bar.wrap_read(source))?);
     let open = |flags| rustix::fs::open(root, flags | OFlags::CLOEXEC, Mode::empty());
     let notes = extract(reader, open(OFlags::PATH | OFlags::DIRECTORY)?)?;
@@ -252,8 +254,16 @@ pub fn set_default(name: &str) -> Result<()> {
     Ok(store.write(&registry)?)
 }
 
-/// The one that is meant by a name, or by none: its name and root. `None` is the machine itself.
-pub fn meant(name: Option<&str>) -> Result<Option<(String, PathBuf)>> {
+/// A distribution that a command is for.
+#[derive(Clone, Debug)]
+pub struct Meant {
+    pub name: String,
+    pub root: PathBuf,
+    pub default_uid: Uid,
+}
+
+/// The one that is meant by a name, or by none. `None` is the machine itself.
+pub fn meant(name: Option<&str>) -> Result<Option<Meant>> {
     let own = places::distribution();
     let registry = registry()?;
     let found = match name {
@@ -261,7 +271,105 @@ pub fn meant(name: Option<&str>) -> Result<Option<(String, PathBuf)>> {
         Some(name) => Some(registry.installed(name)?),
         None => registry.default_distribution(),
     };
-    Ok(found.map(|one| (one.name.as_str().to_owned(), one.root())))
+    Ok(found.map(|one| Meant {
+        name: one.name.as_str().to_owned(),
+        root: one.root(),
+        default_uid: one.default_uid,
+    }))
+}
+
+/// Makes somebody the one who starts a distribution's commands.
+pub fn set_default_user(name: &str, user: &str) -> Result<()> {
+    let store = store()?;
+    let mut registry = store.read()?;
+    let found = registry.installed(name)?.clone();
+    let accounts = Accounts::in_root(&found.root());
+    let account = accounts.by_name(user.as_bytes());
+    let account = account.with_context(|| {
+        format!("there is no user {user} in {}/etc/passwd", found.root().display())
+    })?;
+    registry.set_default_uid(&found.name, Uid(account.user))?;
+    Ok(store.write(&registry)?)
+}
+
+/// Says which is the default one.
+pub fn status() -> Result<()> {
+    let registry = registry()?;
+    let default = registry.default_distribution().map(|one| one.name.as_str().to_owned());
+    println!("Default Distribution: {}", default.unwrap_or_else(places::distribution));
+    println!("Default Version: {}", u8::from(Version::default()));
+    Ok(())
+}
+
+/// Writes the files of a distribution into an archive, a file or `-` for standard output. A file is
+/// there whole or not at all.
+pub fn export(name: &str, file: &Path, compression: Option<Compression>) -> Result<()> {
+    let found = registry()?.installed(name)?.clone();
+    let compression = compression.unwrap_or_else(|| Compression::of_name(file));
+    if file.as_os_str() == "-" {
+        if io::stdout().is_terminal() {
+            bail!("an archive is nothing for a terminal; name a file, or a pipe");
+        }
+        return write_archive(
+            &found,
+            File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            compression,
+        );
+    }
+    let shown = file.display();
+    if file.is_dir() {
+        bail!("{shown} is a directory; name the file that is to be written");
+    }
+    let mut fresh = file.as_os_str().to_owned();
+    fresh.push(format!(".part-{}", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    let sink = File::create_new(&fresh).with_context(|| format!("making {}", fresh.display()))?;
+    let written = write_archive(&found, sink, compression)
+        .and_then(|()| fs::rename(&fresh, file).with_context(|| format!("making {shown}")));
+    if written.is_err() {
+        // What was written so far is nothing.
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+fn write_archive(one: &Distribution, sink: File, compression: Compression) -> Result<()> {
+    let Done { status, note } = with_ids(|| match pack_all(&one.root(), sink, compression) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("wsl: {error:#}");
+            1
+        }
+    })?;
+    if let Some(note) = note {
+        eprintln!("wsl: {note}");
+    }
+    match status {
+        Some(0) => Ok(()),
+        Some(_) => bail!("{} is not exported", one.name),
+        None => bail!("the export was interrupted"),
+    }
+}
+
+/// In the child. When this returns, a file is on the disk.
+fn pack_all(root: &Path, sink: File, compression: Compression) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::open(root, flags, Mode::empty());
+    let open = open.with_context(|| format!("opening {}", root.display()))?;
+    let bar = progress("Export", None);
+    let is_file = sink.metadata()?.is_file();
+    let buffered = io::BufWriter::with_capacity(1 << 20, bar.wrap_write(sink.try_clone()?));
+    let (notes, archive) = pack(open, Writer::new(Compressor::new(compression, buffered)?))?;
+    let mut buffered = archive.finish()?.finish().context("writing the archive")?;
+    io::Write::flush(&mut buffered).context("writing the archive")?;
+    if is_file {
+        sink.sync_all().context("writing the archive to the disk")?;
+    }
+    bar.finish_and_clear();
+    for line in notes.lines() {
+        eprintln!("wsl: {line}");
+    }
+    Ok(())
 }
 
 /// How a list looks.

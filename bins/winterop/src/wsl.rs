@@ -8,6 +8,8 @@ use clap::Parser;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use winterop_service::archive::compression::Compression;
+use winterop_service::registry::Uid;
 
 /// Runs a command in a Linux distribution, from which Windows programs can be started.
 #[derive(Parser)]
@@ -61,6 +63,27 @@ pub struct Arguments {
     /// input), with its files in DIRECTORY.
     #[arg(long, num_args = 3, value_names = ["NAME", "DIRECTORY", "FILE"])]
     import: Option<Vec<PathBuf>>,
+    /// Write a distribution's files into a tar archive; `-` is standard output.
+    #[arg(long, num_args = 2, value_names = ["NAME", "FILE"])]
+    export: Option<Vec<PathBuf>>,
+    /// With `--export`: the archive's format, where FILE's name does not say it.
+    #[arg(long, value_enum, requires = "export")]
+    format: Option<Format>,
+    /// Change a distribution: with `--set-default-user`.
+    #[arg(long, value_name = "NAME")]
+    manage: Option<String>,
+    /// With `--manage`: who starts commands, where `-u` and `/etc/wsl.conf` say nothing.
+    #[arg(long, value_name = "USER", requires = "manage")]
+    set_default_user: Option<String>,
+    /// Say which distribution is the default one, and which version new ones have.
+    #[arg(long)]
+    status: bool,
+    /// How the shell is started that runs the command: `none` is `--exec`.
+    #[arg(long, value_enum, value_name = "TYPE", conflicts_with = "exec")]
+    shell_type: Option<ShellType>,
+    /// Refused: disks are mounted by `mount` here.
+    #[arg(long, value_name = "DISK", num_args = 0..)]
+    mount: Option<Vec<OsString>>,
     /// With `--import`: FILE is a disk image. This is not built.
     #[arg(long, requires = "import")]
     vhd: bool,
@@ -85,7 +108,46 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
-pub fn run(arguments: Arguments) -> Result<ExitCode> {
+/// How `--export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// As it is.
+    Tar,
+    /// Compressed by gzip.
+    #[value(name = "tar.gz")]
+    TarGz,
+    /// Compressed by xz.
+    #[value(name = "tar.xz")]
+    TarXz,
+    /// Compressed by zstd.
+    #[value(name = "tar.zst")]
+    TarZst,
+}
+
+impl From<Format> for Compression {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Tar => Self::None,
+            Format::TarGz => Self::Gzip,
+            Format::TarXz => Self::Xz,
+            Format::TarZst => Self::Zstd,
+        }
+    }
+}
+
+/// How a command's shell is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ShellType {
+    /// As a shell that asks nobody who it is.
+    Standard,
+    /// As a login shell.
+    Login,
+    /// Not at all.
+    None,
+}
+
+pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
+    arguments.exec |= arguments.shell_type == Some(ShellType::None);
     if let (Some(root), Some(name)) = (&arguments.root, &arguments.distribution) {
         return run_from(root, name, &arguments);
     }
@@ -93,7 +155,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match distributions::meant(arguments.distribution.as_deref())? {
-        Some((name, root)) => run_in(&root, &name, &arguments),
+        Some(meant) => run_in(&meant.root, &meant.name, meant.default_uid, &arguments),
         None => run_here(arguments),
     }
 }
@@ -118,11 +180,29 @@ fn manage(arguments: &Arguments) -> Result<bool> {
         let name = name.as_ref().or(arguments.distribution.as_ref());
         let name = name.context("--terminate wants a distribution's name")?;
         match distributions::meant(Some(name))? {
-            Some((name, _)) => distributions::terminate(&name)?,
+            Some(meant) => distributions::terminate(&meant.name)?,
             None => bail!("{name} is this machine; it is not ended by wsl"),
         }
     } else if arguments.shutdown {
         distributions::shutdown()?;
+    } else if let Some(export) = &arguments.export {
+        let [name, file] = export.as_slice() else { bail!("--export wants a name and a file") };
+        let name = name.to_str().context("a distribution's name is made of letters and digits")?;
+        let compression = arguments.format.map(Compression::from);
+        distributions::export(name, file, compression)?;
+    } else if let Some(name) = &arguments.manage {
+        let user = arguments.set_default_user.as_ref();
+        let user = user.context(
+            "--manage wants --set-default-user; to move a distribution, export it and import it",
+        )?;
+        distributions::set_default_user(name, user)?;
+    } else if arguments.status {
+        distributions::status()?;
+    } else if arguments.mount.is_some() {
+        bail!(
+            "--mount attaches a disk to a virtual machine; distributions share this kernel: \
+             `mount` it here, and it is there below the distribution's directory"
+        );
     } else {
         return Ok(false);
     }
@@ -160,7 +240,12 @@ fn run_here(arguments: Arguments) -> Result<ExitCode> {
     // As WSL does it, the words are joined and given to the shell.
     let line = arguments.command.join(OsString::from(" ").as_os_str());
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
-    shell::enter_and_execute(&[shell, "-c".into(), line])
+    let mut words = vec![shell];
+    if arguments.shell_type == Some(ShellType::Login) {
+        words.push("-l".into());
+    }
+    words.extend(["-c".into(), line]);
+    shell::enter_and_execute(&words)
 }
 
 /// Runs a distribution that nobody has imported.
@@ -174,17 +259,18 @@ fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> 
         distributions::terminate(name)?;
         return Ok(ExitCode::SUCCESS);
     }
-    run_in(root, name, arguments)
+    run_in(root, name, Uid::default(), arguments)
 }
 
-fn run_in(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> {
+fn run_in(root: &Path, name: &str, default_uid: Uid, arguments: &Arguments) -> Result<ExitCode> {
     let session = distribution::session(name, root)?;
     let wanted = Wanted {
         user: arguments.user.clone(),
         directory: arguments.cd.clone().map(PathBuf::into_os_string),
         command: arguments.command.clone(),
         exec: arguments.exec,
-        login: false,
+        login: arguments.shell_type == Some(ShellType::Login),
+        default_uid: default_uid.0,
     };
     let root = root.canonicalize().with_context(|| root.display().to_string())?;
     distribution::run(session, &root, &wanted)

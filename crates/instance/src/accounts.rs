@@ -3,7 +3,7 @@
 //! A static program has no name services. Where the files do not know a user, `getent` may ([`ask`]).
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
 use std::io::Read as _;
@@ -101,6 +101,22 @@ impl Accounts {
         Self { users, groups }
     }
 
+    /// Reads the two files of a distribution that does not run, whose root is `root` here. Its links
+    /// lead nowhere else.
+    #[must_use]
+    pub fn in_root(root: &Path) -> Self {
+        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(root) = rustix::fs::open(root, directory, Mode::empty()) else {
+            return Self::default();
+        };
+        let read = |path: &str| {
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let file = openat2(&root, path, READ, Mode::empty(), resolve);
+            file.map(to_limit).unwrap_or_default()
+        };
+        Self::parse(&read("etc/passwd"), &read("etc/group"))
+    }
+
     /// Whether there are any users at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -141,11 +157,16 @@ fn parse_group(line: &[u8]) -> Option<(u32, Vec<Vec<u8>>)> {
     Some((number(id)?, members.map(<[u8]>::to_vec).collect()))
 }
 
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
 fn read_limited(path: &str) -> Vec<u8> {
+    rustix::fs::open(path, READ, Mode::empty()).map(to_limit).unwrap_or_default()
+}
+
+/// What cannot be read has no users.
+fn to_limit(file: OwnedFd) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return bytes };
-    // What cannot be read has no users.
     let _ = std::fs::File::from(file).take(LARGEST).read_to_end(&mut bytes);
     bytes
 }

@@ -8,8 +8,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
-use winterop_service::archive::{compression::decompressed, read::Reader};
-use winterop_service::tree::{extract::extract, remove::remove};
+use winterop_service::archive::{compression::decompressed, read::Reader, write::Writer};
+use winterop_service::tree::{extract::extract, pack::pack, remove::remove};
 
 fn open(path: &Path) -> OwnedFd {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap()
@@ -200,6 +200,56 @@ fn everything_that_gnu_tar_keeps_is_kept() {
         }
     }
     fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn what_is_packed_is_what_was_there_for_us_and_for_gnu_tar() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("sample");
+    fs::create_dir(&root).unwrap();
+    sample(&root);
+    let socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+    let (notes, archive) = pack(open_to_read(&root), Writer::new(Vec::new())).unwrap();
+    let archive = archive.finish().unwrap();
+    let notes: Vec<String> = notes.lines().collect();
+    assert!(notes.len() == 1 && notes[0].contains("socket"), "{notes:?}");
+    // Once more it is the same archive, byte for byte.
+    let again = pack(open_to_read(&root), Writer::new(Vec::new())).unwrap().1.finish().unwrap();
+    assert!(archive == again);
+    // The holes are none of it.
+    assert!(archive.len() < 1 << 20, "{}", archive.len());
+    drop(socket);
+    let modified = fs::metadata(&root).unwrap().modified().unwrap();
+    fs::remove_file(root.join("socket")).unwrap();
+    fs::File::open(&root).unwrap().set_modified(modified).unwrap();
+    let expected = manifest(&root);
+    let (ours, result) = unpack(archive.clone());
+    assert_eq!(result, Ok(Vec::new()));
+    is_same(&manifest(&ours.path().join("root")), &expected);
+    let (theirs, file) = (folder.path().join("theirs"), folder.path().join("file.tar"));
+    fs::create_dir(&theirs).unwrap();
+    fs::write(&file, archive).unwrap();
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(&theirs).args(["--xattrs", "--xattrs-include=*", "-xpf"]).arg(&file);
+    let output = tar.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    is_same(&manifest(&theirs), &expected);
+    for root in [&root, &theirs] {
+        fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    gone(&ours);
+}
+
+#[track_caller]
+fn is_same(found: &[String], expected: &[String]) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
+fn open_to_read(path: &Path) -> OwnedFd {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
 }
 
 fn gone(folder: &tempfile::TempDir) {

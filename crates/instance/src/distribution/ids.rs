@@ -15,7 +15,8 @@ pub struct Done {
 }
 
 /// Runs `work` in a child process that has the ids of a distribution's instance, and waits for its
-/// end. It is killed when this process ends, so nobody works on unseen. Keys that interrupt end
+/// end. Root has the ids of the machine there and needs no namespace, in which nobody could make a
+/// device. The child is killed when this process ends, so nobody works on unseen. Keys that interrupt end
 /// the child alone, and this process cleans up.
 ///
 /// This process must have one thread.
@@ -26,10 +27,11 @@ pub fn with_ids(work: impl FnOnce() -> u8) -> io::Result<Done> {
     let (mut entered, mut tell_entered) = io::pipe()?;
     let (mut mapped, mut tell_mapped) = io::pipe()?;
     let parent = rustix::process::getpid();
+    let is_root = rustix::process::geteuid().is_root();
     match fork()? {
         Fork::Child => {
             drop((entered, tell_mapped));
-            let ready = enter(parent, || {
+            let ready = enter(parent, is_root, || {
                 tell_entered.write_all(b".")?;
                 mapped.read_exact(&mut [0])
             });
@@ -44,7 +46,10 @@ pub fn with_ids(work: impl FnOnce() -> u8) -> io::Result<Done> {
             let written = entered
                 .read_exact(&mut [0])
                 .map_err(|_| io::Error::other("no namespace of users can be made here"))
-                .and_then(|()| maps::write(child.as_raw_nonzero().get()));
+                .and_then(|()| match is_root {
+                    true => Ok(None),
+                    false => maps::write(child.as_raw_nonzero().get()),
+                });
             let told = written.and_then(|note| tell_mapped.write_all(b".").map(|()| note));
             drop(tell_mapped);
             let status = end_of(child)?;
@@ -53,9 +58,15 @@ pub fn with_ids(work: impl FnOnce() -> u8) -> io::Result<Done> {
     }
 }
 
-/// A namespace of users, and the wish to end with the parent.
-fn enter(parent: Pid, wait_for_maps: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    winterop_sys::unshare(Namespaces::USER)?;
+/// A namespace of users, except for root, and the wish to end with the parent.
+fn enter(
+    parent: Pid,
+    is_root: bool,
+    wait_for_maps: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    if !is_root {
+        winterop_sys::unshare(Namespaces::USER)?;
+    }
     wait_for_maps()?;
     // The kernel forgets this wish when a process's rights change, so it comes last.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -3,6 +3,7 @@
 pub mod compression;
 pub mod pax;
 pub mod read;
+pub mod write;
 
 use std::io;
 
@@ -52,6 +53,9 @@ pub struct Piece {
     pub length: u64,
 }
 
+/// Extended attributes: their whole names and their values.
+pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// One entry of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -67,8 +71,8 @@ pub struct Entry {
     pub gid: u32,
     /// When it was last changed.
     pub modified: Time,
-    /// Extended attributes by their whole names.
-    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Its extended attributes.
+    pub attributes: Attributes,
     /// A file's size in bytes, with its holes.
     pub size: u64,
     /// Which pieces of the file have data, in their order; `None` for all of it.

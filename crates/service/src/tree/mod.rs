@@ -2,6 +2,7 @@
 //! open directory of the root, so that no name and no link leads out of it.
 
 pub mod extract;
+pub mod pack;
 pub mod remove;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub enum Lost {
     Attribute,
     /// A socket: they belong to a running program.
     Socket,
+    /// What was in a file when it became shorter while it was read.
+    Changed,
 }
 
 impl Lost {
@@ -30,6 +33,7 @@ impl Lost {
             Self::Device => "devices were left out: only root can make them",
             Self::Attribute => "extended attributes could not be kept",
             Self::Socket => "sockets were left out: nobody would listen on them",
+            Self::Changed => "files became shorter while they were read, and end in zeros",
         }
     }
 }
