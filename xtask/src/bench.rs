@@ -6,6 +6,7 @@
 //! Windows program is what a user's shell would do; what it measures it reports line by line.
 
 mod admission;
+mod distribution;
 mod ending;
 mod figures;
 mod inside;
@@ -56,11 +57,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = |subject: &Subject| options.only.is_empty() || options.only.contains(subject);
     let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(wanted).collect();
-    let is_ending = |subject: &Subject| *subject == Subject::HostDeath;
-    let with_ending = subjects.iter().any(is_ending);
-    let subjects = subjects.into_iter().filter(|subject| !is_ending(subject));
+    let (outside, subjects): (Vec<_>, Vec<_>) =
+        subjects.into_iter().partition(|subject| subject.is_outside());
     let (without_wine, with_wine): (Vec<_>, Vec<_>) =
-        subjects.partition(|subject| !subject.needs_wine());
+        subjects.into_iter().partition(|subject| !subject.needs_wine());
     layout::build().context("build what is to be measured")?;
     let mut figures = Vec::new();
     if !without_wine.is_empty() {
@@ -71,15 +71,31 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         windows::build().context("build the programs to be started")?;
         figures.extend(measure(Kind::Wine, with_wine, options.quick)?);
     }
-    if with_ending {
-        let ours = ending::measure(if options.quick { 5 } else { 50 }).context("kill hosts")?;
-        let busy = Quiet::with_patience(Duration::ZERO).wait();
-        figures.push(Figure { subject: Subject::HostDeath, ours, reference: 1000.0, busy });
+    let mut quiet = Quiet::with_patience(Duration::from_secs(if options.quick { 2 } else { 20 }));
+    for subject in outside {
+        let busy = quiet.wait();
+        let measured = measure_outside(subject, options.quick);
+        let (ours, reference) = measured.with_context(|| format!("measure {}", subject.name()))?;
+        figures.push(Figure { subject, ours, reference, busy });
     }
     let written = write(&figures)?;
     println!("{}", figures::table(&figures));
     println!("written to {}", written.display());
     Ok(())
+}
+
+/// Both sides of a line that is measured from outside.
+fn measure_outside(subject: Subject, quick: bool) -> Result<(f64, f64)> {
+    let turns = |quickly, thoroughly| if quick { quickly } else { thoroughly };
+    Ok(match subject {
+        Subject::WslCommand => {
+            let (ours, reference) = distribution::command(turns(50, 500))?;
+            (ours - reference, 5.0)
+        }
+        Subject::WslStart => (distribution::start(turns(5, 30))?, 150.0),
+        Subject::WslImport => distribution::import(turns(3, 11))?,
+        _ => (ending::measure(turns(5, 50))?, 1000.0),
+    })
 }
 
 /// Measures `subjects` in an instance of their own.

@@ -130,6 +130,9 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
         Subject::Refusal => (repeated(quick(50, 500), || refusal(plan))?, 5.0),
         Subject::Doctor => (repeated(quick(5, 20), || doctor(&hello))?, 2000.0),
         Subject::HostDeath
+        | Subject::WslCommand
+        | Subject::WslStart
+        | Subject::WslImport
         | Subject::InterpreterResident
         | Subject::LaunchInPlace
         | Subject::LaunchHosted => {
@@ -182,7 +185,7 @@ fn doctor(hello: &Launch) -> Result<f64> {
 
 /// The medians of both sides, measured by turns, each first as often as second. The first turn is
 /// for warming up and does not count.
-fn by_turns(
+pub(super) fn by_turns(
     turns: usize,
     mut ours: impl FnMut() -> Result<f64>,
     mut reference: impl FnMut() -> Result<f64>,

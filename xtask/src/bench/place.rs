@@ -99,11 +99,22 @@ impl Place {
         Ok(prefix)
     }
 
+    /// A folder on the disk of the target folder.
+    pub(super) fn files(&self) -> &Path {
+        self.files.path()
+    }
+
     /// `winterop ARGUMENTS…` with this place's host.
     pub(super) fn winterop(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(paths::target().join("winterop/bin/winterop"));
+        let mut command = self.program("winterop");
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// One of Winterop's programs with this place's host.
+    pub(super) fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(paths::target().join("winterop/bin").join(name));
+        command
             .env("XDG_DATA_HOME", self.files.path().join("data"))
             .env("XDG_CONFIG_HOME", self.files.path().join("config"))
             .env("XDG_RUNTIME_DIR", self.runtime.path())
@@ -210,19 +221,31 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     progress::output(Command::new("cp").arg("-a").arg("--").arg(from).arg(to)).map(|_| ())
 }
 
-fn write_executable(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_executable(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = fs::File::options().write(true).create_new(true).mode(0o755).open(path);
     file.and_then(|mut file| file.write_all(bytes))
         .with_context(|| format!("write {}", path.display()))
 }
 
 /// A static x86-64 program without a library that ends with 0: one segment, three instructions.
-fn do_nothing() -> Vec<u8> {
+pub(super) fn do_nothing() -> Vec<u8> {
+    program(&EXIT)
+}
+
+/// The same, after it has read a byte of standard input.
+pub(super) fn read_a_byte() -> Vec<u8> {
+    // xor eax, eax (read); xor edi, edi; mov rsi, rsp; mov edx, 1; syscall
+    const READ: [u8; 14] = [0x31, 0xc0, 0x31, 0xff, 0x48, 0x89, 0xe6, 0xba, 1, 0, 0, 0, 0x0f, 0x05];
+    program(&[&READ[..], &EXIT].concat())
+}
+
+/// mov eax, 60 (exit); xor edi, edi; syscall
+const EXIT: [u8; 9] = [0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05];
+
+fn program(code: &[u8]) -> Vec<u8> {
     const BASE: u64 = 0x40_0000;
     const HEADERS: u64 = 64 + 56;
-    // mov eax, 60 (exit); xor edi, edi; syscall
-    const CODE: [u8; 9] = [0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05];
-    let size = HEADERS + CODE.len() as u64;
+    let size = HEADERS + code.len() as u64;
     let mut file = Vec::new();
     // ELF, 64 bits, little-endian, version 1, no particular system.
     file.extend([0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -236,7 +259,7 @@ fn do_nothing() -> Vec<u8> {
     // One segment to load (1), readable and executable (5): all of the file.
     file.extend([1, 5].into_iter().flat_map(u32::to_le_bytes));
     file.extend([0, BASE, BASE, size, size, 4096].into_iter().flat_map(u64::to_le_bytes));
-    file.extend(CODE);
+    file.extend(code);
     file
 }
 
