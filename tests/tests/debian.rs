@@ -26,10 +26,10 @@ fn the_package_is_installed_upgraded_and_removed() {
         assert_eq!(machine.user(user, run), "hello\n0\n");
     }
     assert_eq!(machine.root("winterop status >/dev/null; echo $?; dpkg -V winterop"), "0\n");
-    let names = "readlink -f /usr/bin/wsl /usr/bin/wslpath; wsl --version | head -c 3; wslpath -w /etc | tail -c 5";
+    let names = "readlink -f /usr/bin/wsl /usr/bin/wslpath; wsl --version | head -c 8; wslpath -w /etc | tail -c 5";
     assert_eq!(
         machine.root(names),
-        "/usr/lib/winterop/bin/winterop\n/usr/lib/winterop/lib/winterop/init\nwsl\\etc\n"
+        "/usr/lib/winterop/bin/winterop\n/usr/lib/winterop/lib/winterop/init\nWinterop\\etc\n"
     );
     assert_eq!(
         machine.root(
