@@ -639,3 +639,60 @@ fn odd_files_in_a_root_hold_nothing_up() {
     assert_eq!(finish(&mut odd.wsl(&["-e", "true"])).code(), 0);
     odd.terminate();
 }
+
+/// Puts a root over this machine's at `root` in the folder `$1`, with systemd as its process 1, and
+/// runs what `$2` says there; in a mount namespace of its own.
+const WITH_SYSTEMD: &str = r#"
+mount -t tmpfs -o mode=0755 tmpfs "$1"
+cd "$1"
+mkdir upper work root
+mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root || exit 77
+printf '[boot]\nsystemd = true\n' >root/etc/wsl.conf
+: >root/etc/machine-id
+: >root/etc/fstab
+rm -f root/init
+# Everything but logins: those wait for what no test has.
+ln -sf /usr/lib/systemd/system/basic.target root/etc/systemd/system/default.target
+printf '[Service]\nType=oneshot\nExecStart=/bin/sh -c "%s >/root/said 2>&1"\n' "$3/hello.exe" \
+    >root/etc/systemd/system/tool.service
+eval "$2"
+"#;
+
+#[test]
+fn systemd_is_process_1_where_the_distribution_wants_it() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/lib/systemd/systemd").exists() {
+        println!("skipped: only root can have a root with systemd over this machine's");
+        return;
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("the mounts");
+    if !mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup2")) {
+        println!("skipped: cgroups of version 2 are not mounted here, and systemd needs one");
+        return;
+    }
+    let host = Host::new();
+    host.settled();
+    let folder = host.base().join("system");
+    fs::create_dir(&folder).expect("a folder");
+    let script = r#"
+wsl="wsl -d Sys --root $1/root -u root -e"
+$wsl cat /proc/1/comm
+$wsl sh -c 'readlink /run/WSL/1_interop | grep -c _interop; systemctl show -p Version | head -c 8; echo'
+$wsl systemctl start tool.service; $wsl cat /root/said
+$wsl systemctl is-active basic.target
+$wsl sh -c 'exit 7'; echo $?
+# The registration is kept from what unregisters.
+$wsl sh -c 'echo -1 >/proc/sys/fs/binfmt_misc/status; until test -e /proc/sys/fs/binfmt_misc/WSLInterop; do :; done; echo back'
+wsl -d Sys --root $1/root --terminate; echo $?
+ls /sys/fs/cgroup | grep -c winterop-Sys
+"#;
+    let mut command = host.command_as_root("unshare", Placement::InPlace);
+    command.args(["--mount", "--propagation", "private", "sh", "-c", WITH_SYSTEMD, "sh"]);
+    let windows = host.windows().to_path_buf();
+    let outcome = finish(command.arg(&folder).arg(script).arg(windows));
+    if outcome.status.code() == Some(77) {
+        println!("skipped: no overlay can be mounted here");
+        return;
+    }
+    let expected = "systemd\n1\nVersion=\nhello\nactive\n7\nback\n0\n0\n";
+    assert_eq!(outcome.text(), expected, "{}", outcome.errors());
+}

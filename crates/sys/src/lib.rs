@@ -285,6 +285,17 @@ pub fn exec(program: &CStr, arguments: &CStrings, environment: &CStrings) -> Err
     Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(i32::MAX))
 }
 
+/// The real-time signal of this number as the kernel counts them, 32 to 64; `None` for another.
+#[must_use]
+pub fn real_time_signal(number: i32) -> Option<Signal> {
+    if !(32..=64).contains(&number) {
+        return None;
+    }
+    // SAFETY: it is a number that the kernel has a signal for. The C library keeps the first two for
+    // itself; sending them to others is no matter of this process's.
+    Some(unsafe { Signal::from_raw_unchecked(number) })
+}
+
 /// Ends this process with `status`, at once.
 pub fn exit(status: u8) -> ! {
     loop {

@@ -9,10 +9,11 @@
 use super::inside::read_text;
 use super::keeper::Outside;
 use super::reaper::{everybody_else, reap};
-use super::{KEEPER, Plan, drives::Drives, process};
+use super::{KEEPER, Plan, drives::Drives, process, systemd};
 use crate::accounts;
 use crate::handoff::{HostAddress, HostLink};
-use crate::namespace::SOCKET_DIRECTORY;
+use crate::machine::keep_registered;
+use crate::namespace::{INIT, SOCKET_DIRECTORY};
 use crate::server::{self, Service, serve as serve_interop};
 use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -54,6 +55,8 @@ pub(super) struct Prepared {
     pub(super) conf: WslConf,
     pub(super) drives: Drives,
     pub(super) outside: Outside,
+    /// Whether systemd is process 1, and this its child.
+    pub(super) systemd: bool,
 }
 
 /// Serves until the instance ends; `ready` is called once it does.
@@ -66,12 +69,27 @@ pub(super) fn serve(
     control: OwnedFd,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
-    mount_table_of_file_systems(&prepared.conf);
+    if prepared.systemd {
+        wait_for_systemd(&prepared.conf);
+    } else {
+        mount_table_of_file_systems(&prepared.conf);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let init = Arc::new(Init::new(plan, prepared));
         init.run(control, ready).await
     })
+}
+
+/// Waits for systemd, and keeps the registration from it.
+fn wait_for_systemd(conf: &WslConf) {
+    let patience = Duration::from_millis(u64::try_from(conf.boot.init_timeout).unwrap_or(0));
+    if !systemd::wait_until_it_listens(patience) {
+        tracing::warn!(?patience, "systemd does not take orders yet; sessions do not wait for it");
+    }
+    if conf.boot.protect_binfmt {
+        std::thread::spawn(|| keep_registered(INIT));
+    }
 }
 
 /// The host as it is reached from inside: by the directories that were opened outside.
@@ -94,6 +112,7 @@ struct Init {
     host_socket: PathBuf,
     outside: Outside,
     idle: Duration,
+    systemd: bool,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -110,7 +129,7 @@ struct State {
 
 impl Init {
     fn new(plan: &Plan, prepared: Prepared) -> Self {
-        let Prepared { conf, drives, outside } = prepared;
+        let Prepared { conf, drives, outside, systemd } = prepared;
         let state = State {
             drives,
             leaders: HashSet::new(),
@@ -124,6 +143,7 @@ impl Init {
             host_socket: plan.host.socket.file_name().unwrap_or_default().into(),
             outside,
             idle: plan.idle,
+            systemd,
             state: Mutex::new(state),
             changed: Notify::new(),
         }
@@ -141,6 +161,7 @@ impl Init {
         let interop = self.interop_server(&switches)?;
         ready();
         self.start_boot_command();
+        let mut is_told = false;
         loop {
             let deadline = self.next_look();
             tokio::select! {
@@ -148,7 +169,10 @@ impl Init {
                     tokio::spawn(Arc::clone(&self).attend(connection?));
                 }
                 _ = children.recv() => self.reap(),
-                _ = terminated.recv() => break,
+                _ = terminated.recv() => {
+                    is_told = true;
+                    break;
+                }
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep_until(deadline) => {}
             }
@@ -156,7 +180,14 @@ impl Init {
                 break;
             }
         }
-        end_everything(&mut children).await;
+        if self.systemd {
+            end_sessions(&mut children).await;
+            if !is_told {
+                end_systemd(&mut terminated).await;
+            }
+        } else {
+            end_everything(&mut children).await;
+        }
         drop(interop);
         Ok(())
     }
@@ -167,9 +198,13 @@ impl Init {
             tracing::info!(%off, "no interop server");
             return Ok(None);
         }
-        let path = Path::new(SOCKET_DIRECTORY).join("1_interop");
+        let directory = Path::new(SOCKET_DIRECTORY);
+        let path = directory.join(format!("{}_interop", std::process::id()));
         let mut socket = ListeningSocket::bind(&path).map_err(io::Error::other)?;
         open_to_all_users(&path)?;
+        if self.systemd {
+            socket.also_known_as(&directory.join("1_interop"))?;
+        }
         if let Some(listener) = socket.take_descriptor() {
             let address =
                 host_address(&self.outside.runtime, &self.outside.directory, &self.host_socket);
@@ -292,7 +327,7 @@ impl Init {
             plan9_port: 0,
             default_uid: default,
             interop_port: if has_server { 0 } else { InitializeResponse::INTEROP_OFF },
-            systemd: false,
+            systemd: self.systemd,
             pid_namespace: namespace,
             flavour: flavour.as_deref().map(str::as_bytes),
             version: version.as_deref().map(str::as_bytes),
@@ -400,18 +435,39 @@ fn refusal(text: &str) -> Vec<u8> {
 
 /// Whether something that a session has started is left although its leader is not.
 fn has_session_processes() -> bool {
-    everybody_else().into_iter().any(|pid| {
-        let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-        let environment = environment.unwrap_or_default();
-        let server =
-            environment.split(|byte| *byte == 0).find_map(|e| e.strip_prefix(b"WSL_INTEROP="));
-        server.is_some_and(|server| !server.ends_with(b"/1_interop"))
-    })
+    everybody_else().into_iter().any(is_of_a_session)
+}
+
+fn is_of_a_session(pid: Pid) -> bool {
+    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+    let environment = environment.unwrap_or_default();
+    let server = environment.split(|byte| *byte == 0).find_map(|e| e.strip_prefix(b"WSL_INTEROP="));
+    server.is_some_and(|server| !server.ends_with(b"/1_interop"))
+}
+
+/// Tells what sessions have started to end, and waits a moment.
+async fn end_sessions(children: &mut tokio::signal::unix::Signal) {
+    end(everybody_else().into_iter().filter(|pid| is_of_a_session(*pid)), children).await;
+}
+
+/// Has systemd end its services and itself. At last it tells this process to end too, and waits for
+/// that.
+async fn end_systemd(terminated: &mut tokio::signal::unix::Signal) {
+    for at_once in [false, true] {
+        systemd::power_off(at_once);
+        if tokio::time::timeout(systemd::SHUTDOWN, terminated.recv()).await.is_ok() {
+            return;
+        }
+    }
 }
 
 /// Tells every process to end, and waits a moment. What is left then ends with this one.
 async fn end_everything(children: &mut tokio::signal::unix::Signal) {
-    for pid in everybody_else() {
+    end(everybody_else().into_iter(), children).await;
+}
+
+async fn end(processes: impl Iterator<Item = Pid>, children: &mut tokio::signal::unix::Signal) {
+    for pid in processes {
         // SIGHUP for shells, which ignore the other; one that has stopped must go on to hear it.
         for signal in [Signal::TERM, Signal::HUP, Signal::CONT] {
             let _ = kill_process(pid, signal);

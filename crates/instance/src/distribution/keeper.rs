@@ -6,6 +6,7 @@
 //! itself is killed the instance runs on, and only a host that is gone is not started again from
 //! inside.
 
+use super::systemd::{self, Cgroup};
 use super::{CONTROL, KEEPER, NAME, Plan, ROOT, init, maps, root};
 use crate::handoff;
 use crate::namespace::NamespaceError;
@@ -61,8 +62,9 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     }
     match make(&plan) {
-        Ok((process, socket)) => {
+        Ok(Made { process, socket, cgroup }) => {
             keep(&plan, process, &socket);
+            drop(cgroup);
             let _ = fs::remove_dir_all(&plan.directory);
             ExitCode::SUCCESS
         }
@@ -93,8 +95,26 @@ fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
+/// An instance that serves.
+struct Made {
+    process: Pid,
+    socket: ListeningSocket,
+    /// Where systemd is process 1.
+    cgroup: Option<Cgroup>,
+}
+
+/// The cgroup for systemd, where that is wanted, or why there is none.
+fn cgroup(plan: &Plan) -> Result<Option<Cgroup>, String> {
+    if !systemd::is_wanted(plan) {
+        return Ok(None);
+    }
+    Cgroup::make(&plan.name)
+        .map(Some)
+        .map_err(|error| format!("[boot] systemd: it needs a cgroup of its own: {error}"))
+}
+
 /// Makes the instance; its init, and the keeper's socket.
-fn make(plan: &Plan) -> Result<(Pid, ListeningSocket), String> {
+fn make(plan: &Plan) -> Result<Made, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| text(&e))?;
@@ -105,16 +125,23 @@ fn make(plan: &Plan) -> Result<(Pid, ListeningSocket), String> {
     describe(plan).map_err(|error| format!("describing the instance: {error}"))?;
     let own = std::env::current_exe().map_err(|e| text(&e))?;
     let mut report = Report::new().map_err(|e| text(&e))?;
+    let cgroup = cgroup(plan);
     match fork().map_err(|e| text(&e))? {
         Fork::Child => {
             // Its end is not the end of the keeper's socket.
             std::mem::forget(socket);
-            enter(plan, &own, report)
+            let cgroup = cgroup.ok().flatten().map(std::mem::ManuallyDrop::new);
+            let entered = cgroup.as_ref().map(|cgroup| cgroup.enter());
+            enter(plan, &own, report, entered)
         }
         Fork::Parent(maker) => {
             report.forget_writers();
-            let process = accompany(maker, &mut report)?;
-            Ok((process, socket))
+            let (cgroup, lack) = match cgroup {
+                Ok(cgroup) => (cgroup, None),
+                Err(lack) => (None, Some(lack)),
+            };
+            let process = accompany(maker, &mut report, lack)?;
+            Ok(Made { process, socket, cgroup })
         }
     }
 }
@@ -160,7 +187,7 @@ const ENTERED: u8 = b'.';
 const REASON: u8 = b'!';
 
 /// Writes the maps, and waits until init serves.
-fn accompany(maker: Pid, report: &mut Report) -> Result<Pid, String> {
+fn accompany(maker: Pid, report: &mut Report, lack: Option<String>) -> Result<Pid, String> {
     let mut words = |size: usize| {
         let mut bytes = vec![0; size];
         report.reader.read_exact(&mut bytes).map(|()| bytes)
@@ -185,7 +212,7 @@ fn accompany(maker: Pid, report: &mut Report) -> Result<Pid, String> {
         let silent = "the instance's init ended before it served".to_owned();
         return Err(if text.is_empty() { silent } else { text });
     }
-    if let Some(note) = note {
+    for note in note.into_iter().chain(lack) {
         say(&format!("{NOTE}{note}"));
     }
     say(READY);
@@ -198,21 +225,27 @@ fn rest(reader: &mut PipeReader) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// In the child: the namespaces, then process 1, which never returns.
-fn enter(plan: &Plan, own: &Path, report: Report) -> ! {
+/// In the child: the namespaces, then process 1, which never returns. `cgroup` says whether this
+/// process is in a cgroup for systemd; none is wanted where it is empty.
+fn enter(plan: &Plan, own: &Path, report: Report, cgroup: Option<io::Result<()>>) -> ! {
     let Report { mut mapped_reader, writer, mapped_writer, .. } = report;
     drop(mapped_writer);
     let Some(mut writer) = writer else { winterop_sys::exit(1) };
     // Whoever started the keeper waits for the end of what that says.
     silence();
-    match enter_namespaces(&mut writer, &mut mapped_reader) {
+    let with_systemd = cgroup.is_some();
+    let entered = cgroup
+        .unwrap_or(Ok(()))
+        .map_err(crate::namespace::failed("entering the cgroup for", "systemd"))
+        .and_then(|()| enter_namespaces(&mut writer, &mut mapped_reader));
+    match entered {
         Ok(Fork::Parent(process)) => {
             let _ = writer.write_all(&process.as_raw_nonzero().get().to_ne_bytes());
             winterop_sys::exit(0)
         }
         Ok(Fork::Child) => {
             drop(mapped_reader);
-            let status = become_init(plan, own, writer);
+            let status = become_init(plan, own, writer, with_systemd);
             winterop_sys::exit(status)
         }
         Err(error) => {
@@ -243,8 +276,8 @@ fn enter_namespaces(
     fork().map_err(|error| step("forking")(error.into()))
 }
 
-/// Process 1: builds the root, then serves until the instance ends.
-fn become_init(plan: &Plan, own: &Path, writer: PipeWriter) -> u8 {
+/// Process 1: builds the root, then serves until the instance ends; with systemd its child does.
+fn become_init(plan: &Plan, own: &Path, writer: PipeWriter, with_systemd: bool) -> u8 {
     let mut writer = Some(writer);
     // The keeper reads to the end, so the pipe is closed with the first word.
     let mut tell = |word: &str| {
@@ -252,7 +285,10 @@ fn become_init(plan: &Plan, own: &Path, writer: PipeWriter) -> u8 {
             let _ = writer.write_all(word.as_bytes());
         }
     };
-    let served = prepare(plan, own).and_then(|(prepared, control)| {
+    let served = prepare(plan, own, with_systemd).and_then(|(prepared, control)| {
+        if prepared.systemd {
+            leave_process_1(plan)?;
+        }
         let served = init::serve(plan, prepared, control, || tell(READY));
         served.map_err(|error| error.to_string())
     });
@@ -266,7 +302,27 @@ fn become_init(plan: &Plan, own: &Path, writer: PipeWriter) -> u8 {
     }
 }
 
-fn prepare(plan: &Plan, own: &Path) -> Result<(init::Prepared, OwnedFd), String> {
+/// Goes on in a child, and makes systemd of this process.
+fn leave_process_1(plan: &Plan) -> Result<(), String> {
+    match fork().map_err(|error| error.to_string())? {
+        Fork::Child => {
+            let _ = rustix::process::setsid();
+            let own = Some(rustix::process::getpid());
+            rustix::process::set_child_subreaper(own).map_err(|error| error.to_string())
+        }
+        Fork::Parent(_) => {
+            let error = systemd::execute(&plan.name);
+            tracing::error!(%error, "systemd does not start");
+            winterop_sys::exit(1)
+        }
+    }
+}
+
+fn prepare(
+    plan: &Plan,
+    own: &Path,
+    with_systemd: bool,
+) -> Result<(init::Prepared, OwnedFd), String> {
     let open = |path: &Path| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(path, flags, Mode::empty())
@@ -278,8 +334,16 @@ fn prepare(plan: &Plan, own: &Path) -> Result<(init::Prepared, OwnedFd), String>
     let control = control.ok_or("no socket")?;
     let runtime = plan.host.socket.parent().unwrap_or(Path::new("/"));
     let outside = Outside { runtime: open(runtime)?, directory: open(&plan.directory)? };
-    let (conf, drives) = root::enter(plan, own).map_err(|error| error.to_string())?;
-    Ok((init::Prepared { conf, drives, outside }, control))
+    let entered = root::enter(plan, own, with_systemd);
+    let (conf, drives) = entered.map_err(|error| error.to_string())?;
+    if with_systemd && !systemd::is_there() {
+        return Err(
+            "[boot] systemd is set in /etc/wsl.conf, and the distribution has no systemd; \
+                    install it there, or take the setting out"
+                .to_owned(),
+        );
+    }
+    Ok((init::Prepared { conf, drives, outside, systemd: with_systemd }, control))
 }
 
 /// Waits for the end of process 1, and starts the host for whoever asks.

@@ -30,6 +30,7 @@ pub(crate) mod plan;
 pub mod process;
 mod reaper;
 mod root;
+mod systemd;
 
 pub use client::{Instance, Session};
 pub use plan::Plan;

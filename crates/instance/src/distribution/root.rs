@@ -27,15 +27,24 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use winterop_settings::{WslConf, wsl_conf};
 
-/// Builds the root and enters it. Returns the drives, to which more may be added later.
+/// Builds the root and enters it, with a tree of cgroups of its own where that is wanted. Returns the drives, to which more may be added later.
 ///
 /// # Errors
 /// A [`NamespaceError`]; the process should end then.
-pub(super) fn enter(plan: &Plan, init: &Path) -> Result<(WslConf, Drives), NamespaceError> {
+pub(super) fn enter(
+    plan: &Plan,
+    init: &Path,
+    own_cgroups: bool,
+) -> Result<(WslConf, Drives), NamespaceError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(failed("making private", "/"))?;
     let outside = change_root(&plan.root)?;
     mount_kernel(&outside)?;
+    if own_cgroups {
+        let cgroups = Path::new("/sys/fs/cgroup");
+        mount_new("tmpfs", cgroups, c"mode=0755")?;
+        mount_new("cgroup2", cgroups, c"")?;
+    }
     devices::build(&outside)?;
     ensure_file(Path::new(INIT))?;
     refuse_other_than_file(Path::new(INIT))?;

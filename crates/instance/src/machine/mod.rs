@@ -9,6 +9,7 @@ pub mod users;
 mod watch;
 
 pub use options::{OPTION, Options};
+pub(crate) use watch::keep_registered;
 
 use crate::role::{announce, terminated};
 use crate::server::{Service, serve};
@@ -62,7 +63,7 @@ async fn serve_machine(options: &Options) -> io::Result<()> {
     let socket = Socket::open(&options.socket_directory)?;
     let users = Users::new(Policy::new(Path::new(machine::DIRECTORY)), options.host.clone());
     let interpreter = options.interpreter.clone();
-    std::thread::spawn(move || watch::keep_registered(&interpreter));
+    std::thread::spawn(move || keep_registered(&interpreter));
     if options.background {
         announce(&options.socket_directory.join(SOCKET))?;
         move_log(options)?;
