@@ -116,7 +116,7 @@ fn names_places_and_versions_that_cannot_be() {
         finish(command.args(["--import", "alpha"]).arg(&place).arg(&file).args(more))
     };
     with(&["--version", "2"]).refused(126, &["virtual machine"]);
-    with(&["--vhd"]).refused(126, &["disk images"]);
+    with(&["--vhd"]).refused(126, &["no disk image"]);
     nothing_is_left(&host, "alpha");
     // A directory that is somebody's keeps what is in it.
     fs::create_dir_all(place.join("rootfs")).expect("a directory");
@@ -177,6 +177,71 @@ fn what_is_exported_is_imported_again_with_everything() {
     let folder = host.work();
     wsl(&host, &["--export", "alpha", &folder.to_string_lossy()]).refused(126, &["a directory"]);
     wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+}
+
+#[test]
+fn disk_images_are_imported_as_their_files() {
+    let host = Host::new();
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root || !Path::new("/dev/loop-control").exists() {
+        println!("skipped: only root can have the kernel read a disk image, by a loop device");
+        return;
+    }
+    // It makes the folder that the image is of.
+    archive(&host, &[], "a.tar");
+    let work = host.work();
+    let run = |script: &str| {
+        finish(Command::new("sh").current_dir(&work).args(["-ec", script])).clean().text()
+    };
+    run("truncate -s 48M ext4.img; \
+         PATH=$PATH:/usr/sbin mke2fs -q -t ext4 -d ../source -E root_owner=0:0 ext4.img; \
+         qemu-img convert -O vhdx ext4.img disk.vhdx; \
+         qemu-img convert -O vhdx -o subformat=fixed ext4.img fixed.vhdx; \
+         qemu-img convert -O vpc -o force_size=on ext4.img disk.vhd; \
+         qemu-img convert -O vpc -o subformat=fixed,force_size=on ext4.img fixed.vhd");
+    for name in ["ext4.img", "disk.vhdx", "fixed.vhdx", "disk.vhd", "fixed.vhd"] {
+        let outcome = import(&host, "alpha", &work.join(name));
+        assert_eq!(outcome.code(), 0, "{name}: {}", outcome.errors());
+        let said =
+            wsl(&host, &["-d", "alpha", "-u", "me", "-e", "sh", "-c", "id -u; cat /etc/mine"]);
+        assert_eq!(said.clean().text(), "1000\ntext", "{name}");
+        let root = work.join("alpha/rootfs");
+        assert_eq!(fs::metadata(root.join("etc/mine")).expect("a file").uid(), 1000);
+        assert_eq!(run("ls -A alpha"), "rootfs\n");
+        wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+    }
+    assert_eq!(run("losetup -l -n -O BACK-FILE | grep -c winterop-test || true"), "0\n");
+    // What is damaged, cut off, not closed or no image at all.
+    let change = |from: &str, at: usize, bytes: &[u8]| {
+        let mut content = fs::read(work.join(from)).expect(from);
+        content[at..at + bytes.len()].copy_from_slice(bytes);
+        content
+    };
+    let cut = |from: &str, length: usize| {
+        let mut content = fs::read(work.join(from)).expect(from);
+        content.truncate(length);
+        content
+    };
+    let both_headers = {
+        let mut content = change("disk.vhdx", (64 << 10) + 100, b"x");
+        content[(128 << 10) + 100] = b'x';
+        content
+    };
+    let footer = fs::metadata(work.join("fixed.vhd")).expect("its size").len() as usize - 512;
+    for (content, words) in [
+        (change("ext4.img", 1080, b"??"), "holds nothing"),
+        (both_headers, "headers are damaged"),
+        (cut("disk.vhdx", 1 << 20), "disk image"),
+        (change("fixed.vhd", footer + 50, b"\x7F"), "checksum"),
+        (cut("disk.vhd", 4096), "disk image"),
+        (change("ext4.img", 1024, &[0xFF; 40]), "does not read"),
+    ] {
+        fs::write(work.join("bad"), content).expect("an image");
+        fails(&import(&host, "alpha", &work.join("bad")), words);
+        nothing_is_left(&host, "alpha");
+    }
+    let with = ["--import", "alpha", "here", "../a.tar", "--vhd"];
+    wsl(&host, &with).refused(126, &["no disk image"]);
 }
 
 #[test]

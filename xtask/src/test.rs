@@ -25,6 +25,8 @@ const TOOLS: &[&str] = &[
     "cron",
     "sudo",
     "systemd",
+    "e2fsprogs",
+    "qemu-utils",
 ];
 
 /// What runs the tests.

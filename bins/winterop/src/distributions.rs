@@ -11,16 +11,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use winterop_instance::accounts::Accounts;
 use winterop_instance::distribution::ids::{Done, with_ids};
 use winterop_service::DistributionName;
 use winterop_service::archive::compression::{Compression, Compressor, decompressed};
 use winterop_service::archive::{read::Reader, write::Writer};
+use winterop_service::image::{Image, ImageError};
 use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid, Version};
 use winterop_service::store::{Place, Store, sync_directory};
-use winterop_service::tree::{extract::extract, pack::pack, remove::remove};
+use winterop_service::tree::{Notes, extract::extract, pack::pack, remove::remove};
 
 fn place() -> Result<Place> {
     Ok(Place::below(&places::data()?))
@@ -80,13 +81,17 @@ fn remove_files(distribution: &Distribution) -> Result<()> {
     Ok(())
 }
 
-/// Imports an archive, a file or `-` for standard input, as a distribution in `directory`.
-pub fn import(name: &str, directory: &Path, archive: &Path) -> Result<()> {
+/// Imports an archive, a file or `-` for standard input, or a disk image, as a distribution in
+/// `directory`.
+pub fn import(name: &str, directory: &Path, archive: &Path, must_be_image: bool) -> Result<()> {
     let name: DistributionName = name.parse()?;
     if name.is(&places::distribution()) {
         bail!("{name} is this machine's own name; choose another one");
     }
     let (source, size) = open_archive(archive)?;
+    if must_be_image && !Image::is_one(&source) {
+        bail!("{}: {}", archive.display(), ImageError::NotAnImage);
+    }
     let directory = std::path::absolute(directory).context("the directory")?;
     let store = store()?;
     let distribution = Distribution {
@@ -112,7 +117,7 @@ pub fn import(name: &str, directory: &Path, archive: &Path) -> Result<()> {
         return Err(error).with_context(|| format!("making {}", root.display()));
     }
     drop(store);
-    let written = write_files(source, size, &root);
+    let written = write_files(source, size, &distribution);
     let store = place()?.lock()?;
     match written.and_then(|()| Ok(sync_directory(&distribution.directory)?)) {
         Ok(()) => {
@@ -163,8 +168,13 @@ fn progress(what: &str, size: Option<u64>) -> ProgressBar {
     }
 }
 
-fn write_files(source: File, size: Option<u64>, root: &Path) -> Result<()> {
-    let Done { status, note } = with_ids(|| match extract_all(source, size, root) {
+fn write_files(source: File, size: Option<u64>, one: &Distribution) -> Result<()> {
+    let is_image = size.is_some() && Image::is_one(&source);
+    let write = || match is_image {
+        true => extract_image(source, one),
+        false => extract_all(source, size, &one.root()),
+    };
+    let Done { status, note } = with_ids(|| match write() {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("wsl: {error:#}");
@@ -174,11 +184,72 @@ fn write_files(source: File, size: Option<u64>, root: &Path) -> Result<()> {
     if let Some(note) = note {
         eprintln!("wsl: {note}");
     }
+    let what = if is_image { "disk image" } else { "archive" };
     match status {
         Some(0) => Ok(()),
-        Some(_) => bail!("the archive cannot be imported"),
+        Some(_) => bail!("the {what} cannot be imported"),
         None => bail!("the import was interrupted"),
     }
+}
+
+/// In the child: has the kernel read the file system in an image, in a mount namespace that ends with
+/// the child.
+fn extract_image(source: File, one: &Distribution) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "only root can have the kernel read a disk image; import it as root, or make a tar \
+             archive of its files"
+        );
+    }
+    let image = Image::open(source)?;
+    let bar = progress("Import", Some(image.size()));
+    let disk = match image.whole() {
+        Some(file) => file.try_clone()?,
+        None => {
+            let disk = Image::scratch(&one.directory).context("unfolding the disk image")?;
+            image.unfold(&disk, |count| bar.inc(count))?;
+            disk
+        }
+    };
+    let open = |path: &Path, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    let target = open(&one.root(), OFlags::PATH | OFlags::DIRECTORY)?;
+    winterop_sys::unshare(winterop_sys::Namespaces::MOUNT)?;
+    mount(&["--make-rprivate".into(), "/".into()])?;
+    // Its size is the image's, without what stands behind it. Nothing is written into it, not even
+    // what its journal has.
+    let options = format!("ro,noload,loop,sizelimit={}", image.size());
+    let disk_name = format!("/proc/{}/fd/{}", std::process::id(), disk.as_raw_fd());
+    // The directory is ours, and what is in it is open already.
+    let place = one.directory.as_os_str().to_owned();
+    mount(&["-t".into(), "ext4".into(), "-o".into(), options.into(), disk_name.into(), place])?;
+    let files = open(&one.directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let (reader, writer) = io::pipe()?;
+    let packing = std::thread::spawn(move || -> Result<Notes> {
+        let (notes, archive) =
+            pack(files, Writer::new(io::BufWriter::with_capacity(1 << 20, writer)))?;
+        io::Write::flush(&mut archive.finish()?)?;
+        Ok(notes)
+    });
+    let extracted = extract(Reader::new(reader), target.try_clone()?);
+    let packed = packing.join().map_err(|_| anyhow::anyhow!("reading the disk image"))?;
+    bar.finish_and_clear();
+    // Of two errors the reader's is the cause.
+    for line in packed.context("reading the disk image")?.lines().chain(extracted?.lines()) {
+        eprintln!("wsl: {line}");
+    }
+    let target = open(Path::new(&format!("/proc/self/fd/{}", target.as_raw_fd())), OFlags::RDONLY)?;
+    rustix::fs::syncfs(target).context("writing everything to the disk")
+}
+
+/// Calls the system's `mount`, which knows of loop devices.
+fn mount(arguments: &[std::ffi::OsString]) -> Result<()> {
+    let output = std::process::Command::new("mount").args(arguments).output();
+    let output = output.context("calling mount")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("the kernel does not read the disk image: {}", said.trim());
+    }
+    Ok(())
 }
 
 /// In the child. When this returns, every file is on the disk.

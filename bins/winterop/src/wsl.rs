@@ -60,7 +60,7 @@ pub struct Arguments {
     #[arg(long, requires = "list")]
     all: bool,
     /// Make a distribution of a tar archive (.tar, .tar.gz, .tar.xz, .tar.zst, or `-` for standard
-    /// input), with its files in DIRECTORY.
+    /// input) or a disk image, with its files in DIRECTORY.
     #[arg(long, num_args = 3, value_names = ["NAME", "DIRECTORY", "FILE"])]
     import: Option<Vec<PathBuf>>,
     /// Write a distribution's files into a tar archive; `-` is standard output.
@@ -84,7 +84,7 @@ pub struct Arguments {
     /// Refused: disks are mounted by `mount` here.
     #[arg(long, value_name = "DISK", num_args = 0..)]
     mount: Option<Vec<OsString>>,
-    /// With `--import`: FILE is a disk image. This is not built.
+    /// With `--import`: FILE is a disk image (ext4, VHD, VHDX); it is known for one without this too.
     #[arg(long, requires = "import")]
     vhd: bool,
     /// With `--import`: 1 for this kernel; 2, a virtual machine, is not built. Alone: say which
@@ -213,16 +213,13 @@ fn begin_import(arguments: &Arguments, import: &[PathBuf]) -> Result<()> {
     let [name, directory, file] = import else {
         bail!("--import wants a name, a directory and a file")
     };
-    if arguments.vhd {
-        bail!("disk images cannot be imported yet; make a tar archive of the image's files");
-    }
     match arguments.version.flatten() {
         None | Some(1) => {}
         Some(2) => bail!("version 2, a virtual machine, is not built yet; import with --version 1"),
         Some(other) => bail!("there is no version {other}; 1 is this kernel"),
     }
     let name = name.to_str().context("a distribution's name is made of letters and digits")?;
-    distributions::import(name, directory, file)
+    distributions::import(name, directory, file, arguments.vhd)
 }
 
 fn run_here(arguments: Arguments) -> Result<ExitCode> {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod image;
 pub mod name;
 pub mod registry;
 pub mod store;
