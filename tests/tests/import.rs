@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use winterop_tests::{Host, Outcome, Placement, expect_soon, finish, finish_with};
+use winterop_tests::{Host, Outcome, Placement, built, expect_soon, finish, finish_with};
 
 /// A system of a busybox, as the options of `tar` pack it.
 fn archive(host: &Host, options: &[&str], name: &str) -> PathBuf {
@@ -359,4 +359,84 @@ fn a_plain_user_is_told_what_cannot_be_preserved() {
     assert_eq!(wsl(&host, &["-d", "alpha", "-e", "cat", "/etc/mine"]).text(), "text");
     wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
     nothing_is_left(&host, "alpha");
+}
+
+/// A real Debian, which `cargo xtask test` makes once.
+fn debian() -> Option<PathBuf> {
+    let archive = built("cache/debian.tar");
+    if !archive.exists() || !rustix::process::geteuid().is_root() {
+        println!("skipped: there is no Debian in target/cache; mmdebstrap makes it, as root");
+        return None;
+    }
+    Some(archive)
+}
+
+#[test]
+fn debian_is_imported_runs_and_goes_round() {
+    let Some(archive) = debian() else { return };
+    let host = Host::new();
+    host.settled();
+    let outcome = import(&host, "Bookworm", &archive);
+    assert_eq!(outcome.code(), 0, "{}", outcome.errors());
+    let root = host.work().join("Bookworm/rootfs");
+    fs::copy(host.windows().join("hello.exe"), root.join("usr/local/bin/hello.exe")).expect("it");
+    let said = |words: &[&str]| wsl(&host, &[&["-d", "Bookworm"], words].concat());
+    let line = |script: &str| said(&["-e", "bash", "-lc", script]).clean().text();
+    // Its own tools make a user, and are content with what they find.
+    assert_eq!(
+        line("useradd -m -s /bin/bash me && id -u me && dpkg --audit && echo ok"),
+        "1000\nok\n"
+    );
+    wsl(&host, &["--manage", "Bookworm", "--set-default-user", "me"]).clean();
+    assert_eq!(line("id -un; cd; pwd; echo $HOME"), "me\n/home/me\n/home/me\n");
+    // Where ids are the machine's, only root starts Windows programs.
+    let as_root = ["-u", "root", "-e", "bash", "-lc", "hello.exe; hello.exe | tr a-z A-Z"];
+    assert_eq!(said(&as_root).clean().text(), "hello\nHELLO\n");
+    assert_eq!(
+        line("echo $WSL_DISTRO_NAME; wslpath -w /etc"),
+        "Bookworm\n\\\\wsl.localhost\\Bookworm\\etc\n"
+    );
+    // A second one beside it sees none of its processes.
+    assert_eq!(import(&host, "Other", &archive).code(), 0);
+    let mut sleeper = host.command("wsl", Placement::InPlace);
+    sleeper.args(["-d", "Bookworm", "-e", "sleep", "1000"]).stdin(Stdio::null());
+    let mut sleeper = sleeper.spawn().expect("a sleeper");
+    expect_soon("it sleeps", || {
+        (said(&["-e", "pgrep", "-c", "sleep"]).text() == "1\n").then_some(())
+    });
+    assert_eq!(wsl(&host, &["-d", "Other", "-e", "pgrep", "-c", "sleep"]).text(), "0\n");
+    wsl(&host, &["--terminate", "Bookworm"]).clean();
+    assert!(!sleeper.wait().expect("its end").success());
+    // Out and in again it is the same, with everything that a file can have.
+    let exported = host.work().join("debian.tar");
+    wsl(&host, &["--export", "Bookworm", &exported.to_string_lossy()]);
+    wsl(&host, &["--unregister", "Other", "--yes"]).clean();
+    assert_eq!(import(&host, "Other", &exported).code(), 0);
+    let shown = |name: &str| {
+        let script = "find . -printf '%P %M %U:%G %s %T@ %n %l\\n' | sort; \
+                      find . -type f -print0 | sort -z | xargs -0 sha256sum";
+        let mut find = Command::new("sh");
+        find.current_dir(host.work().join(name).join("rootfs")).args(["-c", script]);
+        finish(&mut find).clean().text()
+    };
+    let (before, after) = (shown("Bookworm"), shown("Other"));
+    // A directory's size is its file system's affair.
+    let differing = before
+        .lines()
+        .zip(after.lines())
+        .filter(|(one, other)| one != other && !one.contains(" drwx"));
+    assert_eq!(differing.collect::<Vec<_>>(), Vec::new());
+    assert_eq!(before.lines().count(), after.lines().count());
+    assert!(before.lines().count() > 3000, "{}", before.lines().count());
+    // With its own systemd.
+    fs::write(root.join("etc/wsl.conf"), "[boot]\nsystemd=true\n").expect("wsl.conf");
+    if fs::read_to_string("/proc/self/mounts").expect("the mounts").contains(" cgroup2 ") {
+        let script = "cat /proc/1/comm; systemctl is-active dbus.socket; hello.exe";
+        let as_root = ["-u", "root", "-e", "bash", "-lc", script];
+        assert_eq!(said(&as_root).clean().text(), "systemd\nactive\nhello\n");
+        wsl(&host, &["--terminate", "Bookworm"]).clean();
+    }
+    for name in ["Bookworm", "Other"] {
+        wsl(&host, &["--unregister", name, "--yes"]).clean();
+    }
 }

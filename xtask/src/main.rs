@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
 mod bench;
+mod bootstrap;
 mod check;
 mod conformance;
 mod deb;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::debian::{self, Purpose};
 use crate::fetch::{self, Program};
-use crate::{deb, layout, paths, windows};
+use crate::{bootstrap, deb, layout, paths, windows};
 
 /// What the end-to-end tests call besides Wine.
 const TOOLS: &[&str] = &[
@@ -27,6 +27,7 @@ const TOOLS: &[&str] = &[
     "systemd",
     "e2fsprogs",
     "qemu-utils",
+    "mmdebstrap",
 ];
 
 /// What runs the tests.
@@ -75,6 +76,10 @@ pub(crate) fn prepare() -> Result<()> {
     let programs = windows::build()?;
     layout::add_helper(&layout, &programs)?;
     deb::build(&layout)?;
+    if let Err(error) = bootstrap::ensure() {
+        // Its test is skipped, and says so.
+        eprintln!("without a Debian for the tests: {error:#}");
+    }
     for program in Program::ALL {
         fetch::program(program)?;
     }

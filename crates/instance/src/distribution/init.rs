@@ -81,11 +81,18 @@ pub(super) fn serve(
     })
 }
 
-/// Waits for systemd, and keeps the registration from it.
+/// Waits until systemd has started what it starts, or has failed to, and keeps the registration from
+/// it.
 fn wait_for_systemd(conf: &WslConf) {
     let patience = Duration::from_millis(u64::try_from(conf.boot.init_timeout).unwrap_or(0));
+    let begin = Instant::now();
     if !systemd::wait_until_it_listens(patience) {
         tracing::warn!(?patience, "systemd does not take orders yet; sessions do not wait for it");
+    }
+    let question = "exec systemctl is-system-running --wait >/dev/null 2>&1";
+    match run_shell(question, &process::environment_of_boot("")) {
+        Ok(pid) => wait_at_most(pid, patience.saturating_sub(begin.elapsed())),
+        Err(error) => tracing::warn!(%error, "systemctl does not run"),
     }
     if conf.boot.protect_binfmt {
         std::thread::spawn(|| keep_registered(INIT));

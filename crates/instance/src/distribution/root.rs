@@ -16,6 +16,7 @@ use super::inside::{Directory, refuse_other_than_directory};
 use super::{Plan, devices, network};
 use crate::namespace::{INIT, NamespaceError, SOCKET_DIRECTORY, failed};
 use crate::registration;
+use rustix::fs::symlinkat;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
     unmount,
@@ -49,6 +50,7 @@ pub(super) fn enter(
     ensure_file(Path::new(INIT))?;
     refuse_other_than_file(Path::new(INIT))?;
     bind(&seen_outside(&outside, init), Path::new(INIT))?;
+    link_wslpath();
     make_directory(Path::new(SOCKET_DIRECTORY), 0o755)?;
     registration::mount_table().map_err(NamespaceError::NoPrivateTable)?;
     registration::register(INIT)?;
@@ -154,6 +156,18 @@ pub(super) fn bind(source: &Path, target: &Path) -> Result<(), NamespaceError> {
 pub(super) fn own_directory(path: &Path) -> Result<(), NamespaceError> {
     refuse_other_than_directory(path).map_err(failed("using", path))?;
     ensure_directory(path)
+}
+
+/// Gives the distribution the name `wslpath` for [`INIT`], as WSL does; whatever has that name stays.
+fn link_wslpath() {
+    let programs = Directory::of_root("/usr/bin").or_else(|_| Directory::of_root("/bin"));
+    let linked = programs.and_then(|programs| Ok(symlinkat(INIT, programs, "wslpath")?));
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            tracing::info!(%error, "the distribution has no wslpath");
+        }
+        _ => {}
+    }
 }
 
 /// Refuses a link where a file is to be bound on.
