@@ -571,6 +571,34 @@ fn roots_that_are_no_distribution_are_refused_with_words() {
         run(&it.root(), name).refused(126, &["cannot be a distribution's name"]);
     }
     assert!(!host.base().join("run/winterop/instances/Bad").exists());
+    // One that starts, and lacks what is asked for.
+    finish(&mut it.wsl(&["-u", "nobody-of-this-name", "-e", "true"]))
+        .refused(1, &["no user nobody-of-this-name"]);
+    let outcome = finish(&mut it.wsl(&["--cd", "/no/such/place", "-e", "true"]));
+    assert!(outcome.code() != 0 && outcome.errors().contains("/no/such/place"), "{outcome:?}");
+    fs::remove_file(it.root().join("bin/sh")).expect("its shell");
+    finish(&mut it.wsl(&["echo", "x"])).refused(127, &["/bin/sh", "wsl -e"]);
+    assert_eq!(finish(&mut it.wsl(&["-e", "echo", "x"])).clean().text(), "x\n");
+    // A file of users that is larger than any is nobody's.
+    let passwd = it.root().join("etc/passwd");
+    let file = fs::File::options().append(true).open(&passwd).expect("passwd");
+    file.set_len(100 << 20).expect("100 MiB");
+    assert_eq!(finish(&mut it.wsl(&["-u", "me", "-e", "id", "-u"])).clean().text(), "1000\n");
+    it.terminate();
+    // A root that cannot be written to needs what a system has, and then does.
+    let mounted = host.base().join("read-only");
+    fs::create_dir(&mounted).expect("a folder");
+    for folder in ["run", "proc", "sys", "dev", "mnt/c"] {
+        fs::create_dir_all(it.root().join(folder)).expect(folder);
+    }
+    let script = "mount --bind \"$1\" \"$2\" && mount -o remount,bind,ro \"$2\" && \
+                  wsl -d Fixed --root \"$2\" -e sh -c 'echo up; touch /x' 2>&1; \
+                  wsl -d Fixed --root \"$2\" --terminate";
+    symlink("busybox", it.root().join("bin/sh")).expect("its shell");
+    let mut command = host.command_as_root("unshare", Placement::InPlace);
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    let said = finish(command.arg(it.root()).arg(&mounted)).text();
+    assert!(said.starts_with("up\n") && said.contains("Read-only file system"), "{said}");
 }
 
 /// While a root is being made the machine's lies somewhere in it, and process 1 has directories of the

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use winterop_tests::{Host, Outcome, Placement, built, expect_soon, finish, finish_with};
+use winterop_tests::{Host, Outcome, Placement, Shell, built, expect_soon, finish, finish_with};
 
 /// A system of a busybox, as the options of `tar` pack it.
 fn archive(host: &Host, options: &[&str], name: &str) -> PathBuf {
@@ -270,6 +270,29 @@ fn who_starts_commands_and_how_is_set_and_said() {
     let dashes = ["-d", "alpha", "--", "echo", "-n", "$0"];
     assert_eq!(wsl(&host, &dashes).clean().text(), "sh");
     wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+}
+
+#[test]
+fn a_terminal_is_asked_before_anything_is_removed_and_shows_how_far_it_is() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    let mut shell = Shell::bash(&host, Placement::InPlace);
+    let import = format!(
+        "wsl --import alpha {}/alpha {}; echo end''ed",
+        host.work().display(),
+        file.display()
+    );
+    shell.does(&import, "ended");
+    // A bar, and not the line that scripts get.
+    assert!(!shell.written().contains("may take a few minutes"), "{}", shell.written());
+    shell.does("wsl --unregister alpha; echo end''ed", "[y/N]");
+    shell.does("n", "alpha stays");
+    assert!(host.work().join("alpha/rootfs/etc/mine").exists());
+    shell.does("wsl --unregister alpha; echo end''ed", "[y/N]");
+    shell.does("y", "ended");
+    nothing_is_left(&host, "alpha");
+    shell.types("exit\r");
+    let _ = shell.end();
 }
 
 /// An import that began and failed: the reason on one line, what became of it on another.

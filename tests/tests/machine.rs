@@ -309,6 +309,17 @@ fn an_upgrade_that_was_interrupted_and_an_entry_with_a_new_name_are_made_good() 
 }
 
 #[test]
+fn wsl_runs_commands_as_the_users_that_root_names() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    let asked = "wsl -u alice -e sh -c 'id -un; $0' $W/hello.exe; echo $?";
+    assert_eq!(machine.root(asked), "alice\nhello\n0\n");
+    let said = machine.root("wsl -u bob --cd '~' pwd '&&' exit 3; echo $?");
+    assert_eq!(said, "/home/bob\n3\n");
+    let said = machine.user("alice", "wsl -u bob -e true; echo $?");
+    assert!(said.contains("sudo -u bob") && said.ends_with("\n126\n"), "{said}");
+}
+
+#[test]
 fn a_user_without_a_home_is_told_what_is_missing() {
     let Some(mut machine) = Machine::enabled() else { return };
     machine.root("echo 'carol:x:1002:1002::/nonexistent:/bin/sh' >>/etc/passwd; echo 'carol:x:1002:' >>/etc/group");

@@ -2,10 +2,11 @@
 
 use crate::distribution::{self, Wanted};
 use crate::distributions::{self, ListStyle};
-use crate::shell;
+use crate::{places, shell};
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use winterop_service::archive::compression::Compression;
@@ -222,9 +223,30 @@ fn begin_import(arguments: &Arguments, import: &[PathBuf]) -> Result<()> {
     distributions::import(name, directory, file, arguments.vhd)
 }
 
+/// The same as another user of this machine. Only root becomes one without being asked anything.
+fn run_here_as(user: &str, arguments: &Arguments) -> Result<ExitCode> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("-u on this machine is root's; use `sudo -u {user} wsl`");
+    }
+    let program = places::programs()?.join("wsl");
+    let mut command = std::process::Command::new("runuser");
+    command.args(["-u", user, "--"]).arg(program).args(["-d", &places::distribution()]);
+    if let Some(directory) = &arguments.cd {
+        command.arg("--cd").arg(directory);
+    }
+    match arguments.shell_type {
+        _ if arguments.exec => drop(command.arg("--exec")),
+        Some(ShellType::Login) => drop(command.args(["--shell-type", "login"])),
+        _ => {}
+    }
+    // Root's runtime directory is not the user's.
+    command.arg("--").args(&arguments.command).env_remove("XDG_RUNTIME_DIR");
+    Err(command.exec()).context("calling runuser, which becomes another user")
+}
+
 fn run_here(arguments: Arguments) -> Result<ExitCode> {
-    if arguments.user.is_some() {
-        bail!("-u is for distributions; on this machine use `sudo -u USER`");
+    if let Some(user) = &arguments.user {
+        return run_here_as(user, &arguments);
     }
     if let Some(directory) = arguments.cd {
         let home = || std::env::var_os("HOME").map(PathBuf::from).context("HOME is not set");
