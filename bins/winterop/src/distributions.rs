@@ -168,13 +168,10 @@ fn progress(what: &str, size: Option<u64>) -> ProgressBar {
     }
 }
 
-fn write_files(source: File, size: Option<u64>, one: &Distribution) -> Result<()> {
-    let is_image = size.is_some() && Image::is_one(&source);
-    let write = || match is_image {
-        true => extract_image(source, one),
-        false => extract_all(source, size, &one.root()),
-    };
-    let Done { status, note } = with_ids(|| match write() {
+/// Works on a distribution's files in a child with its ids, and says what went wrong there and what had
+/// to be done without; returns its status, none where a signal has ended it.
+fn in_child(work: impl FnOnce() -> Result<()>) -> Result<Option<u8>> {
+    let Done { status, note } = with_ids(|| match work() {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("wsl: {error:#}");
@@ -184,8 +181,17 @@ fn write_files(source: File, size: Option<u64>, one: &Distribution) -> Result<()
     if let Some(note) = note {
         eprintln!("wsl: {note}");
     }
+    Ok(status)
+}
+
+fn write_files(source: File, size: Option<u64>, one: &Distribution) -> Result<()> {
+    let is_image = size.is_some() && Image::is_one(&source);
+    let write = || match is_image {
+        true => extract_image(source, one),
+        false => extract_all(source, size, &one.root()),
+    };
     let what = if is_image { "disk image" } else { "archive" };
-    match status {
+    match in_child(write)? {
         Some(0) => Ok(()),
         Some(_) => bail!("the {what} cannot be imported"),
         None => bail!("the import was interrupted"),
@@ -405,17 +411,7 @@ pub fn export(name: &str, file: &Path, compression: Option<Compression>) -> Resu
 }
 
 fn write_archive(one: &Distribution, sink: File, compression: Compression) -> Result<()> {
-    let Done { status, note } = with_ids(|| match pack_all(&one.root(), sink, compression) {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("wsl: {error:#}");
-            1
-        }
-    })?;
-    if let Some(note) = note {
-        eprintln!("wsl: {note}");
-    }
-    match status {
+    match in_child(|| pack_all(&one.root(), sink, compression))? {
         Some(0) => Ok(()),
         Some(_) => bail!("{} is not exported", one.name),
         None => bail!("the export was interrupted"),

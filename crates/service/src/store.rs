@@ -54,6 +54,13 @@ fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
     move |source| StoreError::System { step, path, source }
 }
 
+/// A file whose lock counts, and nothing in it.
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let mut options = File::options();
+    options.create(true).write(true).truncate(false).mode(0o600);
+    options.open(path).map_err(failed("opening", path))
+}
+
 /// Where the state is.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -101,13 +108,7 @@ impl Place {
             .create(&self.directory)
             .map_err(failed("making", &self.directory))?;
         let path = self.directory.join("lock");
-        let lock = File::options()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("opening", &path))?;
+        let lock = lock_file(&path)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -171,13 +172,7 @@ impl Store {
     /// A [`StoreError`].
     pub fn work_on(&self, name: &DistributionName) -> Result<Option<File>, StoreError> {
         let path = self.work_file(name);
-        let file = File::options()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("opening", &path))?;
+        let file = lock_file(&path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

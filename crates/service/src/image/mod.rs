@@ -122,7 +122,7 @@ impl Image {
             }
         };
         match offset {
-            Some(offset) => Ok(self.file.read_exact_at(bytes, offset + from)?),
+            Some(offset) => Ok(self.file.read_exact_at(bytes, offset.saturating_add(from))?),
             None => {
                 bytes.fill(0);
                 Ok(())
@@ -150,7 +150,7 @@ impl Image {
             while done < length {
                 let most = usize::try_from((length - done).min(PIECE as u64)).unwrap_or(PIECE);
                 let piece = buffer.get_mut(..most).unwrap_or_default();
-                self.file.read_exact_at(piece, offset + done)?;
+                self.file.read_exact_at(piece, offset.saturating_add(done))?;
                 if piece.iter().any(|byte| *byte != 0) {
                     into.write_all_at(piece, begin + done)?;
                 }
@@ -176,4 +176,99 @@ impl Image {
 fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<N>());
     found.copied().unwrap_or([0; N])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    const BLOCK: usize = 2 << 20;
+
+    fn checked(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
+        let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+        bytes[at..at + 4].copy_from_slice(&(!sum).to_be_bytes());
+        bytes
+    }
+
+    fn footer(size: u64, kind: u32, header: u64) -> Vec<u8> {
+        let mut footer = vec![0; 512];
+        footer[..8].copy_from_slice(vhd::MARK);
+        footer[16..24].copy_from_slice(&header.to_be_bytes());
+        footer[48..56].copy_from_slice(&size.to_be_bytes());
+        footer[60..64].copy_from_slice(&kind.to_be_bytes());
+        checked(footer, 64)
+    }
+
+    /// Two blocks, of which the first is there and has the mark of ext4 and an end.
+    fn dynamic(size: u64, block: u32, entries: u32, table: u64) -> Vec<u8> {
+        let mut header = vec![0; 1024];
+        header[..8].copy_from_slice(b"cxsparse");
+        header[16..24].copy_from_slice(&table.to_be_bytes());
+        header[28..32].copy_from_slice(&entries.to_be_bytes());
+        header[32..36].copy_from_slice(&block.to_be_bytes());
+        let mut content = vec![0; BLOCK];
+        content[1080..1082].copy_from_slice(&EXT_MARK);
+        content[BLOCK - 1] = 7;
+        // Footer, header, table, then at sector 4 the block's bitmap.
+        let mut map = vec![0xFF; 512];
+        map[..4].copy_from_slice(&4_u32.to_be_bytes());
+        let ends = footer(size, 3, 512);
+        [ends.clone(), checked(header, 36), map, vec![0xFF; 512], content, ends].concat()
+    }
+
+    fn open(bytes: &[u8]) -> Result<Image, ImageError> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Image::open(file)
+    }
+
+    #[test]
+    fn blocks_are_unfolded_to_where_they_belong() {
+        let image = open(&dynamic(2 * BLOCK as u64, BLOCK as u32, 2, 1536)).unwrap();
+        assert!(image.whole().is_none());
+        let disk = tempfile::tempfile().unwrap();
+        let mut done = 0;
+        image.unfold(&disk, |count| done += count).unwrap();
+        assert_eq!((disk.metadata().unwrap().len(), done), (2 * BLOCK as u64, BLOCK as u64));
+        let mut bytes = [0; 2];
+        disk.read_exact_at(&mut bytes, 1080).unwrap();
+        assert_eq!(bytes, EXT_MARK);
+        disk.read_exact_at(&mut bytes, BLOCK as u64 - 1).unwrap();
+        assert_eq!(bytes, [7, 0]);
+        let mut fixed = vec![0; BLOCK];
+        fixed[1080..1082].copy_from_slice(&EXT_MARK);
+        fixed.extend(footer(BLOCK as u64, 2, u64::MAX));
+        let image = open(&fixed).unwrap();
+        assert!(image.whole().is_some() && image.size() == BLOCK as u64);
+    }
+
+    #[test]
+    fn what_an_image_claims_is_not_believed() {
+        let size = 2 * BLOCK as u64;
+        let flipped = {
+            let mut bytes = dynamic(size, BLOCK as u32, 2, 1536);
+            let last = bytes.len() - 500;
+            bytes[last] ^= 1;
+            bytes
+        };
+        for (bytes, words) in [
+            (dynamic(u64::MAX, BLOCK as u32, u32::MAX, 1536), "2 TiB"),
+            (dynamic(size, 3, 2, 1536), "blocks of 3 bytes"),
+            (dynamic(size, BLOCK as u32, 1, 1536), "fewer blocks"),
+            (dynamic(size, BLOCK as u32, 2, u64::MAX - 1), "reading the disk image"),
+            (dynamic(size, BLOCK as u32, 2, 1 << 40), "reading the disk image"),
+            (flipped, "checksum"),
+            (footer(size, 2, 0), "cut off"),
+            (footer(size, 4, 0), "differences"),
+            (footer(size, 9, 0), "type 9"),
+            (vec![0; 4096], "no disk image"),
+            (Vec::new(), "no disk image"),
+            ([vhdx::MARK, &[0; 300]].concat(), "reading the disk image"),
+            ([vhdx::MARK, &[0; 2 << 20]].concat(), "headers are damaged"),
+        ] {
+            let error = open(&bytes).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

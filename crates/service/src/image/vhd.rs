@@ -79,7 +79,7 @@ fn dynamic(file: &File, at: u64, size: u64) -> Result<Layout, ImageError> {
     while (offsets.len() as u64) < count {
         let most = (count - offsets.len() as u64).min(part.len() as u64 / 4);
         let entries = part.get_mut(..usize::try_from(most * 4).unwrap_or(0)).unwrap_or_default();
-        file.read_exact_at(entries, table + offsets.len() as u64 * 4)?;
+        file.read_exact_at(entries, table.saturating_add(offsets.len() as u64 * 4))?;
         offsets.extend(entries.chunks_exact(4).map(|entry| {
             let sector = u32::from_be_bytes(number(entry, 0));
             (sector != UNUSED).then(|| u64::from(sector) * SECTOR + bitmap)

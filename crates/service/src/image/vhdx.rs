@@ -64,7 +64,7 @@ pub(super) fn read(file: &File) -> Result<Option<(u64, Layout)>, ImageError> {
         let Some(found) = found else { return wrong("a part of its metadata is missing") };
         let offset = u64::from(u32::from_le_bytes(number(found, 16)));
         let mut value = [0; 8];
-        file.read_exact_at(&mut value, metadata + offset)?;
+        file.read_exact_at(&mut value, metadata.saturating_add(offset))?;
         Ok(value)
     };
     let parameters = item(&FILE_PARAMETERS)?;
@@ -163,7 +163,7 @@ fn offsets(
     while done < entries {
         let most = (entries - done).min(part.len() as u64 / 8);
         let read = part.get_mut(..usize::try_from(most * 8).unwrap_or(0)).unwrap_or_default();
-        file.read_exact_at(read, table + done * 8)?;
+        file.read_exact_at(read, table.saturating_add(done * 8))?;
         for (index, entry) in read.chunks_exact(8).enumerate() {
             let is_bitmap = (done + index as u64) % (ratio + 1) == ratio;
             if !is_bitmap {
