@@ -681,7 +681,9 @@ printf '[boot]\nsystemd = true\n' >root/etc/wsl.conf
 rm -f root/init
 # Everything but logins: those wait for what no test has.
 ln -sf /usr/lib/systemd/system/basic.target root/etc/systemd/system/default.target
-printf '[Service]\nType=oneshot\nExecStart=/bin/sh -c "%s >/root/said 2>&1"\n' "$3/hello.exe" \
+# systemd empties /tmp at the start, so the program is elsewhere.
+cp "$3/hello.exe" root/opt
+printf '[Service]\nType=oneshot\nExecStart=/bin/sh -c "/opt/hello.exe >/root/said 2>&1"\n' \
     >root/etc/systemd/system/tool.service
 eval "$2"
 "#;
