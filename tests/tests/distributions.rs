@@ -3,12 +3,20 @@
 //! The root is a busybox's, made in each test.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use winterop_channel::unix::receive;
+use winterop_channel::{Frame, Inbox};
 use winterop_tests::{Host, Outcome, Placement, Process, expect_soon, finish, processes};
+use winterop_wire::{
+    CreateLinuxProcess, CreateSession, CreateSessionResponse, EncodeError, ErrorNotice, ExitStatus,
+    Header, Initialize, InitializeResponse, LinuxProcess, Message, MessageType, Query,
+    QueryEnvironmentVariable, Tag, TerminateInstance, TransactionResult, VmIdReply,
+};
 
 /// A distribution of a host's: a busybox, two users, and the Windows programs of the tests.
 struct Distribution<'a> {
@@ -599,6 +607,115 @@ fn roots_that_are_no_distribution_are_refused_with_words() {
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
     let said = finish(command.arg(it.root()).arg(&mounted)).text();
     assert!(said.starts_with("up\n") && said.contains("Read-only file system"), "{said}");
+}
+
+/// A connection to the init of an instance, spoken to as `wsl` does.
+struct Control(UnixStream);
+
+impl Control {
+    fn ask(&self, bytes: &[u8]) -> Frame {
+        (&self.0).write_all(bytes).expect("a question");
+        receive(&self.0, &mut Inbox::default(), None).expect("an answer")
+    }
+}
+
+/// One message, encoded.
+fn message(encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(&mut bytes).expect("a message");
+    bytes
+}
+
+#[test]
+fn init_and_session_leaders_speak_the_protocols_messages() {
+    let host = Host::new();
+    let it = Distribution::new(&host, "Alpha");
+    fs::write(it.root().join("etc/os-release"), "ID=busybox\nVERSION_ID=\"7\"\n").expect("it");
+    fs::write(it.root().join("etc/wsl.conf"), "[user]\ndefault=me\n").expect("wsl.conf");
+    finish(&mut it.wsl(&["-e", "true"])).clean();
+    let control = || {
+        let socket = it.directory().join("control");
+        Control(UnixStream::connect(socket).expect("the instance"))
+    };
+    let header = |kind| Header::plain(kind, 7);
+    let own = control();
+    let frame = own.ask(&message(|out| {
+        let message = Initialize { distribution: Some(b"Alpha"), ..Initialize::default() };
+        message.encode(&header(MessageType::INITIALIZE), out)
+    }));
+    let answer = Message::parse(&frame.bytes).expect("a message");
+    assert_eq!(answer.header.transaction_id, 7);
+    let facts = InitializeResponse::decode(&answer).expect("an answer to initialize");
+    assert_eq!((facts.default_uid, facts.interop_port, facts.plan9_port), (1000, 0, 0));
+    assert_eq!((facts.flavour, facts.version), (Some(&b"busybox"[..]), Some(&b"7"[..])));
+    assert!(!facts.systemd && facts.pid_namespace != 0);
+    for (query, expected) in [
+        (Query::DrvfsElevated, TransactionResult::Bool(false)),
+        (Query::FeatureFlags, TransactionResult::U32(0)),
+        (Query::NetworkingMode, TransactionResult::U8(0)),
+    ] {
+        let frame = own.ask(&message(|out| query.encode(&header(query.message_type()), out)));
+        let answer = Message::parse(&frame.bytes).expect("a message");
+        assert_eq!(TransactionResult::decode(&answer).expect("a result"), expected, "{query:?}");
+    }
+    let frame = own.ask(&message(|out| Query::VmId.encode(&header(MessageType::QUERY_VM_ID), out)));
+    let answer = Message::parse(&frame.bytes).expect("a message");
+    assert_eq!(VmIdReply::decode(&answer).expect("an id"), VmIdReply { id: b"" });
+    let frame = own.ask(&message(|out| {
+        let kind = MessageType::QUERY_ENVIRONMENT_VARIABLE;
+        QueryEnvironmentVariable { text: b"NOT_SET" }.encode(&header(kind), out)
+    }));
+    let answer = Message::parse(&frame.bytes).expect("a message");
+    let value = QueryEnvironmentVariable::decode(&answer).expect("a value");
+    assert_eq!(value, QueryEnvironmentVariable { text: b"" });
+    // What it does not serve is refused with words, and the connection goes on.
+    let frame =
+        own.ask(&message(|out| ExitStatus::new(0).encode(&header(MessageType::EXIT_STATUS), out)));
+    let answer = Message::parse(&frame.bytes).expect("a message");
+    let notice = ErrorNotice::decode(&answer).expect("a refusal");
+    let text = notice.extensions.get(Tag::ERROR_TEXT).expect("words");
+    assert!(String::from_utf8_lossy(text).contains("not served here"), "{notice:?}");
+    // A session, a process in it, its window's size by a signal's way, its end.
+    let frame = own.ask(&message(|out| {
+        CreateSession::default().encode(&header(MessageType::CREATE_SESSION), out)
+    }));
+    let answer = Message::parse(&frame.bytes).expect("a message");
+    let response = CreateSessionResponse::decode(&answer).expect("a session");
+    assert_eq!(response, CreateSessionResponse { port: 0 });
+    let session = Control(frame.descriptors.into_iter().next().expect("its connection").into());
+    let frame = session.ask(&message(|out| {
+        let process = LinuxProcess {
+            filename: b"/bin/sh",
+            arguments: vec![b"sh", b"-c", b"exit 300"],
+            ..LinuxProcess::default()
+        };
+        CreateLinuxProcess { process, ..CreateLinuxProcess::default() }
+            .encode(&header(MessageType::CREATE_PROCESS), out)
+    }));
+    let answer = Message::parse(&frame.bytes).expect("a message");
+    assert_eq!(TransactionResult::decode(&answer).expect("it"), TransactionResult::U32(0));
+    let process: UnixStream = frame.descriptors.into_iter().next().expect("its connection").into();
+    let frame = receive(&process, &mut Inbox::default(), None).expect("its end");
+    let answer = Message::parse(&frame.bytes).expect("a message");
+    assert_eq!(ExitStatus::decode(&answer).expect("a status").code, 300 % 256);
+    // The acknowledgement; then the leader closes.
+    (&process).write_all(&frame.bytes).expect("an acknowledgement");
+    assert_eq!((&process).read(&mut [0]).expect("the end"), 0);
+    // Rubbish ends a connection, and nothing else.
+    let rubbish = control();
+    (&rubbish.0).write_all(&[0xFF; 64]).expect("rubbish");
+    assert_eq!((&rubbish.0).read(&mut [0; 64]).unwrap_or(0), 0);
+    // Not by a request while a session runs, but by force.
+    for (force, ends) in [(false, false), (true, true)] {
+        let frame = own.ask(&message(|out| {
+            TerminateInstance { force }.encode(&header(MessageType::TERMINATE_INSTANCE), out)
+        }));
+        let answer = Message::parse(&frame.bytes).expect("a message");
+        let result = TransactionResult::decode(&answer).expect("a result");
+        assert_eq!(result, TransactionResult::Bool(ends), "force {force}");
+    }
+    expect_soon("the instance's end", || (!it.directory().exists()).then_some(()));
+    drop(session);
 }
 
 /// While a root is being made the machine's lies somewhere in it, and process 1 has directories of the
