@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,10 @@ fn launch(host: &Host, number: usize) {
         let way = WAYS[number / 15 % WAYS.len()];
         let _ = kill_process(Pid::from_child(&interpreter), way);
         let _input = interpreter.stdin.take();
+        assert!(
+            own_end(&interpreter),
+            "launch {number} {words:?} {placement:?}: no end by {way:?}"
+        );
         let _ = interpreter.wait();
         if way != Signal::KILL {
             // A program that was asked to end may leave others behind, as on Windows.
@@ -75,11 +79,17 @@ fn launch(host: &Host, number: usize) {
         }
     } else {
         drop(interpreter.stdin.take());
+        assert!(own_end(&interpreter), "launch {number} {words:?} {placement:?} does not end");
         let status = interpreter.wait().expect("a status");
         assert!(status.success(), "launch {number} {words:?} {placement:?}: {status}");
     }
     // The end comes when nobody has the pipe any more.
     let _ = output.read_to_end(&mut Vec::new());
+}
+
+/// Whether a process ends in time: one that hangs is to be named, and not to hang the test.
+fn own_end(child: &Child) -> bool {
+    Process(child.id().cast_signed()).ends_within(Duration::from_secs(60))
 }
 
 /// The processes that run now, other than those in `known`.
