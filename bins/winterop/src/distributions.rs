@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use winterop_instance::accounts::Accounts;
 use winterop_instance::distribution::ids::{Done, with_ids};
@@ -60,17 +60,9 @@ fn remove_files(distribution: &Distribution) -> Result<()> {
     if !directory.exists() {
         return Ok(());
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let shown = directory.display();
-    let open = rustix::fs::open(directory, flags, Mode::empty());
-    let open = open.with_context(|| format!("opening {shown}"))?;
-    let done = with_ids(|| match remove(open.as_fd(), ROOT) {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("wsl: removing {}: {error}", distribution.root().display());
-            1
-        }
-    })?;
+    let open = open_directory(directory)?;
+    let removing = || format!("removing {}", distribution.root().display());
+    let done = with_ids(|| told(remove(open.as_fd(), ROOT).with_context(removing)))?;
     if done.status != Some(0) {
         bail!("{} is not removed completely", distribution.root().display());
     }
@@ -171,17 +163,34 @@ fn progress(what: &str, size: Option<u64>) -> ProgressBar {
 /// Works on a distribution's files in a child with its ids, and says what went wrong there and what had
 /// to be done without; returns its status, none where a signal has ended it.
 fn in_child(work: impl FnOnce() -> Result<()>) -> Result<Option<u8>> {
-    let Done { status, note } = with_ids(|| match work() {
+    let Done { status, note } = with_ids(|| told(work()))?;
+    if let Some(note) = note {
+        eprintln!("wsl: {note}");
+    }
+    Ok(status)
+}
+
+/// Tells what went wrong in a child; returns its status.
+fn told(result: Result<()>) -> u8 {
+    match result {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("wsl: {error:#}");
             1
         }
-    })?;
-    if let Some(note) = note {
-        eprintln!("wsl: {note}");
     }
-    Ok(status)
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::open(path, flags, Mode::empty());
+    open.with_context(|| format!("opening {}", path.display()))
+}
+
+fn tell(notes: &Notes) {
+    for line in notes.lines() {
+        eprintln!("wsl: {line}");
+    }
 }
 
 fn write_files(source: File, size: Option<u64>, one: &Distribution) -> Result<()> {
@@ -217,8 +226,7 @@ fn extract_image(source: File, one: &Distribution) -> Result<()> {
             disk
         }
     };
-    let open = |path: &Path, flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
-    let target = open(&one.root(), OFlags::PATH | OFlags::DIRECTORY)?;
+    let target = open_directory(&one.root())?;
     winterop_sys::unshare(winterop_sys::Namespaces::MOUNT)?;
     mount(&["--make-rprivate".into(), "/".into()])?;
     // Its size is the image's, without what stands behind it. Nothing is written into it, not even
@@ -228,7 +236,7 @@ fn extract_image(source: File, one: &Distribution) -> Result<()> {
     // The directory is ours, and what is in it is open already.
     let place = one.directory.as_os_str().to_owned();
     mount(&["-t".into(), "ext4".into(), "-o".into(), options.into(), disk_name.into(), place])?;
-    let files = open(&one.directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let files = open_directory(&one.directory)?;
     let (reader, writer) = io::pipe()?;
     let packing = std::thread::spawn(move || -> Result<Notes> {
         let (notes, archive) =
@@ -240,10 +248,9 @@ fn extract_image(source: File, one: &Distribution) -> Result<()> {
     let packed = packing.join().map_err(|_| anyhow::anyhow!("reading the disk image"))?;
     bar.finish_and_clear();
     // Of two errors the reader's is the cause.
-    for line in packed.context("reading the disk image")?.lines().chain(extracted?.lines()) {
-        eprintln!("wsl: {line}");
-    }
-    let target = open(Path::new(&format!("/proc/self/fd/{}", target.as_raw_fd())), OFlags::RDONLY)?;
+    let (packed, extracted) = (packed.context("reading the disk image")?, extracted?);
+    tell(&packed);
+    tell(&extracted);
     rustix::fs::syncfs(target).context("writing everything to the disk")
 }
 
@@ -262,13 +269,10 @@ fn mount(arguments: &[std::ffi::OsString]) -> Result<()> {
 fn extract_all(source: File, size: Option<u64>, root: &Path) -> Result<()> {
     let bar = progress("Import", size);
     let reader = Reader::new(decompressed(bar.wrap_read(source))?);
-    let open = |flags| rustix::fs::open(root, flags | OFlags::CLOEXEC, Mode::empty());
-    let notes = extract(reader, open(OFlags::PATH | OFlags::DIRECTORY)?)?;
+    let root = open_directory(root)?;
+    let notes = extract(reader, root.try_clone()?)?;
     bar.finish_and_clear();
-    for line in notes.lines() {
-        eprintln!("wsl: {line}");
-    }
-    let root = open(OFlags::RDONLY | OFlags::DIRECTORY)?;
+    tell(&notes);
     rustix::fs::syncfs(root).context("writing everything to the disk")
 }
 
@@ -420,9 +424,7 @@ fn write_archive(one: &Distribution, sink: File, compression: Compression) -> Re
 
 /// In the child. When this returns, a file is on the disk.
 fn pack_all(root: &Path, sink: File, compression: Compression) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = rustix::fs::open(root, flags, Mode::empty());
-    let open = open.with_context(|| format!("opening {}", root.display()))?;
+    let open = open_directory(root)?;
     let bar = progress("Export", None);
     let is_file = sink.metadata()?.is_file();
     let buffered = io::BufWriter::with_capacity(1 << 20, bar.wrap_write(sink.try_clone()?));
@@ -433,9 +435,7 @@ fn pack_all(root: &Path, sink: File, compression: Compression) -> Result<()> {
         sink.sync_all().context("writing the archive to the disk")?;
     }
     bar.finish_and_clear();
-    for line in notes.lines() {
-        eprintln!("wsl: {line}");
-    }
+    tell(&notes);
     Ok(())
 }
 

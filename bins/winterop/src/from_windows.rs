@@ -5,6 +5,7 @@
 //! program is to have: [`winterop_host::wine::linux_side`].
 
 use crate::places;
+use crate::shell::code_of;
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::ffi::OsString;
@@ -12,9 +13,9 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::process::{Child, Command, ExitCode};
 use std::thread;
 use winterop_host::wine::linux_side::{self, CALLER_VARIABLE};
 
@@ -130,12 +131,6 @@ fn end_with_caller(child: &Child, mut report: TcpStream) -> Result<()> {
         }
     });
     Ok(())
-}
-
-/// The status as a shell has it.
-fn code_of(status: ExitStatus) -> u8 {
-    let by_signal = status.signal().map(|signal| 128 + signal);
-    status.code().or(by_signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 #[cfg(test)]

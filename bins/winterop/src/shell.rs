@@ -6,9 +6,9 @@ use clap::Args;
 use std::ffi::{OsStr, OsString};
 use std::io::BufRead as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use winterop_host::wine::session_path;
 use winterop_instance::namespace::{self, INIT, NamespaceError, Plan, SOCKET_DIRECTORY};
 use winterop_instance::registration;
@@ -103,10 +103,13 @@ fn wait_and_unregister(mut program: Command) -> Result<ExitCode> {
     let status = program.status();
     registration::unregister().context("the machine's registration stays")?;
     let status = status.map_err(not_started(&program))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    let by_signal = signal.and_then(|signal| u8::try_from(128 + signal).ok());
-    Ok(ExitCode::from(code.or(by_signal).unwrap_or(1)))
+    Ok(ExitCode::from(code_of(status)))
+}
+
+/// A status as a shell has it: the code, or 128 and the signal's number.
+pub fn code_of(status: ExitStatus) -> u8 {
+    let by_signal = status.signal().map(|signal| 128 + signal);
+    status.code().or(by_signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// An empty directory to build the instance's root on.

@@ -12,10 +12,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use winterop_settings::file::replace;
 use winterop_translate::wslenv::{self, Direction};
-use winterop_translate::{MountTable, Naming, Translator, WindowsPath};
+use winterop_translate::{MountTable, Translator, WindowsPath};
 
-use super::drives;
+use super::{drives, names};
 
 /// By this variable the Windows `wsl.exe` says where it waits: `PORT TOKEN`, and ` stderr` where
 /// standard error is to come over the port too.
@@ -70,9 +71,7 @@ pub fn offer(prefix: &Path, helper: &Path, program: &Path) -> io::Result<()> {
     if std::fs::read(&path).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    let fresh = prefix.join(format!(".{FILE}-{}", std::process::id()));
-    std::fs::write(&fresh, text)?;
-    std::fs::rename(&fresh, &path)
+    replace(&path, &text, 0o600)
 }
 
 /// The environment of a Linux program that a Windows program has started: the host's variables, and
@@ -121,10 +120,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn translator(prefix: &Path, distribution: &str) -> io::Result<Translator> {
     let mounts = std::fs::read("/proc/self/mountinfo")?;
     let offered = drives::offered(prefix).map_err(io::Error::other)?;
-    Ok(Translator::new(MountTable::parse(&mounts).without_windows())
-        .with_drives(offered)
-        .with_distribution(distribution.as_bytes(), b"/")
-        .with_naming(Naming::Wine))
+    Ok(names::translator_of(MountTable::parse(&mounts), offered, distribution))
 }
 
 /// What `WSLENV` lists, `WSLENV` itself first. Windows does not tell upper from lower case in a

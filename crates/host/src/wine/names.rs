@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-use winterop_translate::{MountTable, Naming, Translator};
+use winterop_translate::{Drives, MountTable, Naming, Translator};
 
 /// No file system's times are coarser.
 const COARSEST_CLOCK: Duration = Duration::from_secs(2);
@@ -100,18 +100,24 @@ impl Names {
         }
         state.drives_changed = changed(&self.prefix.join("dosdevices"));
         let offered = drives::offered(&self.prefix)?;
-        // Windows drives that are mounted here are another Windows' drives, not Wine's.
-        let mounts = state.mounts.as_mut().map(Mounts::table).unwrap_or_default().without_windows();
-        let translator = Translator::new(mounts)
-            .with_drives(offered)
-            .with_distribution(self.distribution.as_bytes(), b"/")
-            .with_naming(Naming::Wine);
+        let mounts = state.mounts.as_mut().map(Mounts::table).unwrap_or_default();
+        let translator = translator_of(mounts, offered, &self.distribution);
         let translator = running.iter().fold(translator, |translator, (name, root)| {
             translator.with_distribution(name.as_bytes(), root.as_os_str().as_bytes())
         });
         state.translator = Arc::new(translator);
         Ok(())
     }
+}
+
+/// Names files by a prefix's drives, and those of the machine, by its distribution's name, that no
+/// drive has.
+pub(super) fn translator_of(mounts: MountTable, drives: Drives, distribution: &str) -> Translator {
+    // Windows drives that are mounted here are another Windows' drives, not Wine's.
+    Translator::new(mounts.without_windows())
+        .with_drives(drives)
+        .with_distribution(distribution.as_bytes(), b"/")
+        .with_naming(Naming::Wine)
 }
 
 /// The distributions that run: their instances' directories, as their keepers make them.

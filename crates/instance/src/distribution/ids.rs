@@ -16,8 +16,8 @@ pub struct Done {
 
 /// Runs `work` in a child process that has the ids of a distribution's instance, and waits for its
 /// end. Root has the ids of the machine there and needs no namespace, in which nobody could make a
-/// device. The child is killed when this process ends, so nobody works on unseen. Keys that interrupt end
-/// the child alone, and this process cleans up.
+/// device. The child is killed when this process ends, so nobody works on unseen. Keys that interrupt
+/// end the child alone, and this process cleans up.
 ///
 /// This process must have one thread.
 ///

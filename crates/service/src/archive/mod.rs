@@ -7,6 +7,14 @@ pub mod write;
 
 use std::io;
 
+/// Everything in an archive begins at a whole block, in bytes.
+const BLOCK: u64 = 512;
+
+/// What is missing to whole blocks behind so many bytes.
+fn padding(size: u64) -> u64 {
+    size.wrapping_neg() % BLOCK
+}
+
 /// A device's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Device {

@@ -5,11 +5,9 @@
 //! is cut off between two entries for a whole one, and splits pax records at newlines, which the
 //! values of extended attributes may hold.
 
-use super::{ArchiveError, Device, Entry, Kind, Piece, Time, pax};
+use super::{ArchiveError, BLOCK, Device, Entry, Kind, Piece, Time, padding, pax};
 use std::io::{ErrorKind, Read};
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
-
-const BLOCK: u64 = 512;
 
 /// The most bytes of the headers before one entry: long names, pax records. Linux allows 4 KiB of
 /// path and 64 KiB of one attribute.
@@ -424,10 +422,6 @@ struct Sparse {
     is_map_in_data: bool,
     size: Option<u64>,
     numbers: Vec<u64>,
-}
-
-fn padding(size: u64) -> u64 {
-    size.wrapping_neg() % BLOCK
 }
 
 /// An id that Linux does not have is everybody's last one, and not another user's by wrapping.

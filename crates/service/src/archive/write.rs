@@ -3,11 +3,9 @@
 //! Holes of files are left out as GNU tar does it in version 1.0 of its layout: the map of the pieces
 //! stands before their data.
 
-use super::{Entry, Kind, Piece};
+use super::{BLOCK, Entry, Kind, Piece, padding};
 use std::io::{self, Write};
 use tar::{EntryType, Header};
-
-const BLOCK: u64 = 512;
 
 /// How long a name may be in a header itself, in bytes.
 const LONGEST_NAME: usize = 100;
@@ -117,10 +115,6 @@ impl<W: Write> Writer<W> {
         header.set_cksum();
         self.sink.write_all(header.as_bytes())
     }
-}
-
-fn padding(size: u64) -> u64 {
-    size.wrapping_neg() % BLOCK
 }
 
 /// Copies as much as there is room for.

@@ -172,6 +172,28 @@ impl Image {
     }
 }
 
+/// Hands out the entries of a table, of `N` bytes each, with their indices.
+fn each_entry<const N: usize>(
+    file: &File,
+    table: u64,
+    count: u64,
+    mut take: impl FnMut(u64, [u8; N]),
+) -> io::Result<()> {
+    let mut part = vec![0; PIECE];
+    let mut done = 0;
+    while done < count {
+        let most = (count - done).min((part.len() / N) as u64);
+        let length = usize::try_from(most).unwrap_or(0) * N;
+        let read = part.get_mut(..length).unwrap_or_default();
+        file.read_exact_at(read, table.saturating_add(done * N as u64))?;
+        for (index, entry) in (done..).zip(read.chunks_exact(N)) {
+            take(index, number(entry, 0));
+        }
+        done += most;
+    }
+    Ok(())
+}
+
 /// A number at a place of some bytes; zero where there are not as many.
 fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<N>());

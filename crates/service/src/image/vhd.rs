@@ -4,7 +4,7 @@
 //! header that names the table of blocks. Each block begins with a bitmap of its sectors, which is of
 //! use only for differences to another disk.
 
-use super::{ImageError, Layout, number, wrong};
+use super::{ImageError, Layout, each_entry, number, wrong};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
@@ -75,15 +75,9 @@ fn dynamic(file: &File, at: u64, size: u64) -> Result<Layout, ImageError> {
     }
     let bitmap = (block / SECTOR).div_ceil(8).next_multiple_of(SECTOR);
     let mut offsets = Vec::new();
-    let mut part = vec![0; 64 << 10];
-    while (offsets.len() as u64) < count {
-        let most = (count - offsets.len() as u64).min(part.len() as u64 / 4);
-        let entries = part.get_mut(..usize::try_from(most * 4).unwrap_or(0)).unwrap_or_default();
-        file.read_exact_at(entries, table.saturating_add(offsets.len() as u64 * 4))?;
-        offsets.extend(entries.chunks_exact(4).map(|entry| {
-            let sector = u32::from_be_bytes(number(entry, 0));
-            (sector != UNUSED).then(|| u64::from(sector) * SECTOR + bitmap)
-        }));
-    }
+    each_entry(file, table, count, |_, entry| {
+        let sector = u32::from_be_bytes(entry);
+        offsets.push((sector != UNUSED).then(|| u64::from(sector) * SECTOR + bitmap));
+    })?;
     Ok(Layout::Blocks { size: block, offsets })
 }

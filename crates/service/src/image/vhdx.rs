@@ -4,7 +4,7 @@
 //! image that was closed does not need. A region table names the table of blocks and the metadata:
 //! the sizes of blocks, sectors, and the disk.
 
-use super::{ImageError, Layout, number, wrong};
+use super::{ImageError, Layout, each_entry, number, wrong};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
@@ -48,10 +48,10 @@ pub(super) fn read(file: &File) -> Result<Option<(u64, Layout)>, ImageError> {
     }
     refuse_open_log(file)?;
     let table = region_table(file)?;
-    let Some((blocks, _)) = region(&table, &BLOCKS) else {
+    let Some(blocks) = region(&table, &BLOCKS) else {
         return wrong("it has no table of blocks");
     };
-    let Some((metadata, _)) = region(&table, &METADATA) else { return wrong("it has no metadata") };
+    let Some(metadata) = region(&table, &METADATA) else { return wrong("it has no metadata") };
     let mut head = vec![0; 64 << 10];
     file.read_exact_at(&mut head, metadata)?;
     if !head.starts_with(b"metadata") {
@@ -127,12 +127,12 @@ fn region_table(file: &File) -> Result<Vec<u8>, ImageError> {
     wrong("both of its tables of regions are damaged; get it again")
 }
 
-/// Where a region begins, and how long it is.
-fn region(table: &[u8], id: &[u8; 16]) -> Option<(u64, u32)> {
+/// Where a region begins.
+fn region(table: &[u8], id: &[u8; 16]) -> Option<u64> {
     let count = usize::try_from(u32::from_le_bytes(number(table, 8))).unwrap_or(0);
     let entries = table.get(16..)?.chunks_exact(32).take(count);
     let found = entries.into_iter().find(|entry| entry.starts_with(id))?;
-    Some((u64::from_le_bytes(number(found, 16)), u32::from_le_bytes(number(found, 24))))
+    Some(u64::from_le_bytes(number(found, 16)))
 }
 
 /// Whether the checksum at byte 4, a CRC-32C, is right.
@@ -158,20 +158,12 @@ fn offsets(
     let count = size.div_ceil(block);
     let entries = count + count.saturating_sub(1) / ratio.max(1);
     let mut offsets = Vec::new();
-    let mut part = vec![0; 64 << 10];
-    let mut done = 0;
-    while done < entries {
-        let most = (entries - done).min(part.len() as u64 / 8);
-        let read = part.get_mut(..usize::try_from(most * 8).unwrap_or(0)).unwrap_or_default();
-        file.read_exact_at(read, table.saturating_add(done * 8))?;
-        for (index, entry) in read.chunks_exact(8).enumerate() {
-            let is_bitmap = (done + index as u64) % (ratio + 1) == ratio;
-            if !is_bitmap {
-                let entry = u64::from_le_bytes(number(entry, 0));
-                offsets.push((entry & STATE == PRESENT).then_some(entry & OFFSET));
-            }
+    each_entry(file, table, entries, |index, entry| {
+        let is_bitmap = index % (ratio + 1) == ratio;
+        if !is_bitmap {
+            let entry = u64::from_le_bytes(entry);
+            offsets.push((entry & STATE == PRESENT).then_some(entry & OFFSET));
         }
-        done += most;
-    }
+    })?;
     Ok(offsets)
 }
