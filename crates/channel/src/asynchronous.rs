@@ -26,6 +26,12 @@ impl Channel {
         Ok(UnixStream::from_std(stream)?.into())
     }
 
+    /// Takes no message of more than `most` bytes from here on.
+    #[must_use]
+    pub fn up_to(self, most: usize) -> Self {
+        Self { inbox: Inbox::up_to(most), ..self }
+    }
+
     /// Receives the next message; `None` where the peer closed the stream between two messages.
     ///
     /// Cancel-safe: what had arrived stays in the channel.

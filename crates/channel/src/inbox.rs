@@ -30,6 +30,14 @@ pub enum FrameError {
         /// How many bytes of the unfinished message had arrived.
         received: usize,
     },
+    /// A message is larger than the receiver takes.
+    #[error("the peer sent a message of {size} bytes; {most} are the most here")]
+    TooLarge {
+        /// The message's size.
+        size: usize,
+        /// The most that is taken.
+        most: usize,
+    },
     /// More descriptors arrived than any message carries.
     #[error("the peer sent more than {MAX_DESCRIPTORS} descriptors with one message")]
     TooManyDescriptors,
@@ -40,17 +48,32 @@ pub enum FrameError {
 /// Apart from I/O: feed it with [`Inbox::push`], take messages with [`Inbox::next_frame`], and ask
 /// [`Inbox::end`] what an end of the stream means. It never holds more than one message of the
 /// largest size plus one read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inbox {
     buffer: Vec<u8>,
     /// Descriptors, each with the end of the read that brought it, as an offset in `buffer`.
     descriptors: Vec<(usize, OwnedFd)>,
+    /// The largest message that is taken.
+    most: usize,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::up_to(usize::MAX)
+    }
 }
 
 /// What a first read asks for: nearly every message fits, and the interpreter touches few pages.
 const FIRST_READ: usize = 8 * 1024;
 
 impl Inbox {
+    /// Takes no message of more than `most` bytes: it is refused as soon as its header says so.
+    /// Without a limit of its own, 16 MiB are the most.
+    #[must_use]
+    pub const fn up_to(most: usize) -> Self {
+        Self { buffer: Vec::new(), descriptors: Vec::new(), most }
+    }
+
     /// Adds what one read brought.
     ///
     /// # Errors
@@ -78,10 +101,14 @@ impl Inbox {
     /// that holds the read's last byte.
     ///
     /// # Errors
-    /// [`FrameError::Header`] where the size field is below a header's or above 16 MiB. The stream
-    /// cannot be used any further then.
+    /// [`FrameError::Header`] where the size field is below a header's or above 16 MiB,
+    /// [`FrameError::TooLarge`] where it is above this inbox's limit. The stream cannot be used any
+    /// further then.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(length) = frame_length(&self.buffer)? else { return Ok(None) };
+        if length > self.most {
+            return Err(FrameError::TooLarge { size: length, most: self.most });
+        }
         if self.buffer.len() < length {
             return Ok(None);
         }
@@ -167,6 +194,17 @@ mod tests {
             inbox.push(&[9_u32.to_le_bytes(), size.to_le_bytes()].concat(), []).unwrap();
             assert!(matches!(inbox.next_frame(), Err(FrameError::Header(_))), "size {size}");
         }
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_refused_by_its_header() {
+        let whole = message(9, &[7; 84]);
+        let mut inbox = Inbox::up_to(100);
+        inbox.push(&whole, []).unwrap();
+        assert_eq!(inbox.next_frame().unwrap().unwrap().bytes, whole);
+        inbox.push(&message(9, &[7; 85])[..8], []).unwrap();
+        let refused = inbox.next_frame();
+        assert!(matches!(refused, Err(FrameError::TooLarge { size: 101, most: 100 })));
     }
 
     #[test]

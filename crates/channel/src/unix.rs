@@ -3,9 +3,11 @@
 use crate::inbox::{Frame, FrameError, Inbox, MAX_DESCRIPTORS};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
+use core::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg,
@@ -49,16 +51,32 @@ impl From<Errno> for ReceiveError {
     }
 }
 
-/// Connects to the unix socket at `path`.
+/// How long a server may leave a connection unaccepted whose queue is full, and how long it may read
+/// nothing of what is being sent to it.
+pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connects to the unix socket at `path`, within [`CONNECT_PATIENCE`].
+///
+/// # Errors
+/// Those of [`connect_within`].
+pub fn connect_path(path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    connect_within(path, CONNECT_PATIENCE)
+}
+
+/// Connects to the unix socket at `path`, within `patience`. What is sent on it waits no longer
+/// either, as long as it blocks.
 ///
 /// # Errors
 /// The system's: `ENOENT`, `ECONNREFUSED` (nobody listens any more), `EACCES`, `ENAMETOOLONG`
-/// (more than 107 bytes) and so on.
-pub fn connect_path(path: &[u8]) -> rustix::io::Result<OwnedFd> {
+/// (more than 107 bytes) and so on; `ETIMEDOUT` where as many wait for the server as can.
+pub fn connect_within(path: &[u8], patience: Duration) -> rustix::io::Result<OwnedFd> {
     let address = SocketAddrUnix::new(path)?;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    retry(|| connect(&socket, &address))?;
-    Ok(socket)
+    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    match retry(|| connect(&socket, &address)) {
+        Err(Errno::AGAIN) => Err(Errno::TIMEDOUT),
+        connected => connected.map(|()| socket),
+    }
 }
 
 /// Calls `operation` again as long as a signal interrupts it.
@@ -94,15 +112,18 @@ pub fn send_some(
 /// Sends all of `bytes` on a blocking socket, with `descriptors` attached to the first of them.
 ///
 /// # Errors
-/// The system's; part of the message may have gone out then and the stream is of no further use.
+/// The system's, `ETIMEDOUT` where the peer reads nothing for too long; part of the message may have
+/// gone out then and the stream is of no further use.
 pub fn send(
     socket: impl AsFd,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> rustix::io::Result<()> {
-    let mut sent = send_some(&socket, bytes, descriptors)?;
+    // A blocking socket says so only when its time is over.
+    let late = |error| if error == Errno::AGAIN { Errno::TIMEDOUT } else { error };
+    let mut sent = send_some(&socket, bytes, descriptors).map_err(late)?;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-        sent += send_some(&socket, rest, &[])?;
+        sent += send_some(&socket, rest, &[]).map_err(late)?;
     }
     Ok(())
 }
@@ -207,6 +228,21 @@ mod tests {
         assert!(matches!(receive(&theirs, &mut inbox, patience), Err(ReceiveError::Timeout)));
         drop(ours);
         assert!(matches!(receive(&theirs, &mut inbox, patience), Err(ReceiveError::Closed)));
+    }
+
+    #[test]
+    fn a_server_that_accepts_nobody_is_not_waited_for() {
+        use rustix::net::{SocketAddrUnix, bind, listen};
+        let name = std::format!("/tmp/winterop-full-{}", rustix::process::getpid().as_raw_nonzero());
+        let server =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        bind(&server, &SocketAddrUnix::new(&*name).unwrap()).unwrap();
+        listen(&server, 0).unwrap();
+        let waiting = connect_path(name.as_bytes());
+        let full = connect_within(name.as_bytes(), Duration::from_millis(20));
+        std::fs::remove_file(&name).unwrap();
+        assert!(waiting.is_ok());
+        assert_eq!(full.unwrap_err(), Errno::TIMEDOUT);
     }
 
     #[test]

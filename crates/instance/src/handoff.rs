@@ -6,6 +6,7 @@ use crate::presence::{Presence, presence_of};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Gid, Pid, Uid, WaitOptions, waitpid};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,12 +15,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
-use tokio::sync::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::connect_path;
 use winterop_sys::{CStrings, Directory, Login, PeerCredentials, Spawn, peer_credentials, spawn};
-use winterop_wire::{EncodeError, HandOff, Header, MessageType};
+use winterop_wire::{Extensions, HandOff, Header, MessageType, Tag};
 use winterop_words::{Failure, Words};
 
 /// How long a host may take from its start until it listens. It prepares nothing before that.
@@ -88,8 +90,12 @@ pub enum HandOffError {
     },
     /// The connection broke.
     Broken(#[from] io::Error),
-    /// The request is too large to be wrapped.
-    Encode(#[from] EncodeError),
+    /// The client's connection cannot be passed on.
+    Client(io::Error),
+    /// Whose host it is cannot serve.
+    NotServed(Words),
+    /// It could not be reached a moment ago.
+    Before(Words),
 }
 
 impl HandOffError {
@@ -108,85 +114,173 @@ impl HandOffError {
                 Failure::SquattedHost { socket: &socket.display(), owner, user }.words()
             }
             Self::Broken(error) => Failure::HostConnection { error }.words(),
-            Self::Encode(error) => {
-                Failure::RequestTooLong { program: &"the program", error }.words()
-            }
+            Self::Client(error) => Failure::NotPassedOn { error }.words(),
+            Self::NotServed(words) | Self::Before(words) => words.clone(),
         }
     }
 }
 
+/// How many bytes the kernel keeps of hand-overs that a host has not taken: some 64 of them. They are
+/// connections in flight, of which the kernel lets a user have as many as files open.
+const IN_FLIGHT: usize = 24 * 1024;
+
+/// For how long a host that could not be reached is not tried again.
+const REST: Duration = Duration::from_millis(500);
+
+/// Where a host is to be found, looked up each time it is looked for: that may change, and may block.
+type Locate = dyn Fn() -> Result<HostAddress, HandOffError> + Send + Sync;
+
 /// The server's side of the connection to the host.
-#[derive(Debug)]
 pub struct HostLink {
-    address: HostAddress,
-    state: Mutex<State>,
+    locate: Arc<Locate>,
+    /// With each hand-over goes what the host answers clients with.
+    message: Vec<u8>,
+    state: Arc<Mutex<State>>,
+}
+
+impl std::fmt::Debug for HostLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostLink").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     channel: Option<Channel>,
-    counter: u32,
+    /// When the host could not be reached, and why.
+    failed: Option<(Instant, Words)>,
 }
 
 impl HostLink {
-    /// A link that connects when it is first used.
+    /// A link that connects when it is first used. Its host answers clients with this process's own
+    /// variables of WSL's.
     #[must_use]
     pub fn new(address: HostAddress) -> Self {
-        Self { address, state: Mutex::default() }
+        Self::of(hand_off(&own_variables()), move || Ok(address.clone()))
     }
 
-    /// Whether it leads to the host at `socket`.
+    /// A link to the host of a user of the machine, of whom this process knows nothing more. `locate`
+    /// may block.
     #[must_use]
-    pub fn leads_to(&self, socket: &Path) -> bool {
-        self.address.socket == socket
+    pub fn of_machine(
+        locate: impl Fn() -> Result<HostAddress, HandOffError> + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(hand_off(&[]), locate)
     }
 
-    /// Hands over a client: who it is, its whole request, its connection and its descriptors.
+    fn of(
+        message: Vec<u8>,
+        locate: impl Fn() -> Result<HostAddress, HandOffError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { locate: Arc::new(locate), message, state: Arc::default() }
+    }
+
+    /// Hands over a client: its connection, on which nothing was read.
     ///
-    /// A host that ended since the last request is replaced by a new one, once.
+    /// A host that ended since the last one is replaced by a new one, once. Waits as long as the host
+    /// does not take what it was sent before; to give up is safe at any moment.
     ///
     /// # Errors
-    /// A [`HandOffError`]; the host has not seen the request then.
-    pub async fn hand_off(
-        &self,
-        peer: PeerCredentials,
-        request: &[u8],
-        client: BorrowedFd<'_>,
-        descriptors: &[OwnedFd],
-    ) -> Result<(), HandOffError> {
-        let mut state = self.state.lock().await;
-        state.counter = state.counter.wrapping_add(1);
-        let mut bytes = Vec::with_capacity(request.len() + 32);
-        HandOff { pid: peer.pid.cast_unsigned(), uid: peer.uid, gid: peer.gid, request }
-            .encode(&Header::plain(MessageType::HAND_OFF, state.counter), &mut bytes)?;
-        let attached: Vec<BorrowedFd<'_>> =
-            [client].into_iter().chain(descriptors.iter().map(AsFd::as_fd)).collect();
+    /// A [`HandOffError`]; the host has not seen the client then.
+    pub async fn hand_off(&self, client: BorrowedFd<'_>) -> Result<(), HandOffError> {
+        let mut state = Arc::clone(&self.state).lock_owned().await;
         if let Some(channel) = &state.channel {
-            if channel.send(&bytes, &attached).await.is_ok() {
-                return Ok(());
+            match self.pass(channel, client).await {
+                Err(HandOffError::Broken(_)) => state.channel = None,
+                passed => return passed,
             }
-            state.channel = None;
         }
-        let channel = self.connect().await?;
-        channel.send(&bytes, &attached).await?;
-        state.channel = Some(channel);
-        Ok(())
+        if let Some((when, words)) = &state.failed
+            && when.elapsed() < REST
+        {
+            return Err(HandOffError::Before(words.clone()));
+        }
+        let state = self.connect(state).await?;
+        match &state.channel {
+            Some(channel) => self.pass(channel, client).await,
+            None => Err(HandOffError::Broken(io::ErrorKind::NotConnected.into())),
+        }
     }
 
-    /// Connects to the host; starts it where nobody serves.
-    async fn connect(&self) -> Result<Channel, HandOffError> {
-        let address = self.address.clone();
-        let found = tokio::task::spawn_blocking(move || find_or_start(&address));
-        found.await.map_err(io::Error::other)??;
-        let socket = connect_path(self.address.socket.as_os_str().as_bytes())
-            .map_err(|_| HandOffError::Silent(self.address.socket.clone()))?;
-        // Whoever answered may have gone, and another have come.
-        let peer = peer_credentials(socket.as_fd()).map_err(io::Error::from)?;
-        match self.address.user() {
-            Some(user) if user != peer.uid => Err(self.address.squatted(peer)),
-            _ => Ok(Channel::new(socket)?),
+    async fn pass(&self, channel: &Channel, client: BorrowedFd<'_>) -> Result<(), HandOffError> {
+        channel.send(&self.message, &[client]).await.map_err(|error| {
+            match Errno::from_io_error(&error) {
+                Some(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => HandOffError::Broken(error),
+                // The connection to the host is as it was: a client that cannot be passed on is this
+                // client's trouble alone.
+                _ => HandOffError::Client(error),
+            }
+        })
+    }
+
+    /// Connects to the host, and starts it where nobody serves. Others wait meanwhile, and whoever
+    /// gives up does not stop it: it is not begun again for each.
+    async fn connect(
+        &self,
+        mut state: OwnedMutexGuard<State>,
+    ) -> Result<OwnedMutexGuard<State>, HandOffError> {
+        let locate = Arc::clone(&self.locate);
+        let connecting = tokio::spawn(async move {
+            let connected = tokio::task::spawn_blocking(move || reach(&locate()?));
+            let connected = connected.await.map_err(io::Error::other)?;
+            match connected.and_then(|socket| Ok(Channel::new(socket)?)) {
+                Ok(channel) => {
+                    *state = State { channel: Some(channel), failed: None };
+                    Ok(state)
+                }
+                Err(error) => {
+                    state.failed = Some((Instant::now(), error.words()));
+                    Err(error)
+                }
+            }
+        });
+        connecting.await.map_err(io::Error::other)?
+    }
+}
+
+/// A hand-over with these variables of the server's.
+fn hand_off(variables: &[u8]) -> Vec<u8> {
+    let mut extensions = Extensions::new();
+    if !variables.is_empty() {
+        extensions.push(Tag::SERVER_VARIABLES, variables);
+    }
+    let mut bytes = Vec::new();
+    let header = Header::plain(MessageType::HAND_OFF, 1);
+    if let Err(error) = (HandOff { extensions }).encode(&header, &mut bytes) {
+        // They are bounded, and have no more items than fit.
+        tracing::error!(%error, "a hand-over");
+    }
+    bytes
+}
+
+/// The most bytes of a server's variables; more would only fill the queue to the host.
+const LONGEST_VARIABLES: usize = 4096;
+
+/// WSL's own variables of this process, with which a distribution's server answers.
+fn own_variables() -> Vec<u8> {
+    let ours = std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"WSL"));
+    let mut list = Vec::new();
+    for (name, value) in ours {
+        let entry = [name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat();
+        if list.len() + entry.len() <= LONGEST_VARIABLES {
+            list.extend_from_slice(&entry);
         }
     }
+    list
+}
+
+/// A connection to the host; it is started where nobody serves. Blocks, for some seconds at most.
+fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
+    find_or_start(address)?;
+    let socket = connect_path(address.socket.as_os_str().as_bytes())
+        .map_err(|_| HandOffError::Silent(address.socket.clone()))?;
+    // Whoever answered may have gone, and another have come.
+    let peer = peer_credentials(socket.as_fd()).map_err(io::Error::from)?;
+    if address.user().is_some_and(|user| user != peer.uid) {
+        return Err(address.squatted(peer));
+    }
+    set_socket_send_buffer_size(&socket, IN_FLIGHT).map_err(io::Error::from)?;
+    Ok(socket)
 }
 
 /// Starts the host where nobody serves. One that is about to end is waited for: it would take the

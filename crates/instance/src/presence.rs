@@ -6,14 +6,14 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use winterop_channel::Inbox;
-use winterop_channel::unix::{ReceiveError, connect_path, receive, send};
+use winterop_channel::unix::{ReceiveError, connect_path, receive};
 use winterop_sys::{PeerCredentials, peer_credentials, peer_process};
-use winterop_wire::{ExitStatus, Header, MessageType};
 
 /// How long a server may take to answer; it takes well below a millisecond.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -83,13 +83,9 @@ fn process(connection: &OwnedFd, peer: PeerCredentials) -> Option<OwnedFd> {
     peer_process(connection.as_fd()).ok().or_else(by_pid)
 }
 
-/// Sends what is no request; every server refuses it at once.
+/// Closes this side without a word: every server and host answers that, and starts nothing for it.
 fn ask(connection: &OwnedFd, patience: Timespec) -> Result<(), ReceiveError> {
-    let mut bytes = Vec::new();
-    let header = Header::plain(MessageType::EXIT_STATUS, 1);
-    // A message of fixed size always fits.
-    let _ = ExitStatus::new(0).encode(&header, &mut bytes);
-    send(connection, &bytes, &[])?;
+    shutdown(connection, Shutdown::Write)?;
     receive(connection, &mut Inbox::default(), Some(patience)).map(drop)
 }
 
@@ -109,7 +105,7 @@ fn wait_for_end(process: &OwnedFd, patience: Timespec) -> rustix::io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read as _, Write as _};
+    use std::io::Read as _;
     use std::os::unix::net::UnixListener;
 
     #[test]
@@ -121,13 +117,12 @@ mod tests {
         let process = rustix::process::getpid().as_raw_nonzero().get();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                // The first is closed without a word, as by a process that is ending; of the second
-                // the message is given back.
+                // The first is closed without a word, as by a process that is ending; the second is
+                // answered.
                 drop(listener.accept().unwrap());
                 let (mut connection, _) = listener.accept().unwrap();
-                let mut message = [0; 20];
-                connection.read_exact(&mut message).unwrap();
-                connection.write_all(&message).unwrap();
+                assert_eq!(connection.read(&mut [0]).unwrap(), 0, "a question without a word");
+                winterop_serve::queries::tell_presence(&connection);
             });
             let found = presence(&path);
             // This process does not end, so the wait for its end takes all the time there is.

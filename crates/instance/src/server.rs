@@ -1,36 +1,42 @@
-//! The interop server: takes one request from each interpreter that connects and hands it, with its
-//! descriptors and the connection itself, to the user's host.
+//! The interop server: finds out who has connected, and hands the connection, unread, to the host of
+//! whom it is to be served by.
 //!
-//! A task serves each connection. A peer that sends rubbish, nothing, or half a request harms nobody
-//! else, and the server is out of a launch's way as soon as it has handed it over.
+//! Nothing that a peer sends is read here, and so none of it is held: what a request costs, its sender's
+//! own host pays. A server decides by what the kernel says of a connection alone. A task serves each,
+//! and is done as soon as the host has it.
 
-use crate::distribution::init::answer_query;
-use crate::handoff::HostLink;
-use crate::machine::users::{NotServed, Place, Users};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
+use crate::handoff::{HandOffError, HostLink};
+use crate::machine::users::{NotServed, Users};
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::net::{Shutdown, shutdown};
 use rustix::process::getuid;
-use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use winterop_audit::{Audit, Record};
-use winterop_channel::Frame;
-use winterop_channel::asynchronous::Channel;
-use winterop_channel::unix::ReceiveError;
+use winterop_channel::unix::send_some;
+use winterop_serve::{Closer, Crowded, Listener, NotKnown, Peer, Place, Shares, queries};
 use winterop_settings::machine::AuditSetting;
 use winterop_settings::{Off, Switches};
-use winterop_sys::{PeerCredentials, peer_credentials};
-use winterop_wire::{CreateProcess, CreateProcessResponse, Header, Message, MessageType, Tag};
+use winterop_wire::{CreateProcessResponse, Header, MessageType};
 use winterop_words::{Failure, Words};
 
-/// How long a peer may take to send its request.
-pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a connection may take until its host has it, the host's start included.
+const DEADLINE: Duration = Duration::from_secs(15);
 
-/// How many connections are served at the same time; more wait in the socket's queue.
-const MAX_CONNECTIONS: usize = 512;
+/// How long a peer may take until it has begun to send its request.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How many connections of one user are being handed over at the same time.
+const MOST_OF_ONE: usize = 128;
+
+/// How many of all users are. Each has two descriptors here.
+const MOST_OF_ALL: usize = 256;
+
+/// After how many connections others get a turn, however many more there are.
+const TURN: u32 = 16;
 
 /// Whom a server serves, and by which host.
 #[derive(Clone, Debug)]
@@ -58,61 +64,30 @@ impl Service {
     }
 
     /// Lets a peer in, and says by which host it is served.
-    fn admit(&self, peer: PeerCredentials, connection: BorrowedFd<'_>) -> Result<Guest, Refusal> {
+    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Refusal> {
         let own = getuid().as_raw();
+        let uid = peer.credentials.uid;
         match self {
-            Self::Own(_) if peer.uid != own => Err(Refusal::ForeignPeer { own, peer: peer.uid }),
-            Self::Own(link) | Self::Everyone(link) => Ok(Guest::of(link)),
-            Self::Users(users) => Ok(users.admit(peer, connection)?),
+            Self::Own(_) if uid != own => Err(Refusal::ForeignPeer { own, peer: uid }),
+            Self::Own(link) | Self::Everyone(link) => Ok(Arc::clone(link)),
+            Self::Users(users) => Ok(users.admit(peer).await?),
         }
     }
 
-    /// Writes a refusal of the machine's init into the audit log, where root wants one. `request` is
-    /// what the peer has asked, if it came to that.
-    fn write_down(
-        &self,
-        switches: &Switches,
-        peer: PeerCredentials,
-        request: &[u8],
-        refusal: &Refusal,
-    ) {
+    /// Writes a refusal of the machine's init into the audit log, where root wants one. Which program
+    /// it was for only a host ever knows.
+    fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Refusal) {
         let Self::Users(_) = self else { return };
         let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
         if setting == AuditSetting::Off {
             return;
         }
-        let program = program_of(request);
-        let (uid, pid) = (peer.uid, peer.pid);
-        let record = Record::ended(uid, pid, &program, "refused", Duration::ZERO)
+        let (uid, pid) = (peer.credentials.uid, peer.credentials.pid);
+        let record = Record::ended(uid, pid, "", "refused", Duration::ZERO)
             .refused(&refusal.words().to_string());
         let write = move || Audit::new(winterop_audit::OF_MACHINE.into()).write(setting, &record);
         // A file may block.
         tokio::task::spawn_blocking(write);
-    }
-}
-
-/// The program that a request names, for people; nothing where it names none.
-fn program_of(request: &[u8]) -> String {
-    let Ok(message) = Message::parse(request) else { return String::new() };
-    let Ok(CreateProcess { common, .. }) = CreateProcess::decode(&message) else {
-        return String::new();
-    };
-    let path = common.extensions.get(Tag::LINUX_EXECUTABLE).unwrap_or(common.filename);
-    String::from_utf8_lossy(path).into_owned()
-}
-
-/// A peer that was let in.
-#[derive(Debug)]
-pub struct Guest {
-    /// The way to its host.
-    pub link: Arc<HostLink>,
-    /// Its place among those that are served at the same time.
-    pub place: Option<Place>,
-}
-
-impl Guest {
-    fn of(link: &Arc<HostLink>) -> Self {
-        Self { link: Arc::clone(link), place: None }
     }
 }
 
@@ -126,187 +101,169 @@ pub async fn serve(
     switches: Arc<Switches>,
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let listener = self::listener(listener)?;
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let listener = Listener::new(listener)?;
+    let server = Server {
+        service,
+        switches,
+        shares: Shares::new(MOST_OF_ONE, MOST_OF_ALL),
+        closer: Closer::new()?,
+    };
+    let server = Arc::new(server);
     tokio::pin!(until);
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
+    for number in 0_u32.. {
         let connection = tokio::select! {
-            connection = accept(&listener) => connection?,
-            () = &mut until => return Ok(()),
+            connection = listener.accept() => connection?,
+            () = &mut until => break,
         };
-        let (service, switches) = (service.clone(), Arc::clone(&switches));
-        tokio::spawn(async move {
-            if let Err(error) = attend(connection, &service, &switches).await {
-                tracing::info!(%error, "a connection ended without a launch");
-            }
-            drop(slot);
-        });
-    }
-}
-
-/// Makes a listening socket wait for connections without holding a thread.
-///
-/// # Errors
-/// The system's.
-pub fn listener(socket: OwnedFd) -> io::Result<UnixListener> {
-    let listener = std::os::unix::net::UnixListener::from(socket);
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
-}
-
-/// Accepts the next connection. What only one peer or a full table is to blame for is waited out.
-///
-/// # Errors
-/// The system's, where the listener itself is broken.
-pub async fn accept(listener: &UnixListener) -> io::Result<Channel> {
-    loop {
-        match listener.accept().await {
-            Ok((connection, _)) => return Ok(connection.into()),
-            Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::INTR | Errno::CONNABORTED) => {}
-                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
-                    tracing::warn!(%error, "no descriptors are left; waiting for some to be closed");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                _ => return Err(error),
-            },
+        server.take(connection);
+        if number % TURN == 0 {
+            tokio::task::yield_now().await;
         }
     }
+    Ok(())
 }
 
-/// Why a connection did not become a launch.
+/// Why a connection was not handed over.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
 pub enum Refusal {
     /// The peer may not use this server.
-    #[error("a peer of uid {peer} came to the server of uid {own}")]
     ForeignPeer {
         /// Whom it serves.
         own: u32,
         /// Who asked.
         peer: u32,
     },
+    /// It is not known who the peer is.
+    NotKnown(#[from] NotKnown),
+    /// The peer's user has more connections than one may have.
+    Crowded(#[from] Crowded),
     /// The machine's init does not serve the peer.
-    #[error(transparent)]
     NotServed(#[from] NotServed),
     /// Windows programs are switched off.
-    #[error(transparent)]
     Off(#[from] Off),
     /// No request came in time.
-    #[error("no whole request came within {} s", REQUEST_DEADLINE.as_secs())]
+    Mute,
+    /// The host took too long.
     Late,
-    /// What came is no message.
-    #[error(transparent)]
-    Receive(#[from] ReceiveError),
-    /// The message is not understood.
-    #[error("the request is no message: {0}")]
-    Decode(#[from] winterop_wire::DecodeError),
-    /// It is a message that this server does not serve.
-    #[error("{0} is not served here; interop servers take {create}", create = MessageType::CREATE_PROCESS)]
-    Unserved(MessageType),
     /// The host did not take it.
-    #[error(transparent)]
-    Host(#[from] crate::handoff::HandOffError),
-    /// The system refused something.
-    #[error("the connection cannot be served: {0}")]
-    System(#[from] io::Error),
+    Host(#[from] HandOffError),
 }
 
 impl Refusal {
     /// What the peer is told.
     fn words(&self) -> Words {
-        let wrong = |error: &dyn Display| Failure::WrongRequest { error }.words();
         match self {
             Self::ForeignPeer { own, peer } => Failure::ForeignServer { own, peer }.words(),
+            Self::NotKnown(NotKnown::Gone) => Failure::CallerGone {}.words(),
+            Self::NotKnown(NotKnown::System(error)) => {
+                Failure::CallerUnknown { error: &winterop_sys::system_error(*error) }.words()
+            }
+            Self::Crowded(crowded) => Failure::TooMany { most: &crowded.most }.words(),
             Self::NotServed(reason) => reason.words(),
             Self::Off(off) => off.words(),
-            Self::Late => Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.words(),
+            Self::Mute => Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.words(),
+            Self::Late => Failure::HostBusy { seconds: &DEADLINE.as_secs() }.words(),
             Self::Host(error) => error.words(),
-            Self::System(error) => Failure::ServerFailed { error }.words(),
-            error @ (Self::Receive(_) | Self::Decode(_) | Self::Unserved(_)) => wrong(error),
         }
     }
 }
 
-/// Serves one connection: a request, or a refusal with words.
-async fn attend(
-    mut channel: Channel,
-    service: &Service,
-    switches: &Switches,
-) -> Result<(), Refusal> {
-    let peer = peer_credentials(channel.as_fd()).map_err(io::Error::from)?;
-    let taken = match service.admit(peer, channel.as_fd()) {
-        Ok(guest) => take_request(&mut channel).await.map(|frame| Some((guest, frame?))),
-        Err(refusal) => Err(refusal),
-    };
-    let refusal = match taken {
-        Ok(None) => return Ok(()),
-        Ok(Some((guest, frame))) => {
-            let result = match switches.check() {
-                Ok(()) => {
-                    let descriptors = &frame.descriptors;
-                    let handed =
-                        guest.link.hand_off(peer, &frame.bytes, channel.as_fd(), descriptors);
-                    handed.await.map_err(Refusal::from)
-                }
-                Err(off) => Err(Refusal::from(off)),
-            };
-            let Frame { descriptors, bytes } = frame;
-            if let Err(refusal) = &result {
-                refuse(&channel, refusal).await;
-                service.write_down(switches, peer, &bytes, refusal);
+/// What serves connections.
+#[derive(Debug)]
+struct Server {
+    service: Service,
+    switches: Arc<Switches>,
+    shares: Arc<Shares>,
+    closer: Closer,
+}
+
+impl Server {
+    /// Takes a new connection over: who it is of, and whether there is a place for it.
+    fn take(self: &Arc<Self>, connection: OwnedFd) {
+        let entered = Peer::of(connection.as_fd()).map_err(|error| (None, error.into()));
+        let entered = entered.and_then(|peer| match self.shares.enter(peer.credentials.uid) {
+            Ok(place) => Ok((peer, place)),
+            Err(crowded) => Err((Some(peer), crowded.into())),
+        });
+        match entered {
+            Ok((peer, place)) => {
+                tokio::spawn(Arc::clone(self).attend(connection, peer, place));
             }
-            close_aside(descriptors, channel);
-            return result;
+            Err((peer, refusal)) => self.refuse(connection, peer.as_ref(), &refusal, None),
         }
-        Err(refusal) => refusal,
-    };
-    refuse(&channel, &refusal).await;
-    service.write_down(switches, peer, &[], &refusal);
-    Err(refusal)
-}
+    }
 
-/// Receives the one request; `None` for a peer that connected and went away again, as whoever probes
-/// a socket does.
-///
-/// Questions that come before it, or instead of it, are answered.
-async fn take_request(channel: &mut Channel) -> Result<Option<Frame>, Refusal> {
-    loop {
-        let received = tokio::time::timeout(REQUEST_DEADLINE, channel.receive()).await;
-        let Some(frame) = received.map_err(|_| Refusal::Late)?? else { return Ok(None) };
-        let message = Message::parse(&frame.bytes)?;
-        let kind = message.header.message_type;
-        if kind == MessageType::CREATE_PROCESS {
-            return Ok(Some(frame));
+    /// Serves one connection: it is handed over, or refused with words.
+    async fn attend(self: Arc<Self>, connection: OwnedFd, peer: Peer, place: Place) {
+        let handed = tokio::select! {
+            handed = self.hand_over(connection.as_fd(), &peer) => handed,
+            () = place.taken_away() => {
+                Err(Crowded { user: peer.credentials.uid, most: MOST_OF_ONE }.into())
+            }
+            () = tokio::time::sleep(DEADLINE) => Err(Refusal::Late),
+        };
+        match handed {
+            // The host may have closed its own already, and this is the last then.
+            Ok(()) => self.closer.close((connection, place)),
+            Err(refusal) => self.refuse(connection, Some(&peer), &refusal, Some(place)),
         }
-        let mut answer = Vec::new();
-        answer_query(&message, &mut answer).ok_or(Refusal::Unserved(kind))?;
-        channel.send(&answer, &[]).await?;
+    }
+
+    async fn hand_over(&self, connection: BorrowedFd<'_>, peer: &Peer) -> Result<(), Refusal> {
+        let link = self.service.admit(peer).await?;
+        let sends = tokio::time::timeout(REQUEST_DEADLINE, sends_something(connection)).await;
+        if !sends.map_err(|_| Refusal::Mute)? {
+            queries::tell_presence(connection);
+            return Ok(());
+        }
+        self.switches.check()?;
+        Ok(link.hand_off(connection).await?)
+    }
+
+    /// Answers with words instead of silence, and closes aside what the peer has sent: its place is
+    /// free when that is done.
+    fn refuse(
+        &self,
+        connection: OwnedFd,
+        peer: Option<&Peer>,
+        refusal: &Refusal,
+        place: Option<Place>,
+    ) {
+        tracing::info!(%refusal, uid = peer.map(|it| it.credentials.uid), "a connection is refused");
+        answer(connection.as_fd(), &refusal.words());
+        // Whoever still writes learns at once that nobody reads it.
+        let _ = shutdown(&connection, Shutdown::Both);
+        if let Some(peer) = peer {
+            self.service.write_down(&self.switches, peer, refusal);
+        }
+        self.closer.close((connection, place));
     }
 }
 
-/// Closes what a client has passed, off the accept loop: closing a file on a FUSE file system asks a
-/// server that may never answer.
-fn close_aside(descriptors: Vec<OwnedFd>, channel: Channel) {
-    drop(channel);
-    if !descriptors.is_empty() {
-        tokio::task::spawn_blocking(move || drop(descriptors));
+/// Waits until a peer has sent something; false for one that has closed its side instead, as whoever
+/// asks whether anybody serves does. Nothing is read: that something lies there the kernel tells.
+async fn sends_something(connection: BorrowedFd<'_>) -> bool {
+    let length = |connection| rustix::io::ioctl_fionread(connection).unwrap_or(0);
+    if length(connection) > 0 {
+        return true;
     }
+    // What cannot be waited for is handed over as it is.
+    let Ok(waiting) = AsyncFd::with_interest(connection, Interest::READABLE) else { return true };
+    let _ = waiting.readable().await;
+    length(connection) > 0
 }
 
-/// Answers with words instead of silence.
-async fn refuse(channel: &Channel, refusal: &Refusal) {
-    let words = refusal.words();
+/// Sends a refusal. Nothing else was sent on the connection, so it has room for it.
+fn answer(connection: BorrowedFd<'_>, words: &Words) {
     let (errno, status) = (words.kind.errno(), words.kind.status());
     let text = words.to_string();
     let response = CreateProcessResponse::refusal(errno, &text, status);
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
-    if response.encode(&header, &mut bytes).is_ok() {
-        // A peer that does not read its refusal is not waited for.
-        let sent = tokio::time::timeout(Duration::from_secs(1), channel.send(&bytes, &[])).await;
-        if let Ok(Err(error)) = sent {
-            tracing::debug!(%error, "a refusal was not read");
-        }
+    if response.encode(&header, &mut bytes).is_ok()
+        && let Err(error) = send_some(connection, &bytes, &[])
+    {
+        tracing::debug!(%error, "a refusal was not read");
     }
 }

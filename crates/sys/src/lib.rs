@@ -32,11 +32,13 @@ mod number {
     pub(super) const EXECVE: usize = 59;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const SIGNALFD4: usize = 289;
+    pub(super) const TGKILL: usize = 234;
 }
 
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub(super) const SIGNALFD4: usize = 74;
+    pub(super) const TGKILL: usize = 131;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const RT_SIGACTION: usize = 134;
     pub(super) const GETSOCKOPT: usize = 209;
@@ -294,6 +296,18 @@ pub fn real_time_signal(number: i32) -> Option<Signal> {
     // SAFETY: it is a number that the kernel has a signal for. The C library keeps the first two for
     // itself; sending them to others is no matter of this process's.
     Some(unsafe { Signal::from_raw_unchecked(number) })
+}
+
+/// Sends `signal` to one thread of a process.
+///
+/// # Errors
+/// `ESRCH` where there is no such thread; `EPERM` for another user's.
+pub fn interrupt(process: Pid, thread: Pid, signal: Signal) -> Result<(), Errno> {
+    let number = |id: Pid| id.as_raw_nonzero().get() as usize;
+    let arguments = [number(process), number(thread), signal.as_raw() as usize, 0, 0];
+    // SAFETY: the call takes three numbers.
+    checked(unsafe { syscall(number::TGKILL, arguments) })?;
+    Ok(())
 }
 
 /// Ends this process with `status`, at once.

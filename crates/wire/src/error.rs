@@ -158,12 +158,6 @@ pub enum EncodeError {
         /// Position of the entry, from 0.
         index: usize,
     },
-    /// The bytes to be carried inside another message are not one message.
-    #[error("the request to hand off is not one whole message ({size} bytes)")]
-    Request {
-        /// Bytes that were to be carried.
-        size: usize,
-    },
 }
 
 /// Why the value of an extension item does not have its tag's form.

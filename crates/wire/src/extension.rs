@@ -70,6 +70,9 @@ tags! {
     STRICT_DIRECTORY = 13, "StrictDirectory";
     /// The name of a program that the host is to find as Windows does; the request names no file.
     SEARCH_NAME = 14, "SearchName";
+    /// `NAME=value` list: variables of the interop server with which the host answers a client that
+    /// asks for one.
+    SERVER_VARIABLES = 15, "ServerVariables";
     /// UTF-8, one or more lines: what went wrong, on what, and what to do.
     ERROR_TEXT = 32, "ErrorText";
     /// `u8`: the status the interpreter should exit with.

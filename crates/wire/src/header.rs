@@ -99,8 +99,8 @@ message_types! {
     SIGNAL = 0x5749_0001, "WinteropSignal";
     /// Winterop: an error in words.
     ERROR_NOTICE = 0x5749_0002, "WinteropErrorNotice";
-    /// Winterop: a client's request, passed from an interop server to a host.
-    HAND_OFF = 0x5749_0003, "WinteropHandOff";
+    /// Winterop: a client, passed from an interop server to a host.
+    HAND_OFF = 0x5749_0006, "WinteropHandOff";
     /// Winterop: how many more bytes of a stream the receiver takes.
     CREDIT = 0x5749_0004, "WinteropCredit";
     /// Winterop: what a host or server understands.

@@ -8,7 +8,6 @@ use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::extension::{Extensions, Features};
-use crate::header::frame_length;
 use crate::read;
 use crate::write;
 use crate::{DecodeError, EncodeError, Header, HeaderForm, Message, MessageType};
@@ -72,73 +71,33 @@ impl<'a> ErrorNotice<'a> {
     }
 }
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct RawHandOff {
-    pid: U32,
-    uid: U32,
-    gid: U32,
-    reserved: U32,
-}
-
-/// A client's request, passed from an interop server to a host.
+/// A client, passed from an interop server to a host.
 ///
-/// With it travel the client's connection, and behind it the client's descriptors in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// With it travels the client's connection, on which nothing has been read: who the client is the
+/// kernel tells whoever has the connection, and what it asks only the host reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HandOff<'a> {
-    /// The client's process id as the server sees it.
-    pub pid: u32,
-    /// The client's user id as the server sees it.
-    pub uid: u32,
-    /// The client's group id as the server sees it.
-    pub gid: u32,
-    /// The client's whole create-process message, header included.
-    pub request: &'a [u8],
+    /// What the server knows and the host does not: [`crate::Tag::SERVER_VARIABLES`].
+    pub extensions: Extensions<'a>,
 }
 
 impl<'a> HandOff<'a> {
-    /// Decodes the message; that the request is a right create-process message is not checked here.
+    /// Decodes the message.
     ///
     /// # Errors
-    /// [`DecodeError`] if it is of another type or does not hold a whole request.
+    /// [`DecodeError`] if it is of another type or an extension item is cut off.
     pub fn decode(message: &Message<'a>) -> Result<Self, DecodeError> {
         message.expect(MessageType::HAND_OFF)?;
-        let raw: &RawHandOff = read::layout(message, BODY)?;
-        let rest = message.bytes.get(BODY + size_of::<RawHandOff>()..).unwrap_or_default();
-        Ok(Self {
-            pid: raw.pid.get(),
-            uid: raw.uid.get(),
-            gid: raw.gid.get(),
-            request: Message::parse(rest)?.bytes,
-        })
-    }
-
-    /// The request with its header read.
-    ///
-    /// # Errors
-    /// [`DecodeError`] if [`Self::request`] is not one whole message.
-    pub fn message(&self) -> Result<Message<'a>, DecodeError> {
-        Message::parse(self.request)
+        Ok(Self { extensions: read::extensions(message, BODY)? })
     }
 
     /// Appends the message to `out`; type and size are filled in.
     ///
     /// # Errors
-    /// [`EncodeError::Request`] if the request is not exactly one message, [`EncodeError::TooLong`]
-    /// if it is within 32 bytes of the limit; `out` is then as it was.
+    /// [`EncodeError`] if the extensions are too long; `out` is then as it was.
     pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let size = self.request.len();
-        if frame_length(self.request) != Ok(Some(size)) {
-            return Err(EncodeError::Request { size });
-        }
         write::message(out, HeaderForm::Current, MessageType::HAND_OFF, header, |writer| {
-            writer.put(&RawHandOff {
-                pid: U32::new(self.pid),
-                uid: U32::new(self.uid),
-                gid: U32::new(self.gid),
-                reserved: U32::ZERO,
-            })?;
-            writer.bytes(self.request)
+            writer.extensions(&self.extensions)
         })
     }
 }

@@ -4,7 +4,7 @@
 use winterop_wire::{
     CommonBlock, CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess,
     CreateProcessResponse, CreateProcessUtilityVm, CreateSession, CreateSessionResponse,
-    DecodeError, DriveMount, EncodeError, ExitStatus, Extensions, HandOff, Header, HeaderForm,
+    DecodeError, DriveMount, EncodeError, ExitStatus, Extensions, Header, HeaderForm,
     Initialize, InitializeResponse, LinuxProcess, MAX_MESSAGE, Message, MessageType, ProcessFlags,
     Query, QueryEnvironmentVariable, ResponseFlags, Role, ShellOptions, Tag, TerminateInstance,
     TransactionResult, VmIdReply, WindowSize, frame_length,
@@ -470,9 +470,6 @@ fn encoding_refuses_what_cannot_be_sent_and_leaves_the_output_alone() {
         assert_eq!(message.encode(&header, &mut out), Err(expected));
         assert_eq!(out, b"before");
     }
-    let mut out = Vec::new();
-    let hand_off = HandOff { pid: 1, uid: 2, gid: 3, request: b"no message" };
-    assert_eq!(hand_off.encode(&header, &mut out), Err(EncodeError::Request { size: 10 }));
 }
 
 #[test]

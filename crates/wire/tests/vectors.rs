@@ -308,15 +308,10 @@ fn check_case(file: &Ours, case: &OurCase, message: &Message<'_>) -> Vec<u8> {
         Kind::HandOff => {
             #[derive(Deserialize)]
             struct Expect {
-                pid: u32,
-                uid: u32,
-                gid: u32,
-                request: String,
+                extensions: Vec<Item>,
             }
-            let Expect { pid, uid, gid, request } = expect(case);
-            let request = file.cases.iter().find(|other| other.name == request).unwrap();
-            let request = bytes_of(&request.message_hex);
-            check!(HandOff, HandOff { pid, uid, gid, request: &request })
+            let expect: Expect = expect(case);
+            check!(HandOff, HandOff { extensions: extensions(&expect.extensions) })
         }
         Kind::Credit => {
             #[derive(Deserialize)]

@@ -187,6 +187,26 @@ failures! {
         "asking", "an interop server", "{most} launches of yours are being handed over already",
         "start fewer at the same time",
     }
+    /// Whoever has connected has ended, or given its connection to somebody else.
+    "caller-gone" CallerGone(CannotRun) {} {
+        "asking", "an interop server", "the process that has connected has ended",
+        "a launch must be asked for by the process that connects, and it must wait for the answer",
+    }
+    /// It cannot be found out who has connected.
+    "caller-unknown" CallerUnknown(CannotRun) { error } {
+        "asking", "an interop server", "who has connected cannot be found out: {error}",
+        "/proc must be mounted and readable for the server, and its limit of open files not used up",
+    }
+    /// A client's connection cannot be passed on to the host.
+    "not-passed-on" NotPassedOn(CannotRun) { error } {
+        "asking", "the host", "the connection cannot be passed on to the host: {error}",
+        "try again; sockets that were sent through others too often cannot be passed on",
+    }
+    /// The host does not take the launches that wait for it.
+    "host-busy" HostBusy(CannotRun) { seconds } {
+        "asking", "the host", "the host took no launch for {seconds} s",
+        "it was stopped, or hangs: `winterop doctor` looks, `winterop host stop` ends it",
+    }
     /// A connection to a server or a host brought no whole request.
     "no-request" NoRequest(CannotRun) { seconds } {
         "taking", "a request", "no whole request came within {seconds} s",

@@ -1,0 +1,16 @@
+//! What whoever serves peers needs: who a peer is, shares of what all need, closing what may block,
+//! accepting connections, and the answers to queries.
+//!
+//! Nothing here knows what is served. Interop servers and hosts both stand on it.
+#![forbid(unsafe_code)]
+
+pub mod closer;
+pub mod listener;
+pub mod peer;
+pub mod queries;
+pub mod shares;
+
+pub use closer::Closer;
+pub use listener::Listener;
+pub use peer::{NotKnown, Peer};
+pub use shares::{Crowded, Place, Shares};
