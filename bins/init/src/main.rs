@@ -23,11 +23,16 @@ fn main() -> ExitCode {
     let arguments: Vec<Vec<u8>> = std::env::args_os().map(OsString::into_vec).collect();
     let auxiliary = auxiliary_vector();
     let views: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-    match Part::of(&views, auxiliary.flags) {
+    let part = Part::of(&views, auxiliary.flags);
+    // The machine's init is a service: its log has what it does.
+    let is_machines = arguments.get(1).is_some_and(|it| it == OPTION.as_bytes());
+    if let Err(error) = keep_inherited(part, is_machines) {
+        eprintln!("init: keeping inherited files to itself: {error}");
+        return ExitCode::FAILURE;
+    }
+    match part {
         Part::Interpreter => interpret(views, auxiliary),
         Part::Init => {
-            // The machine's init is a service: its log has what it does.
-            let is_machines = arguments.get(1).is_some_and(|it| it == OPTION.as_bytes());
             log(if is_machines { "info" } else { "warn" });
             winterop_instance::role::run(&arguments)
         }
@@ -36,6 +41,19 @@ fn main() -> ExitCode {
             winterop_instance::distribution::leader::run(&arguments)
         }
         Part::WslPath => wslpath::main(&arguments),
+    }
+}
+
+/// Sees to it that no program which is started from here gets what this one has inherited. What the
+/// interpreter has inherited is its program's.
+fn keep_inherited(part: Part, is_machines: bool) -> Result<(), rustix::io::Errno> {
+    match part {
+        Part::Interpreter | Part::WslPath => Ok(()),
+        // Of systemd the one gets its socket, of an instance's init the other its directory.
+        Part::Init if is_machines => winterop_sys::keep_to_self(),
+        Part::SessionLeader => winterop_sys::keep_to_self(),
+        // It outlives whoever typed the command, whose pipes and locks it would keep.
+        Part::Init => winterop_sys::close_inherited(),
     }
 }
 

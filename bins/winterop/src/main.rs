@@ -14,10 +14,12 @@ mod run;
 mod shell;
 mod wsl;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use winterop_sys::Inherited;
 
 /// Runs Windows programs on Linux as if they were Linux programs.
 #[derive(Parser)]
@@ -76,8 +78,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// What whoever has started this program left open for it.
+static INHERITED: OnceLock<Inherited> = OnceLock::new();
+
+/// Gives the program that this one becomes what was left open for it. Until then nothing that is
+/// started, such as the host, has any of it.
+fn give_inherited_back() {
+    if let Some(inherited) = INHERITED.get() {
+        inherited.give_back();
+    }
+}
+
 fn dispatch() -> Result<ExitCode> {
-    match part(&std::env::args_os().next().unwrap_or_default()).as_str() {
+    let part = part(&std::env::args_os().next().unwrap_or_default());
+    let kept = "keeping inherited files to this program";
+    if part == "wslhost" {
+        // It outlives whoever started it, whose pipes and locks it would keep.
+        winterop_sys::close_inherited().context(kept)?;
+    } else {
+        let inherited = Inherited::withhold().context(kept)?;
+        INHERITED.get_or_init(|| inherited);
+    }
+    match part.as_str() {
         "wslhost" => host::serve_in_background().map(|()| ExitCode::SUCCESS),
         "wsl" => match from_windows::run_for_caller()? {
             Some(status) => Ok(status),

@@ -165,6 +165,7 @@ fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<Ex
     let start = Start { arguments: Vec::new(), environment, auxiliary: Auxiliary::default() };
     // Rust's start-up code ignores it, and a program in place would inherit that.
     winterop_sys::reset_action(rustix::process::Signal::PIPE);
+    crate::give_inherited_back();
     end(launch(&start, &invocation, &wishes))
 }
 

@@ -60,6 +60,7 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
     };
     program.env("WSL_DISTRO_NAME", places::distribution());
     program.env("PATH", path_of_session(&settings)?);
+    crate::give_inherited_back();
     if shared { wait_and_unregister(program) } else { Err(not_started(&program)(program.exec())) }
 }
 

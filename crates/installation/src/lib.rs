@@ -1,7 +1,8 @@
 //! Winterop on a machine, for all its users: what is put where, by whom it is started, and how all of
 //! it is taken away again.
 //!
-//! [`files`] knows the files and the manifest of what was put there, [`server`] starts and ends the
+//! [`trusted`] sees to it that nobody but root can change what will run as every user. [`files`] knows the
+//! files and the manifest of what was put there, [`server`] starts and ends the
 //! machine's init, [`table`] the registration. [`enable`] and [`disable`] are the order of the steps.
 //! Each step finds out whether it is done, so a call that was interrupted is made good by the next.
 #![forbid(unsafe_code)]
@@ -9,6 +10,7 @@
 pub mod files;
 pub mod server;
 pub mod table;
+pub mod trusted;
 
 use files::Files;
 use std::io;
@@ -36,6 +38,13 @@ pub struct Plan {
 pub enum InstallError {
     /// A file is there that is not ours.
     Foreign(PathBuf),
+    /// What every user is to run can be changed by others than root.
+    Changeable {
+        /// The file, or a folder on the way to it.
+        path: PathBuf,
+        /// By whom, in words.
+        why: String,
+    },
     /// The kernel's table does not take the entry.
     Registration(#[from] RegistrationError),
     /// A step failed.
@@ -55,6 +64,9 @@ impl InstallError {
     pub fn words(&self) -> Words {
         match self {
             Self::Foreign(path) => Failure::ForeignFile { path: &path.display() }.words(),
+            Self::Changeable { path, why } => {
+                Failure::ChangeableProgram { path: &path.display(), why }.words()
+            }
             Self::Registration(error) => error.words(),
             Self::Step { step, on, source } => {
                 Failure::InstallationStep { step, place: &on.display(), error: source }.words()
@@ -77,9 +89,15 @@ pub(crate) fn failed(
 /// anew.
 ///
 /// # Errors
-/// An [`InstallError`]. Nothing foreign was changed; the next call goes on.
+/// An [`InstallError`]. Nothing foreign was changed; the next call goes on. Where others than root can
+/// change the program, or put another one in its place, nothing was done.
 pub fn enable(plan: &Plan) -> Result<Vec<String>, InstallError> {
     let mut done = Vec::new();
+    // Hosts load what lies beside the interpreter.
+    for part in [Some(&*plan.program), plan.init.parent()].into_iter().flatten() {
+        trusted::refuse_changeable(part)?;
+    }
+    trusted::refuse_changeable(&plan.init)?;
     table::refuse_foreign(&plan.entry)?;
     let mut manifest = Files::of(plan)?.install(&plan.root, &mut done)?;
     let is_new = !manifest.is_in_effect();

@@ -17,4 +17,5 @@ pub mod role;
 pub mod runtime;
 pub mod server;
 pub mod socket;
+pub mod starting;
 pub mod table;

@@ -7,11 +7,13 @@
 
 extern crate alloc;
 
+mod descriptors;
 mod errors;
 mod sharing;
 mod spawn;
 mod text;
 
+pub use descriptors::{Inherited, close_inherited, keep_to_self};
 pub use errors::system_error;
 pub use sharing::fork_sharing;
 pub use spawn::{Directory, Login, Spawn, SpawnError, Step, spawn};
@@ -33,6 +35,7 @@ mod number {
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const SIGNALFD4: usize = 289;
     pub(super) const TGKILL: usize = 234;
+    pub(super) const CLOSE_RANGE: usize = 436;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -45,6 +48,7 @@ mod number {
     pub(super) const RT_SIGPROCMASK: usize = 135;
     pub(super) const CLONE: usize = 220;
     pub(super) const EXECVE: usize = 221;
+    pub(super) const CLOSE_RANGE: usize = 436;
 }
 
 /// Makes one system call; the result is negative for an error.

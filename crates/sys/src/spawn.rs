@@ -21,7 +21,7 @@ pub struct Spawn<'a> {
     pub environment: &'a CStrings,
     /// Its descriptors 0, 1 and 2; `None` is closed in the program.
     pub standard: [Option<BorrowedFd<'a>>; 3],
-    /// One more descriptor that it inherits under the same number.
+    /// One more descriptor that it inherits under the same number. There is no other.
     pub inherited: Option<BorrowedFd<'a>>,
     /// The directory to start in.
     pub directory: Option<Directory<'a>>,
@@ -184,6 +184,8 @@ fn arrange(plan: &Spawn<'_>, standard: &[Option<OwnedFd>; 3]) -> Result<(), Spaw
         rustix::process::ioctl_tiocsctty(terminal)?;
     }
     arrange_descriptors(standard)?;
+    // Whoever has opened what else there is, and how, it is not the program's.
+    crate::keep_to_self()?;
     if let Some(inherited) = plan.inherited {
         rustix::io::fcntl_setfd(inherited, rustix::io::FdFlags::empty())?;
     }
@@ -234,4 +236,36 @@ fn log_in(login: &Login<'_>) -> Result<(), Errno> {
     rustix::thread::set_thread_res_uid(login.user, login.user, login.user)?;
     // A change of the user takes this back, so it comes last.
     rustix::process::set_parent_process_death_signal(login.orphaned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fd::AsFd as _;
+    use rustix::fs::{OFlags, open};
+
+    #[test]
+    fn a_program_has_the_descriptors_that_it_was_given_and_no_other() {
+        // Whatever in this process has opened it so, it is not for the program.
+        let others = open(c"/dev/null", OFlags::RDWR, Mode::empty()).unwrap();
+        let (given, _writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let look = alloc::format!(
+            "test -e /proc/self/fd/{} && exit 1; test -e /proc/self/fd/{} || exit 2; exit 3",
+            others.as_raw_fd(),
+            given.as_raw_fd()
+        );
+        let child = spawn(&Spawn {
+            program: b"/bin/sh",
+            arguments: &CStrings::new([&b"sh"[..], b"-c", look.as_bytes()]),
+            environment: &CStrings::new([]),
+            standard: [Some(others.as_fd()); 3],
+            inherited: Some(given.as_fd()),
+            directory: None,
+            login: None,
+        })
+        .unwrap();
+        let options = rustix::process::WaitOptions::empty();
+        let (_, status) = rustix::process::waitpid(Some(child), options).unwrap().unwrap();
+        assert_eq!(status.exit_status(), Some(3));
+    }
 }

@@ -562,6 +562,13 @@ failures! {
         "installing", "{path}", "it is there and is not Winterop's",
         "move it away if nothing needs it; another interop system may be installed",
     }
+    /// Every user of the machine is to run this program, and somebody who is not root could put another
+    /// one in its place.
+    "changeable-program" ChangeableProgram(CannotRun) { path, why } {
+        "installing", "{path}", "others than root can change it: {why}",
+        "copy Winterop to where only root can write, such as /opt/winterop, as root, and call \
+         `winterop enable` there",
+    }
     /// A step of installing or removing fails. What was done is noted: the next call goes on.
     "installation-step" InstallationStep(CannotRun) { step, place, error } {
         "installing", "{place}", "{step} failed: {error}", "mend that, and call it again: it goes on where it stopped",

@@ -54,7 +54,6 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
         (Ok(root), data) => Plan { root, data: data.unwrap_or_default(), ..plan },
         (Err(error), _) => return fail(&format!("{}: {error}", plan.root.display())),
     };
-    forget_inherited();
     // Into the background: whoever started this waits for a line, and for no process.
     match fork() {
         Ok(Fork::Child) => {}
@@ -72,16 +71,6 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
             let _ = fs::remove_dir_all(&plan.directory);
             fail(&error)
         }
-    }
-}
-
-/// Closes what whoever typed the command had open: an instance would keep locks and pipes of theirs.
-fn forget_inherited() {
-    let numbers = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let numbers: Vec<i32> =
-        numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
-        drop(winterop_sys::take_inherited(number));
     }
 }
 
@@ -128,8 +117,8 @@ fn make(plan: &Plan) -> Result<Made, String> {
     let cgroup = cgroup(plan);
     match fork().map_err(|e| text(&e))? {
         Fork::Child => {
-            // Its end is not the end of the keeper's socket.
-            std::mem::forget(socket);
+            // Its end is not the end of the keeper's socket, and nobody inside is to accept there.
+            drop(socket.leave_file());
             let cgroup = cgroup.ok().flatten().map(std::mem::ManuallyDrop::new);
             let entered = cgroup.as_ref().map(|cgroup| cgroup.enter());
             enter(plan, &own, report, entered)

@@ -124,6 +124,9 @@ pub(super) fn execute(name: &str) -> io::Error {
     ]);
     // A console of its own it has none; what it says is in its journal.
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    if let Err(error) = winterop_sys::keep_to_self() {
+        return error.into();
+    }
     let mut last = rustix::io::Errno::NOENT;
     for program in PROGRAMS {
         if is_program(program) {
