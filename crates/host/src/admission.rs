@@ -1,22 +1,25 @@
 //! Whether a launch may be: the switches and the policy, asked for what the kernel says of the caller
 //! and its program.
 
-use crate::Refusal;
-use crate::located::Name;
+use crate::identity::{self, Identity};
+use crate::located::Caller;
 use crate::request::LaunchRequest;
+use crate::{Launcher, Refusal, guests};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{FileType, MemfdFlags, SealFlags, fcntl_add_seals, fstat, memfd_create};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use sha2::{Digest as _, Sha256};
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
-use winterop_words::Words;
+use winterop_sys::system_error;
+use winterop_words::{Failure, Words};
 
 /// The largest program of which a sealed copy is made.
 const LARGEST: u64 = 512 << 20;
@@ -54,12 +57,21 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Lets a launch pass, or says why not. Where a rule asks for the program's SHA-256, the request
-    /// has the sealed copy of which it was taken from here on.
+    /// Lets a launch pass, or says why not. `launcher` knows where programs are that came by their
+    /// bare name.
+    ///
+    /// From here on the request has the program that was decided on: the caller's open file; the
+    /// machine's own, where a rule has named its path; the sealed copy, where a rule has asked for its
+    /// SHA-256. Of a guest's variables it has those that it may set.
     ///
     /// # Errors
     /// A [`Refusal`] that names the switch or quotes the rule.
-    pub fn admit(&self, request: &mut LaunchRequest, entrance: Entrance) -> Result<(), Refusal> {
+    pub fn admit(
+        &self,
+        request: &mut LaunchRequest,
+        entrance: Entrance,
+        launcher: &dyn Launcher,
+    ) -> Result<(), Refusal> {
         let shown = request.shown();
         let refused = |why: Words| Refusal::from(why.on(&shown));
         let checked = match entrance {
@@ -67,61 +79,144 @@ impl Admission {
             Entrance::Server(_) => self.switches.check_users(),
         };
         checked.map_err(|off| refused(off.words()))?;
-        let own = rustix::process::geteuid().as_raw();
         let rules = self.policy.rules();
-        if !rules.say_anything() && entrance != Entrance::Machine {
+        let is_machines = entrance == Entrance::Machine || request.by_guests_socket;
+        if !rules.say_anything() && !is_machines {
             return Ok(());
         }
-        let asked = asked(request, entrance, rules.ask_for_groups());
+        let own = rustix::process::geteuid().as_raw();
+        let mut asked = caller(request, entrance, rules.ask_for_groups());
         // Only the machine's init brings others than the user; sessions know whom they serve.
-        let is_guest = entrance == Entrance::Machine && (asked.elsewhere || asked.uid != own);
+        request.is_guest = is_machines && (asked.elsewhere || asked.uid != own);
+        let program = program(request, launcher)?;
+        let identified = rules.ask_for_programs().then(|| identify(request, program.as_ref()));
+        let settled = identified.and_then(|identity| note(&mut asked, identity, &program, own));
         let mut sealed = None;
         let mut digest = || {
-            let file = request.descriptors.executable.as_ref();
-            let file = file.ok_or("the request came without the open program")?;
+            let file = program.as_ref().ok_or("the request came without the open program")?;
             let copy = seal(file.as_fd()).map_err(|error| format!("it cannot be read: {error}"))?;
             let digest = copy.1;
             sealed = Some(copy.0);
             Ok(digest)
         };
-        match rules.decide(own, &asked, &mut digest) {
+        let allowance = match rules.decide(own, &asked, &mut digest) {
             Verdict::Refused(denied) => return Err(refused(denied.words())),
-            Verdict::Allowed(None) if is_guest => {
+            Verdict::Allowed(None) if request.is_guest => {
                 return Err(refused(rules.no_rule(&asked).words()));
             }
-            Verdict::Allowed(rule) => {
-                tracing::debug!(program = shown, rule, "the policy allows it");
-            }
+            Verdict::Allowed(allowance) => allowance.unwrap_or_default(),
+        };
+        tracing::debug!(program = shown, rule = allowance.rule, "the policy allows it");
+        if request.is_guest {
+            guests::restrict(request, &allowance.variables);
+            // What was decided on is what runs, whatever somebody puts in its place meanwhile.
+            request.is_pinned = rules.ask_for_programs() && settled.is_none();
         }
-        if let Some(copy) = sealed {
-            request.descriptors.executable = Some(copy);
+        // What this side has found by a bare name has the name under which it was found.
+        let decided = settled.filter(|_| request.found.is_none());
+        let pinned = program.filter(|_| request.is_pinned);
+        if let Some(file) = sealed.or(decided).or(pinned) {
+            request.descriptors.executable = Some(file);
         }
         Ok(())
     }
 }
 
-/// What the policy is asked.
-fn asked(request: &LaunchRequest, entrance: Entrance, with_groups: bool) -> Asked {
-    let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
-    let claimed = request.linux_executable.as_deref().or(request.search.as_deref());
-    let claimed = claimed.map(path).unwrap_or_default();
-    let program = match &request.descriptors.executable {
-        None => Some(claimed.clone()).filter(|_| request.search.is_none()),
-        Some(file) => {
-            match request.caller().name_of(file.as_fd(), request.linux_executable.as_deref()) {
-                Name::Own(name) => Some(name),
-                Name::ThroughDescriptor(_) => None,
-            }
-        }
-    };
+/// What the policy is asked about the caller.
+fn caller(request: &LaunchRequest, entrance: Entrance, with_groups: bool) -> Asked {
     let mut groups = if with_groups { groups_of(request.peer.pid) } else { Vec::new() };
     groups.push(request.peer.gid);
-    let elsewhere = lives_elsewhere(request.peer.pid, entrance.compared());
-    Asked { uid: request.peer.uid, groups, elsewhere, program, claimed }
+    let elsewhere =
+        request.by_guests_socket || lives_elsewhere(request.peer.pid, entrance.compared());
+    Asked { uid: request.peer.uid, groups, elsewhere, ..Asked::default() }
+}
+
+/// The program, open. One that came by its path alone is opened once and used from then on; one that
+/// came by its bare name is looked for on this side, and that file is decided on.
+fn program(
+    request: &mut LaunchRequest,
+    launcher: &dyn Launcher,
+) -> Result<Option<OwnedFd>, Refusal> {
+    let shown = request.shown();
+    let cannot_open = |error: Errno| -> Refusal {
+        let text = system_error(error);
+        match error {
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => {
+                Failure::ProgramNotThere { program: &shown, error: &text }.into()
+            }
+            _ => Failure::ProgramNotReadable { program: &shown, error: &text }.into(),
+        }
+    };
+    if let Some(file) = &request.descriptors.executable {
+        return fcntl_dupfd_cloexec(file, 3).map(Some).map_err(cannot_open);
+    }
+    if let Some(path) = request.linux_executable.as_deref().filter(|_| !request.is_guest) {
+        let root = request.descriptors.root.as_ref().map(AsFd::as_fd);
+        let file = identity::open_program(root, Path::new(OsStr::from_bytes(path)));
+        let file = file.map_err(cannot_open)?;
+        let copy = fcntl_dupfd_cloexec(&file, 3).map_err(cannot_open)?;
+        request.descriptors.executable = Some(file);
+        return Ok(Some(copy));
+    }
+    let is_bare = |name: &&Vec<u8>| !request.is_guest || identity::is_bare(name);
+    let is_search = request.linux_executable.is_none();
+    if let Some(name) = request.search.as_ref().filter(|_| is_search).filter(is_bare)
+        && let Some(found) = launcher.find(name)?
+    {
+        let file = identity::open_program(None, &found).map_err(cannot_open)?;
+        request.found = Some(found);
+        return Ok(Some(file));
+    }
+    if request.is_guest {
+        return Err(Failure::GuestWithoutProgram { program: &shown }.into());
+    }
+    Ok(None)
+}
+
+/// The names of the program, as far as they can be found out.
+fn identify(request: &LaunchRequest, program: Option<&OwnedFd>) -> Identity {
+    let searched = request.search.as_deref().filter(|_| request.descriptors.executable.is_none());
+    // What this side has found is in this process's root, and the caller has no part in it.
+    let caller = match searched {
+        Some(_) => Caller { root: None, pid: 0 },
+        None => request.caller(),
+    };
+    let claimed = request.linux_executable.as_deref();
+    let mut identity = match program {
+        Some(program) => Identity::of(caller, program.as_fd(), claimed),
+        None => Identity::default(),
+    };
+    if let Some(name) = searched {
+        identity.names.extend(identity::names_of_found(name, request.found.as_deref()));
+    }
+    identity.names.extend(claimed.map(|name| PathBuf::from(OsStr::from_bytes(name))));
+    identity
+}
+
+/// Tells the policy the program's names. Of a guest's program it also finds out whether others can
+/// change what is at its name, and returns the machine's own file where they cannot.
+fn note(
+    asked: &mut Asked,
+    identity: Identity,
+    program: &Option<OwnedFd>,
+    own: u32,
+) -> Option<OwnedFd> {
+    let Identity { own: name, inside, names } = identity;
+    let is_guest = asked.elsewhere || asked.uid != own;
+    let places = name.as_deref().zip(program.as_ref()).filter(|_| is_guest);
+    let settled =
+        places.and_then(|(name, file)| identity::open_settled(name, file.as_fd(), own));
+    asked.settled = settled.is_some();
+    (asked.program, asked.inside, asked.names) = (name, inside, names);
+    settled
 }
 
 /// Copies a program to where nobody can change it any more, and takes the copy's SHA-256.
 fn seal(program: BorrowedFd<'_>) -> io::Result<(OwnedFd, Digest)> {
+    // What is no file may never end, or never begin.
+    if !FileType::from_raw_mode(fstat(program)?.st_mode).is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut copy = File::from(memfd_create("program.exe", flags)?);
     let mut hash = Sha256::new();

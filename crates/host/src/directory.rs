@@ -17,6 +17,10 @@ pub enum Loss {
     /// Its permissions keep the program out.
     #[error("the working directory cannot be read")]
     Unreadable,
+    /// It is in a guest's own file system. What lies there the guest chooses, and Windows programs load
+    /// libraries from where they start.
+    #[error("the host does not see a guest's working directory")]
+    Unseen,
     /// None of the host's drives leads there.
     #[error("the working directory has no Windows name")]
     NoWindowsName,
@@ -34,6 +38,16 @@ impl Loss {
             return Err(Failure::DirectoryLost { program: &shown, loss: &self }.into());
         }
         Ok(format!("{shown}: {self}; the program starts in {instead}"))
+    }
+
+    /// Where the program starts instead: for a guest whose directory the host does not see, where the
+    /// program itself is.
+    #[must_use]
+    pub fn program_directory(self, program: &Name) -> Option<Name> {
+        match (self, program) {
+            (Self::Unseen, Name::Own(path)) => path.parent().map(|it| Name::Own(it.to_owned())),
+            _ => None,
+        }
     }
 }
 
@@ -62,6 +76,9 @@ pub fn find(request: &LaunchRequest, needs: &[&Path]) -> Result<Name, Loss> {
     let root = request.descriptors.root.as_ref().map(|root| root.as_fd());
     if found.is_through_descriptor() && claimed == Some(b"/") && root.is_some_and(sees_all) {
         return Ok(Name::Own(PathBuf::from("/")));
+    }
+    if request.is_guest && found.is_through_descriptor() {
+        return Err(Loss::Unseen);
     }
     Ok(found)
 }

@@ -91,6 +91,13 @@ pub trait Launcher: Send + Sync + std::fmt::Debug {
     /// A [`Refusal`].
     fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal>;
 
+    /// Where a program is that came by its bare name; none where only what the launcher starts knows
+    /// that. May block.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: there is no such program.
+    fn find(&self, name: &[u8]) -> Result<Option<PathBuf>, Refusal>;
+
     /// Gets everything ready that the first launch would otherwise wait for. May block for seconds.
     ///
     /// # Errors
@@ -160,9 +167,16 @@ impl Launcher for CommandLauncher {
         let program = find_on_path(program);
         let (directory, warnings) = match directory::find(request, &[&program]) {
             Ok(name) => (name, Vec::new()),
-            Err(loss) => {
-                (Name::Own(PathBuf::from("/")), vec![loss.accept(request, "the root directory")?])
-            }
+            Err(loss) => match loss.program_directory(&name) {
+                Some(own) => {
+                    let warning = loss.accept(request, &own.path().display().to_string())?;
+                    (own, vec![warning])
+                }
+                None => {
+                    let root = Name::Own(PathBuf::from("/"));
+                    (root, vec![loss.accept(request, "the root directory")?])
+                }
+            },
         };
         let arguments = request.arguments.iter().skip(1).cloned().map(OsString::from_vec);
         let arguments: Vec<OsString> =
@@ -182,6 +196,10 @@ impl Launcher for CommandLauncher {
             ..Prepared::default()
         };
         Ok(prepared.located(&name, &directory))
+    }
+
+    fn find(&self, _name: &[u8]) -> Result<Option<PathBuf>, Refusal> {
+        Ok(None)
     }
 
     fn warm_up(&self, _progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {

@@ -7,6 +7,8 @@
 
 pub mod admission;
 pub mod directory;
+pub mod guests;
+pub mod identity;
 pub mod kept_terminal;
 pub mod launcher;
 pub mod located;
@@ -44,9 +46,14 @@ pub fn program_name(
 ) -> Result<Name, Refusal> {
     let claimed = request.linux_executable.as_deref();
     match (&request.descriptors.executable, claimed, &request.search) {
+        (Some(file), ..) if request.is_pinned => {
+            Ok(Name::ThroughDescriptor(located::descriptor_path(file.as_fd())))
+        }
         (Some(file), ..) => Ok(request.caller().name_of(file.as_fd(), claimed)),
         (None, Some(path), _) => Ok(Name::Own(OsString::from_vec(path.to_vec()).into())),
-        (None, None, Some(name)) => find(name).map(Name::Own),
+        (None, None, Some(name)) => {
+            request.found.clone().map_or_else(|| find(name), Ok).map(Name::Own)
+        }
         (None, None, None) => Err(winterop_words::Failure::NoExecutable {}.into()),
     }
 }

@@ -47,7 +47,7 @@ impl Name {
     }
 }
 
-fn same(left: &Stat, right: &Stat) -> bool {
+pub(crate) fn same(left: &Stat, right: &Stat) -> bool {
     left.st_dev == right.st_dev && left.st_ino == right.st_ino
 }
 
@@ -69,9 +69,10 @@ pub fn is_at(path: &Path, descriptor: impl AsFd) -> bool {
 
 /// Opens `path` as somebody sees it whose root directory is `root`: links and `..` lead nowhere
 /// outside.
-fn open_in(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
+pub(crate) fn open_in(root: BorrowedFd<'_>, path: &Path) -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags, Mode::empty(), resolve).ok()
 }
 
 /// Whether `path`, looked up from the caller's `root`, is the same file as for the host.
@@ -82,13 +83,13 @@ pub fn is_same_in(root: BorrowedFd<'_>, path: &Path) -> bool {
 
 /// The kernel's name for what a descriptor has open; it may hold in another root or mount namespace
 /// only, or no longer.
-fn kernel_name(descriptor: BorrowedFd<'_>) -> Option<PathBuf> {
+pub(crate) fn kernel_name(descriptor: BorrowedFd<'_>) -> Option<PathBuf> {
     let link = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     std::fs::read_link(link).ok().filter(|name| name.is_absolute())
 }
 
 /// This process's own descriptor as a path that others can follow, too.
-fn descriptor_path(descriptor: BorrowedFd<'_>) -> PathBuf {
+pub(crate) fn descriptor_path(descriptor: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()))
 }
 
@@ -120,6 +121,20 @@ impl Caller<'_> {
             names.into_iter().find_map(|name| through_root(root, &name, descriptor))
         });
         Name::ThroughDescriptor(through_root.unwrap_or_else(|| descriptor_path(descriptor)))
+    }
+
+    /// The names that may lead this process to the file behind `descriptor`: the kernel's, and those
+    /// from both mount tables. Whether one does has to be looked at.
+    pub(crate) fn names_here(&self, descriptor: BorrowedFd<'_>) -> Vec<PathBuf> {
+        let by_kernel = kernel_name(descriptor);
+        let in_root = self.root.zip(by_kernel.as_ref()).and_then(|(root, name)| below(root, name));
+        let mounted = in_root.and_then(|path| self.mounted_here(&path, descriptor));
+        by_kernel.into_iter().chain(mounted).collect()
+    }
+
+    /// What the caller, whose root directory was passed, calls the file behind `descriptor`.
+    pub(crate) fn below_root(&self, descriptor: BorrowedFd<'_>) -> Option<PathBuf> {
+        below(self.root?, &kernel_name(descriptor)?)
     }
 
     /// Where the host has mounted what the caller has at `path`, a name from the caller's root.
@@ -190,6 +205,16 @@ enum Found {
 pub fn names_descriptor(windows: &[u8]) -> bool {
     let own = format!("\\proc\\{}\\fd\\", std::process::id());
     windows.windows(own.len()).any(|part| part == own.as_bytes())
+}
+
+/// The names that a file of this process's has because its file system is mounted at several places.
+pub(crate) fn other_names(path: &Path) -> Vec<PathBuf> {
+    let names = mount_table("self").and_then(|table| {
+        let place = table.place(path.as_os_str().as_bytes())?;
+        Some(table.paths_to(&place))
+    });
+    let names = names.unwrap_or_default().into_iter();
+    names.map(|name| PathBuf::from(OsString::from_vec(name))).collect()
 }
 
 /// A caller may mount as often as the kernel lets it; of a table that is longer the rest is not read.

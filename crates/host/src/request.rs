@@ -2,6 +2,7 @@
 
 use crate::located::Caller;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use winterop_channel::Frame;
 use winterop_sys::PeerCredentials;
 use winterop_wire::{
@@ -100,6 +101,15 @@ pub struct LaunchRequest {
     pub features: Features,
     /// Rows and columns of the terminal, where the program is interactive.
     pub terminal: Option<(u16, u16)>,
+    /// Whether the caller has come by a socket that only guests are given.
+    pub by_guests_socket: bool,
+    /// Whether the caller is a guest: admission finds that out.
+    pub is_guest: bool,
+    /// Where the host has found a program that came by its bare name.
+    pub found: Option<PathBuf>,
+    /// Whether the program runs by its descriptor alone, although it has a name: somebody else could
+    /// put another one in its place.
+    pub is_pinned: bool,
 }
 
 /// Why a message is no launch.
@@ -197,6 +207,10 @@ impl LaunchRequest {
                 .is_some_and(|value| value != 0),
             features: extensions.features(Tag::CLIENT_FEATURES)?,
             terminal: common.pseudoconsole.then_some((common.rows, common.columns)),
+            by_guests_socket: false,
+            is_guest: false,
+            found: None,
+            is_pinned: false,
         })
     }
 

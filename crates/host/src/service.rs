@@ -2,6 +2,7 @@
 //! its client's own connection, and follows the program to its end.
 
 use crate::admission::{Admission, Entrance};
+use crate::guests;
 use crate::kept_terminal::KeptTerminal;
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
@@ -167,8 +168,9 @@ impl Host {
     /// Carries one launch from its request to the program's end.
     async fn launch(self: Arc<Self>, channel: Channel, frame: Frame, entrance: Entrance) {
         let peer = peer_credentials(channel.as_fd()).unwrap_or_default();
+        let by_guests_socket = guests::came_by_guests_socket(channel.as_fd());
         let request = match LaunchRequest::read(frame, peer) {
-            Ok(request) => request,
+            Ok(request) => LaunchRequest { by_guests_socket, ..request },
             Err(error) => {
                 return answer_refusal(&channel, &wrong_request(&error)).await;
             }
@@ -261,7 +263,7 @@ impl Host {
         mark: Mark,
         entrance: Entrance,
     ) -> Result<Started, Refusal> {
-        self.admission.admit(&mut request, entrance)?;
+        self.admission.admit(&mut request, entrance, &*self.launcher)?;
         let mut prepared = self.launcher.prepare(&request, &mark)?;
         let terminal = KeptTerminal::of(&mut request).filter(|_| !prepared.graphical);
         let warnings = std::mem::take(&mut prepared.warnings);

@@ -221,6 +221,7 @@ impl Ready {
     fn directory(
         &self,
         request: &LaunchRequest,
+        program: &Name,
         translator: &Translator,
     ) -> Result<(Name, Option<String>), Refusal> {
         let found = match directory::find(request, &self.needs()) {
@@ -230,6 +231,12 @@ impl Ready {
         match found.and_then(|name| self.with_drive_letter(name, translator)) {
             Ok(name) => Ok((name, None)),
             Err(loss) => {
+                let own = loss.program_directory(program);
+                let own = own.and_then(|own| self.with_drive_letter(own, translator).ok());
+                if let Some(own) = own {
+                    let warning = loss.accept(request, &own.path().display().to_string())?;
+                    return Ok((own, Some(warning)));
+                }
                 let home = self.surroundings.prefix.join("drive_c");
                 Ok((Name::Own(home), Some(loss.accept(request, "C:\\")?)))
             }
@@ -282,7 +289,7 @@ impl Launcher for WineLauncher {
         let is_program = kind == ProgramKind::Batch && header.is_some();
         let kind = if is_program { ProgramKind::Other } else { kind };
         let (path, image) = ready.program(request, &name, &translator)?;
-        let (directory, lost) = ready.directory(request, &translator)?;
+        let (directory, lost) = ready.directory(request, &name, &translator)?;
         let program = Named { path: &path, image: &image, kind };
         let (start, image, line) = self.command_line(request, &program)?;
         let names = HostNames {
@@ -326,6 +333,11 @@ impl Launcher for WineLauncher {
             ..Prepared::default()
         };
         Ok(prepared.located(&name, &directory))
+    }
+
+    fn find(&self, name: &[u8]) -> Result<Option<PathBuf>, Refusal> {
+        let ready = self.ready(&mut |_| {})?;
+        find_program(&ready.surroundings, name).map(Some)
     }
 
     fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {

@@ -12,13 +12,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{getpid, getuid};
 use winterop_channel::unix::connect_path;
-use winterop_sys::peer_credentials;
+use winterop_sys::{PeerCredentials, is_own_user, peer_credentials, unmapped_user};
 
 /// Where the servers of inits and session leaders listen.
 pub const SOCKET_DIRECTORY: &str = "/run/WSL";
-
-/// The uid that the kernel shows for one that has no mapping in this user namespace.
-const UNMAPPED: u32 = 65534;
 
 /// Sockets whose server is believed although its uid has no mapping here, one path a line.
 const TRUSTED_SOCKETS: &str = "/etc/winterop/trusted-sockets";
@@ -35,6 +32,14 @@ pub enum Rejection {
     /// The server runs as somebody who may not serve this user.
     #[error("its server runs as uid {0}, which is neither you nor root")]
     ForeignServer(u32),
+    /// The server's uid has no mapping in this user namespace, so it may be anybody.
+    #[error(
+        "its server's user is not known in this user namespace, and {TRUSTED_SOCKETS} does not name it"
+    )]
+    UnknownServer,
+    /// It is in the directory where each socket's name says the process that serves it, and says none.
+    #[error("its name does not begin with the number of a process")]
+    Nameless,
     /// The name says another process than the one that serves.
     #[error("its server is process {actual}, but the name says {named}")]
     Impostor {
@@ -168,33 +173,61 @@ fn try_socket(path: &[u8]) -> Result<OwnedFd, Rejection> {
     Ok(connection)
 }
 
-/// Checks that the server behind `connection` may serve this user: it runs as the user or as root,
-/// and where the socket's name says a pid, it is that process.
-fn check_server(connection: impl AsFd, path: &[u8]) -> Result<(), Rejection> {
+/// Checks that the server behind `connection`, made to `path`, may serve this user, and says who it
+/// is: it runs as the user or as root, and in the directory of sockets it is the process that the
+/// socket's name says.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn check_server(connection: impl AsFd, path: &[u8]) -> Result<PeerCredentials, Rejection> {
     let peer = peer_credentials(connection.as_fd()).map_err(Rejection::System)?;
-    let uid = peer.uid;
-    let own = getuid().as_raw();
-    if uid == UNMAPPED && own != UNMAPPED {
-        if !is_named_as_trusted(path) {
-            return Err(Rejection::ForeignServer(uid));
-        }
-    } else if uid != 0 && uid != own {
+    check_user(peer.uid, getuid().as_raw(), || is_named_as_trusted(path))?;
+    if is_in_directory(path) {
+        check_name(named_process(path), peer.pid)?;
+    }
+    Ok(peer)
+}
+
+/// Whether a server of `uid` may serve `own`. Both may show as the uid that stands for everybody who
+/// has no mapping here; that does not make them the same.
+fn check_user(uid: u32, own: u32, is_trusted: impl FnOnce() -> bool) -> Result<(), Rejection> {
+    if uid == 0 || is_own_user(uid, own) {
+        return Ok(());
+    }
+    if uid != unmapped_user() {
         return Err(Rejection::ForeignServer(uid));
     }
-    // 0 stands for a process in a pid namespace that this one cannot see.
-    let actual = peer.pid;
-    match pid_in_name(path) {
+    if is_trusted() { Ok(()) } else { Err(Rejection::UnknownServer) }
+}
+
+/// Whether the process `actual` is the one that the name says; 0 stands for one in a pid namespace
+/// that this one cannot see.
+fn check_name(named: Option<i32>, actual: i32) -> Result<(), Rejection> {
+    match named {
+        None => Err(Rejection::Nameless),
         Some(named) if actual != 0 && named != actual => Err(Rejection::Impostor { named, actual }),
-        _ => Ok(()),
+        Some(_) => Ok(()),
     }
+}
+
+/// Whether a path leads into the directory of sockets, however it is written: the directory that it
+/// is in is the same.
+fn is_in_directory(path: &[u8]) -> bool {
+    let name = base_name(path);
+    let parent = path.get(..path.len().saturating_sub(name.len())).unwrap_or_default();
+    let parent = if parent.is_empty() { &b"."[..] } else { parent };
+    let (Ok(parent), Ok(directory)) =
+        (rustix::fs::stat(parent), rustix::fs::stat(SOCKET_DIRECTORY))
+    else {
+        // Without the directory nothing is in it; by its name it is, whatever was there a moment ago.
+        return path.starts_with(b"/run/WSL/");
+    };
+    (parent.st_dev, parent.st_ino) == (directory.st_dev, directory.st_ino)
 }
 
 /// The pid that the name of an interop socket says, links followed: `/run/WSL/1_interop` may be a
 /// link to the socket of an init that is not process 1.
-fn pid_in_name(path: &[u8]) -> Option<i32> {
-    if !path.starts_with(SOCKET_DIRECTORY.as_bytes()) {
-        return None;
-    }
+fn named_process(path: &[u8]) -> Option<i32> {
     match rustix::fs::readlink(path, Vec::new()) {
         Ok(target) => parse_socket_name(base_name(target.as_bytes())),
         Err(_) => parse_socket_name(base_name(path)),
@@ -202,7 +235,7 @@ fn pid_in_name(path: &[u8]) -> Option<i32> {
 }
 
 fn parse_socket_name(name: &[u8]) -> Option<i32> {
-    parse_number(name.strip_suffix(b"_interop")?)
+    parse_number(name.strip_suffix(b"_interop")?).filter(|pid| *pid > 0)
 }
 
 fn parse_number(digits: &[u8]) -> Option<i32> {
@@ -218,7 +251,8 @@ fn is_named_as_trusted(path: &[u8]) -> bool {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let Ok(file) = rustix::fs::open(TRUSTED_SOCKETS, flags, Mode::empty()) else { return false };
     let Ok(status) = rustix::fs::fstat(&file) else { return false };
-    if !matches!(status.st_uid, 0 | UNMAPPED) || status.st_mode & 0o022 != 0 {
+    let is_roots = status.st_uid == 0 || status.st_uid == unmapped_user();
+    if !is_roots || status.st_mode & 0o022 != 0 {
         return false;
     }
     let text = read_limited(&file, 64 * 1024);
@@ -317,9 +351,34 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_uid_here_is_believed_only_where_root_says_so() {
+        let unmapped = unmapped_user();
+        let check = |uid, own| check_user(uid, own, || false);
+        assert_eq!(check(unmapped, unmapped), Err(Rejection::UnknownServer));
+        assert_eq!(check(unmapped, 1000), Err(Rejection::UnknownServer));
+        assert_eq!(check(1001, 1000), Err(Rejection::ForeignServer(1001)));
+        assert_eq!(check(1001, unmapped), Err(Rejection::ForeignServer(1001)));
+        assert_eq!(check(0, unmapped), Ok(()));
+        assert_eq!(check(1000, 1000), Ok(()));
+        assert_eq!(check_user(unmapped, unmapped, || true), Ok(()));
+    }
+
+    #[test]
+    fn a_name_without_a_pid_is_nobodys() {
+        assert_eq!(check_name(None, 7), Err(Rejection::Nameless));
+        // Nor where the server cannot be seen.
+        assert_eq!(check_name(None, 0), Err(Rejection::Nameless));
+        assert_eq!(check_name(Some(7), 7), Ok(()));
+        assert_eq!(check_name(Some(7), 0), Ok(()));
+        assert_eq!(check_name(Some(7), 8), Err(Rejection::Impostor { named: 7, actual: 8 }));
+    }
+
+    #[test]
     fn the_pid_of_a_socket_is_in_its_name() {
         assert_eq!(parse_socket_name(b"12_interop"), Some(12));
         assert_eq!(parse_socket_name(b"x_interop"), None);
         assert_eq!(parse_socket_name(b"12"), None);
+        assert_eq!(parse_socket_name(b"-1_interop"), None);
+        assert_eq!(parse_socket_name(b"0_interop"), None);
     }
 }

@@ -7,8 +7,10 @@ use crate::file::{Cached, FileError, Limits};
 use crate::{SettingsError, from_toml};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
+use std::ffi::OsStr;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use winterop_words::{Failure, Words};
 
@@ -27,19 +29,35 @@ pub struct Asked {
     pub groups: Vec<u32>,
     /// Whether it lives in another user, pid or mount namespace than the host.
     pub elsewhere: bool,
-    /// Where the program is, as the host has found out; none for a program without a name.
+    /// Where the program is on the machine, as the host has found out, without links; none for one
+    /// that has no name there.
     pub program: Option<PathBuf>,
-    /// Where the caller says that it is.
-    pub claimed: PathBuf,
+    /// Whether only root and the host's user can change what is there. It matters for a caller who
+    /// lives elsewhere.
+    pub settled: bool,
+    /// Where the caller has it in its own root directory, as the host has found out.
+    pub inside: Option<PathBuf>,
+    /// Everything that it is called, by whomever.
+    pub names: Vec<PathBuf>,
 }
 
 /// What the policy says of a launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may run. The rule, where one says so.
-    Allowed(Option<String>),
+    /// It may run. By which rule, where one says so.
+    Allowed(Option<Allowance>),
     /// It may not.
     Refused(Denied),
+}
+
+/// What a rule allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// The rule, quoted.
+    pub rule: String,
+    /// The variables that a guest may set, besides those that every guest may: names, or beginnings
+    /// of names with `*` behind.
+    pub variables: Vec<String>,
 }
 
 /// A refusal with the rule that it comes from.
@@ -69,6 +87,13 @@ pub enum Denied {
         /// Who asks, in words.
         caller: String,
     },
+    /// The caller lives elsewhere, and the rule that names the program's path does not count for it.
+    Changeable {
+        /// The file.
+        path: PathBuf,
+        /// The rule, quoted.
+        rule: String,
+    },
     /// The policy cannot be used.
     Unusable(String),
     /// The program could not be hashed.
@@ -89,6 +114,9 @@ impl Denied {
             }
             Self::NoRule { path, caller } => {
                 Failure::PolicyNoRule { program, caller, path: &path.display() }.words()
+            }
+            Self::Changeable { path, rule } => {
+                Failure::PolicyChangeable { program, rule, path: &path.display() }.words()
             }
             Self::Unusable(problem) => Failure::PolicyUnusable { program, problem }.words(),
             Self::Digest(problem) => Failure::PolicyDigest { program, problem }.words(),
@@ -119,6 +147,8 @@ struct RawRule {
     #[serde(default)]
     sha256: Vec<String>,
     host: Option<Account>,
+    #[serde(default)]
+    variables: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -156,6 +186,7 @@ struct Rule {
     programs: Option<GlobSet>,
     digests: Vec<Digest>,
     host: Option<(u32, String)>,
+    variables: Vec<String>,
 }
 
 /// The policy, as its file has it now.
@@ -220,6 +251,12 @@ impl Rules {
         self.list().is_ok_and(|rules| rules.iter().any(|rule| !rule.groups.is_empty()))
     }
 
+    /// Whether a rule asks for the program's path.
+    #[must_use]
+    pub fn ask_for_programs(&self) -> bool {
+        self.list().is_ok_and(|rules| rules.iter().any(|rule| rule.programs.is_some()))
+    }
+
     /// Decides for one launch by the host of uid `own`. `digest` is only called where a rule wants
     /// to know the program's.
     pub fn decide(
@@ -273,6 +310,10 @@ impl Rules {
     /// The refusal of a caller whom no rule lets in.
     #[must_use]
     pub fn no_rule(&self, asked: &Asked) -> Denied {
+        let mut rules = self.list().unwrap_or_default().iter();
+        if let Some(rule) = rules.find(|rule| rule.would_cover(asked)) {
+            return Denied::Changeable { path: self.path.clone(), rule: rule.quoted.clone() };
+        }
         let place = if asked.elsewhere { " in another namespace" } else { "" };
         let caller = format!("uid {}{place}", asked.uid);
         Denied::NoRule { path: self.path.clone(), caller }
@@ -286,20 +327,41 @@ impl Rules {
                 let host = name.clone();
                 Verdict::Refused(Denied::OtherHost { path, rule: quoted, host })
             }
-            (Action::Allow, _) => Verdict::Allowed(Some(quoted)),
+            (Action::Allow, _) => {
+                let variables = rule.variables.clone();
+                Verdict::Allowed(Some(Allowance { rule: quoted, variables }))
+            }
         }
     }
 }
 
 impl Rule {
-    /// Whether everything but the program's content matches. Names that only the caller claims do
-    /// for a refusal, and never to be allowed.
+    /// Whether everything but the program's content matches.
     fn covers(&self, asked: &Asked) -> bool {
-        let is_program = self.programs.as_ref().is_none_or(|programs| {
-            asked.program.as_ref().is_some_and(|program| programs.is_match(program))
-                || (self.action == Action::Refuse && programs.is_match(&asked.claimed))
-        });
-        is_program && self.covers_caller(asked)
+        self.covers_caller(asked)
+            && self.programs.as_ref().is_none_or(|programs| match self.action {
+                Action::Allow => self.allows_path(programs, asked),
+                Action::Refuse => is_called(programs, asked),
+            })
+    }
+
+    /// Whether the path is one that the rule allows. What only the caller says of it never counts,
+    /// and what is in the root of one who lives elsewhere only together with what is in the file.
+    fn allows_path(&self, programs: &GlobSet, asked: &Asked) -> bool {
+        let is_it = |path: &Option<PathBuf>| path.as_ref().is_some_and(|it| programs.is_match(it));
+        if !self.digests.is_empty() {
+            return is_it(&asked.program) || is_it(&asked.inside);
+        }
+        (!asked.elsewhere || asked.settled) && is_it(&asked.program)
+    }
+
+    /// Whether the rule would allow it if its path counted.
+    fn would_cover(&self, asked: &Asked) -> bool {
+        let mut paths = [&asked.program, &asked.inside].into_iter().flatten();
+        self.action == Action::Allow
+            && self.digests.is_empty()
+            && self.covers_caller(asked)
+            && self.programs.as_ref().is_some_and(|it| paths.any(|path| it.is_match(path)))
     }
 
     fn covers_caller(&self, asked: &Asked) -> bool {
@@ -312,6 +374,34 @@ impl Rule {
             && (self.users.is_empty() || self.users.contains(&asked.uid))
             && (self.groups.is_empty() || asked.groups.iter().any(|it| self.groups.contains(it)))
     }
+}
+
+/// Whether a program has one of these names, written in any way. Some file systems take names for the
+/// same that differ in case, or in dots and blanks at their end, and so does Windows.
+fn is_called(programs: &GlobSet, asked: &Asked) -> bool {
+    let names = || asked.names.iter().chain(&asked.program).chain(&asked.inside);
+    names().any(|name| programs.is_match(name) || programs.is_match(plain(name)))
+}
+
+/// A path without `.`, `..`, doubled slashes, and what Windows passes over at the ends of names.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Normal(name) => plain.push(OsStr::from_bytes(trimmed(name.as_bytes()))),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => plain.push(component),
+        }
+    }
+    plain
+}
+
+fn trimmed(name: &[u8]) -> &[u8] {
+    let end = name.iter().rposition(|byte| !matches!(byte, b'.' | b' ')).map_or(0, |at| at + 1);
+    name.get(..end).unwrap_or_default()
 }
 
 fn parse(bytes: Option<&[u8]>, path: &Path) -> Result<Vec<Rule>, SettingsError> {
@@ -353,19 +443,39 @@ fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule,
         users: list("user", &raw.user, &accounts.users)?,
         groups: list("group", &raw.group, &accounts.groups)?,
         namespace: raw.namespace,
-        programs: if raw.program.is_empty() { None } else { Some(patterns(&raw.program)?) },
+        programs: match &*raw.program {
+            [] => None,
+            programs => Some(patterns(programs, raw.action == Action::Refuse)?),
+        },
         digests: raw.sha256.iter().map(|text| digest_of(text)).collect::<Result<_, _>>()?,
         host: host.transpose()?,
+        variables: raw.variables.into_iter().map(variable).collect::<Result<_, _>>()?,
     })
 }
 
-fn patterns(patterns: &[String]) -> Result<GlobSet, String> {
+/// A variable's name, or its beginning with `*` behind.
+fn variable(pattern: String) -> Result<String, String> {
+    let name = pattern.strip_suffix('*').unwrap_or(&pattern);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || !name.chars().all(is_plain) {
+        return Err(format!(
+            "variables: {pattern:?} must be a name, or the beginning of names with * behind"
+        ));
+    }
+    Ok(pattern)
+}
+
+/// A set of patterns; in one that refuses upper and lower case are the same.
+fn patterns(patterns: &[String], in_any_case: bool) -> Result<GlobSet, String> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         if !pattern.starts_with(['/', '*']) {
             return Err(format!("program: {pattern:?} must begin with / or **"));
         }
-        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+        let glob = GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .case_insensitive(in_any_case)
+            .build();
         set.add(glob.map_err(|error| format!("program: {error}"))?);
     }
     set.build().map_err(|error| format!("program: {error}"))
@@ -438,7 +548,8 @@ mod tests {
             groups: vec![100, 7],
             elsewhere: false,
             program: Some("/opt/a/x.exe".into()),
-            claimed: "/claimed/y.exe".into(),
+            names: vec!["/claimed/y.exe".into()],
+            ..Asked::default()
         };
         let hex = "ab".repeat(32);
         for (rule, matches) in [
@@ -467,7 +578,7 @@ mod tests {
                 }
                 Verdict::Allowed(by) => {
                     assert!(!matches, "{rule}");
-                    assert_eq!(by.as_deref(), Some("rule 2"));
+                    assert_eq!(by.map(|by| by.rule).as_deref(), Some("rule 2"));
                 }
             }
         }
@@ -477,6 +588,71 @@ mod tests {
         let text = "[[rule]]\naction = \"allow\"\nhost = 1001\n";
         let Ok(Verdict::Refused(denied)) = decide(text, &asked, [0; 32]) else { panic!("allowed") };
         assert!(denied.to_string().contains("host of uid 1001"), "{denied}");
+    }
+
+    #[test]
+    fn a_refusal_holds_however_the_program_is_called() {
+        let text = "[[rule]]\naction = \"refuse\"\nprogram = [\"/opt/tools/Bad.exe\"]\n";
+        for name in [
+            "/opt/tools/Bad.exe",
+            "/opt/tools/bad.EXE",
+            "/OPT/tools/bad.exe",
+            "/opt/tools/bad.exe. .",
+            "/opt/./tools//Bad.exe",
+            "/opt/x/../tools/Bad.exe",
+            "/opt/tools./Bad.exe",
+        ] {
+            for named in [
+                Asked { program: Some(name.into()), ..Asked::default() },
+                Asked { inside: Some(name.into()), ..Asked::default() },
+                Asked { names: vec!["/x".into(), name.into()], ..Asked::default() },
+            ] {
+                let verdict = decide(text, &named, [0; 32]).unwrap();
+                assert!(matches!(verdict, Verdict::Refused(_)), "{named:?}");
+            }
+        }
+        let other = Asked { program: Some("/opt/tools/good.exe".into()), ..Asked::default() };
+        assert_eq!(decide(text, &other, [0; 32]), Ok(Verdict::Allowed(None)));
+    }
+
+    #[test]
+    fn a_path_allows_only_as_it_is_written() {
+        let text = "[[rule]]\naction = \"allow\"\nprogram = [\"/opt/tools/*.exe\"]\n\
+                    [[rule]]\naction = \"refuse\"\n";
+        for (name, allowed) in [
+            ("/opt/tools/x.exe", true),
+            ("/opt/tools/X.EXE", false),
+            ("/opt/tools/../x.exe", false),
+            ("/opt/tools/a/x.exe", false),
+        ] {
+            let asked = Asked { program: Some(name.into()), ..Asked::default() };
+            let verdict = decide(text, &asked, [0; 32]).unwrap();
+            assert_eq!(matches!(verdict, Verdict::Allowed(_)), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_counts_for_who_lives_elsewhere_only_where_it_is_settled_or_with_a_hash() {
+        let path = "[[rule]]\naction = \"allow\"\nhost = 1000\nprogram = [\"/opt/x.exe\"]\n";
+        let with_hash = format!("{path}sha256 = [\"{}\"]\n", "ab".repeat(32));
+        let here = Some(PathBuf::from("/opt/x.exe"));
+        let asked = Asked { elsewhere: true, program: here.clone(), ..Asked::default() };
+        let inside = Asked { program: None, inside: here, ..asked.clone() };
+        let settled = Asked { settled: true, ..asked.clone() };
+        let is_allowed = |text: &str, asked: &Asked, digest| {
+            matches!(decide(text, asked, digest), Ok(Verdict::Allowed(Some(_))))
+        };
+        assert!(is_allowed(path, &settled, [0; 32]));
+        for unsettled in [&asked, &inside] {
+            assert!(!is_allowed(path, unsettled, [0; 32]));
+            assert!(is_allowed(&with_hash, unsettled, [0xAB; 32]));
+            assert!(!is_allowed(&with_hash, unsettled, [0; 32]));
+            let path_of = PathBuf::from("/etc/winterop/policy.toml");
+            let rules = parse(Some(path.as_bytes()), &path_of).unwrap();
+            let rules = Rules { path: path_of, rules: Ok(Arc::new(Ok(rules))) };
+            let said = rules.no_rule(unsettled).to_string();
+            assert!(said.contains("rule 1") && said.contains("sha256"), "{said}");
+        }
     }
 
     #[test]
@@ -490,6 +666,8 @@ mod tests {
             ("[[rule]]\naction = \"allow\"\nprogram = [\"/[\"]\n", "rule 1: program"),
             ("[[rule]]\naction = \"allow\"\nsha256 = [\"12\"]\n", "rule 1: sha256"),
             ("[[rule]]\naction = \"allow\"\nhost = \"root\"\n", "never go to root"),
+            ("[[rule]]\naction = \"allow\"\nvariables = [\"*\"]\n", "rule 1: variables"),
+            ("[[rule]]\naction = \"allow\"\nvariables = [\"A B\"]\n", "rule 1: variables"),
         ] {
             let error = decide(text, &Asked::default(), [0; 32]).unwrap_err();
             assert!(

@@ -12,12 +12,14 @@ mod errors;
 mod sharing;
 mod spawn;
 mod text;
+mod unmapped;
 
 pub use descriptors::{Inherited, close_inherited, keep_to_self};
 pub use errors::system_error;
 pub use sharing::fork_sharing;
 pub use spawn::{Directory, Login, Spawn, SpawnError, Step, spawn};
 pub use text::{CStrings, c_string};
+pub use unmapped::{is_own_user, unmapped_user};
 
 use core::ffi::CStr;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -350,7 +352,7 @@ pub fn take_inherited(descriptor: RawFd) -> Option<OwnedFd> {
 pub struct PeerCredentials {
     /// The process; 0 where it lives in a pid namespace that cannot be seen from here.
     pub pid: i32,
-    /// The effective user id, as mapped into this user namespace; 65534 where it has no mapping.
+    /// The effective user id, as mapped into this user namespace; [`unmapped_user`] where it has no mapping.
     pub uid: u32,
     /// The effective group id, likewise.
     pub gid: u32,

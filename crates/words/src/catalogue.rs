@@ -300,6 +300,22 @@ failures! {
         "starting", "{program}", "no rule lets {caller} run Windows programs here",
         "root can write one in {path}: namespace = \"other\", and host for whose programs they are",
     }
+    /// A rule names the program by its path, and the caller lives in another namespace, a container
+    /// for example. There a path counts only where the machine has the same file at it, and where
+    /// nobody but root and the host's user can change that file or a directory on the way to it:
+    /// what a container calls its files says nothing of what is in them.
+    "policy-changeable" PolicyChangeable(CannotRun) { program, rule, path } {
+        "starting", "{program}",
+        "its path is not enough for {rule} in {path}: others than root and the host's user can \
+         change what is there",
+        "give the rule the program's sha256, or put the program where only root writes",
+    }
+    /// A container, or another user, asks for a program by its path alone. What is at that path it
+    /// could change, so it has to bring the program open, as the interpreter does.
+    "guest-without-program" GuestWithoutProgram(CannotRun) { program } {
+        "starting", "{program}", "a guest's request came without the open program",
+        "start it by its path, or ask for it by its bare name",
+    }
     /// The policy has an error. Nothing runs then.
     "policy-unusable" PolicyUnusable(CannotRun) { program, problem } {
         "starting", "{program}", "nothing runs until the policy is mended: {problem}",

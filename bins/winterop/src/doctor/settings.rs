@@ -4,7 +4,7 @@ use super::context::Context;
 use super::finding::Finding;
 use crate::places;
 use rustix::process::{getegid, getgroups};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::switches::examine;
 use winterop_settings::{MachineSettings, Policy, Settings, Switches, machine, wsl_conf};
@@ -59,8 +59,8 @@ pub fn policy(context: &Context) -> Finding {
     let mut digest = || digest(&absolute);
     match rules.decide(context.uid, &asked(context, &absolute), &mut digest) {
         Verdict::Allowed(None) => Finding::good(format!("no rule is about {}", program.display())),
-        Verdict::Allowed(Some(rule)) => {
-            Finding::good(format!("{} may run: {rule}", program.display()))
+        Verdict::Allowed(Some(by)) => {
+            Finding::good(format!("{} may run: {}", program.display(), by.rule))
         }
         Verdict::Refused(denied) => Finding::error(&denied.words().on(program.display())),
     }
@@ -71,9 +71,9 @@ fn asked(context: &Context, program: &Path) -> Asked {
     Asked {
         uid: context.uid,
         groups: groups.chain([getegid().as_raw()]).collect(),
-        elsewhere: false,
         program: Some(program.to_owned()),
-        claimed: PathBuf::from(program),
+        names: context.program.iter().cloned().collect(),
+        ..Asked::default()
     }
 }
 

@@ -11,12 +11,10 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::{Path, PathBuf};
 use winterop_channel::unix::connect_path;
 use winterop_instance::namespace::SOCKET_DIRECTORY;
+use winterop_interpreter::discovery::Rejection;
 use winterop_interpreter::{Environment, discovery};
-use winterop_sys::{peer_credentials, system_error};
+use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
 use winterop_words::Words;
-
-/// The uid that the kernel shows for one that has no mapping in this user namespace.
-const UNMAPPED: u32 = 65534;
 
 /// The most sockets that are tried one by one.
 const MOST: usize = 200;
@@ -74,7 +72,8 @@ pub fn directory(context: &Context) -> Finding {
 
 fn wrong_rights(context: &Context, data: &Metadata) -> Option<Finding> {
     let (owner, mode) = (data.uid(), data.mode() & 0o7777);
-    if !matches!(owner, 0 | UNMAPPED) && owner != context.uid {
+    let is_right = owner == 0 || owner == unmapped_user() || is_own_user(owner, context.uid);
+    if !is_right {
         let says =
             format!("{SOCKET_DIRECTORY} belongs to uid {owner}, who can put any socket there");
         return Some(Finding::wrong(says, format!("chown root: {SOCKET_DIRECTORY} (as root)")));
@@ -114,21 +113,21 @@ fn look(context: &Context, path: &Path) -> Look {
         Err(Errno::CONNREFUSED | Errno::NOENT) => return Look::Left(path.to_owned()),
         Err(error) => return odd(format!("cannot be reached: {}", system_error(error))),
     };
-    let peer = match peer_credentials(connection.as_fd()) {
+    // As a launch looks at it.
+    let peer = match discovery::check_server(&connection, path.as_os_str().as_bytes()) {
         Ok(peer) => peer,
-        Err(error) => return odd(format!("does not tell who serves it: {}", system_error(error))),
+        Err(Rejection::ForeignServer(uid)) => {
+            let peer = peer_credentials(connection.as_fd()).unwrap_or_default();
+            let pid = peer.pid;
+            let who = format!("uid {uid} (process {pid}), who is neither you nor root");
+            return odd(format!("is served by {who}"));
+        }
+        Err(Rejection::Impostor { actual, .. }) => {
+            return odd(format!("is served by process {actual}, which its name does not say"));
+        }
+        Err(rejection) => return odd(format!("is not believed: {rejection}")),
     };
     let (uid, pid) = (peer.uid, peer.pid);
-    if !matches!(uid, 0 | UNMAPPED) && uid != context.uid {
-        return odd(format!("is served by uid {uid} (process {pid}), who is neither you nor root"));
-    }
-    // A link is named after what it stands for, and leads to the one with the pid.
-    let target = fs::read_link(path).unwrap_or_default();
-    let target = target.file_name().map_or(name.clone(), |it| it.display().to_string());
-    let named = target.strip_suffix("_interop").and_then(|pid| pid.parse::<i32>().ok());
-    if named.is_some_and(|named| pid != 0 && named != pid) {
-        return odd(format!("is served by process {pid}, which its name does not say"));
-    }
     Look::Served(format!("{name}: process {pid}, uid {uid}"))
 }
 
