@@ -201,30 +201,33 @@ fn a_hand_over_without_a_client_or_with_rubbish_harms_nobody() {
     for placement in placements() {
         host.settled();
         let runs = host.process().expect("the host");
-        let hand_off = |request: &[u8]| {
-            let mut bytes = Vec::new();
-            HandOff { pid: 1, uid: 0, gid: 0, request }
-                .encode(&Header::plain(MessageType::HAND_OFF, 1), &mut bytes)
-                .expect("a hand-over");
-            bytes
-        };
+        let mut hand_off = Vec::new();
+        HandOff::default()
+            .encode(&Header::plain(MessageType::HAND_OFF, 1), &mut hand_off)
+            .expect("a hand-over");
         let good = request(Extensions::new());
-        refusal(&answer_to(&host.socket(), &hand_off(&good), &[]));
-        for inner in [&good, &changed(64, u32::MAX), &changed(0, 4711)] {
+        // One connection hands over any number of clients, whatever became of those before.
+        let server = UnixStream::connect(host.socket()).expect("the host");
+        for inner in [&good, &changed(64, u32::MAX), &changed(0, 4711), &changed(4, (2 << 20) + 1)] {
             // The client is the one that is answered, on the connection that was handed over.
             let (client, theirs) = UnixStream::pair().expect("sockets");
             client.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-            let server = UnixStream::connect(host.socket()).expect("the host");
-            send(&server, &hand_off(inner), &[theirs.as_fd()]);
+            send(&client, inner, &[]);
+            send(&server, &hand_off, &[theirs.as_fd()]);
             drop(theirs);
             let mut answer = Vec::new();
-            (&client).read_to_end(&mut answer).expect("an answer");
-            assert_ne!(refusal(&answer), "");
+            match (&client).read_to_end(&mut answer) {
+                Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+                    panic!("no answer: {error}")
+                }
+                _ => assert_ne!(refusal(&answer), ""),
+            }
+            // Without a client, with two, and with one that is no socket.
+            let null = std::fs::File::open("/dev/null").expect("/dev/null");
+            for odd in [&[][..], &[null.as_fd(), null.as_fd()], &[null.as_fd()]] {
+                send(&server, &hand_off, odd);
+            }
         }
-        // A client that is no socket.
-        let server = UnixStream::connect(host.socket()).expect("the host");
-        let null = std::fs::File::open("/dev/null").expect("/dev/null");
-        send(&server, &hand_off(&good), &[null.as_fd()]);
         (&server).write_all(&[0; 3]).expect("the host");
         drop(server);
         assert_eq!(host.shell(placement, "hello.exe").clean().text(), "hello\n");

@@ -6,15 +6,18 @@ use clap::{Args, Subcommand};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Places, WineLauncher};
 use winterop_instance::handoff::{HandOffError, HostAddress, start};
+use winterop_instance::namespace::SOCKET_DIRECTORY;
 use winterop_instance::presence::{Presence, presence};
+use winterop_instance::role::KEEPER_LINK;
 use winterop_instance::socket::{ListeningSocket, SocketError};
+use winterop_serve::Listener;
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 
 #[derive(Args)]
@@ -54,8 +57,13 @@ pub fn address() -> Result<HostAddress> {
 }
 
 /// Starts the host where none serves.
+///
+/// In an instance its keeper does, which also tells the host of it.
 pub fn ensure() -> Result<()> {
-    let address = address()?;
+    let address = HostAddress { keeper: keeper(), ..address()? };
+    if address.keeper.is_some() {
+        return Ok(start(&address).map_err(|error| error.words())?);
+    }
     match present(&address.socket)? {
         Presence::Answers(_) => Ok(()),
         Presence::Nobody => Ok(start(&address).map_err(|error| error.words())?),
@@ -63,6 +71,14 @@ pub fn ensure() -> Result<()> {
             Err(HandOffError::Silent(address.socket).words().into())
         }
     }
+}
+
+/// The socket of the keeper of the instance that this process lives in.
+fn keeper() -> Option<PathBuf> {
+    let link = Path::new(SOCKET_DIRECTORY).join(KEEPER_LINK);
+    let status = std::fs::symlink_metadata(&link).ok()?;
+    let is_own = status.uid() == rustix::process::geteuid().as_raw();
+    std::fs::read_link(link).ok().filter(|keeper| is_own && keeper.exists())
 }
 
 /// Whether a host runs; one that does not answer does too.
@@ -163,7 +179,7 @@ where
     let launcher = launcher()?;
     runtime.block_on(async {
         let Some(listener) = socket.take_descriptor() else { bail!("the socket is gone") };
-        let listener = winterop_instance::server::listener(listener)?;
+        let listener = Listener::new(listener)?;
         listening()?;
         let warm = Arc::clone(&launcher.0);
         let switches = Arc::new(Switches::new(switches(&launcher.1)));
@@ -178,7 +194,8 @@ where
                 tracing::error!(%refusal, "programs cannot be started");
             }
         });
-        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission(switches), audit()?);
+        let admission = admission(switches, &launcher.1);
+        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?)?;
         anyhow::Ok(host.serve(listener, ended()).await?)
     })?;
     drop(socket);
@@ -190,9 +207,9 @@ where
 }
 
 /// What root has set about who may run what.
-fn admission(switches: Arc<Switches>) -> Admission {
+fn admission(switches: Arc<Switches>, settings: &Settings) -> Admission {
     let policy = Arc::new(Policy::new(std::path::Path::new(machine::DIRECTORY)));
-    Admission { switches, policy }
+    Admission { switches, policy, sandboxes: settings.sandboxes }
 }
 
 fn audit() -> Result<Audit> {

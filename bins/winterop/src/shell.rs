@@ -4,12 +4,17 @@ use crate::{host, places};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
-use std::io::BufRead as _;
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::io::{BufRead as _, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
 use winterop_host::wine::session_path;
+use winterop_instance::keeper;
 use winterop_instance::namespace::{self, INIT, NamespaceError, Plan, SOCKET_DIRECTORY};
 use winterop_instance::registration;
 use winterop_instance::role::Options;
@@ -46,13 +51,15 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
         scratch: scratch.path.clone(),
         batch_files: settings.batch_files,
     };
+    let keeper = Keeper::start(&plan.init);
     let shared = match namespace::enter(&plan) {
         Ok(()) => false,
         Err(error) if error.is_unsupported() => use_shared_table(&plan, error)?,
         Err(error) => return Err(error.words().into()),
     };
     scratch.forget_inside();
-    let socket = server(&switches)?;
+    let keeper = keeper.filter(|_| !shared);
+    let socket = server(&switches, keeper)?;
     let mut program = command_of(command);
     match socket {
         Some(socket) => program.env("WSL_INTEROP", socket),
@@ -139,13 +146,58 @@ impl Drop for Scratch {
 }
 
 /// The socket of the session's server; there is none while Windows programs are switched off.
-fn server(switches: &Switches) -> Result<Option<PathBuf>> {
+fn server(switches: &Switches, keeper: Option<Keeper>) -> Result<Option<PathBuf>> {
     if let Err(off) = switches.check() {
         eprintln!("winterop: {}", off.words());
         return Ok(None);
     }
-    start_init().map(Some)
+    start_init(keeper).map(Some)
 }
+
+/// The process of the instance that stays outside; see [`winterop_instance::keeper`].
+struct Keeper {
+    socket: PathBuf,
+    /// To it: which process the instance lives by.
+    connection: UnixStream,
+}
+
+impl Keeper {
+    /// Starts it. Without one the host takes the instance for a stranger, which is told of then.
+    fn start(init: &Path) -> Option<Self> {
+        match Self::try_start(init) {
+            Ok(keeper) => Some(keeper),
+            Err(error) => {
+                eprintln!("winterop: the instance has no keeper: {error:#}");
+                None
+            }
+        }
+    }
+
+    fn try_start(init: &Path) -> Result<Self> {
+        let socket = places::runtime()?.join(format!("keeper-{}", std::process::id()));
+        let options = keeper::Options {
+            socket: socket.clone(),
+            host_socket: places::host_socket()?,
+            host_command: host::address()?.command,
+        };
+        let (connection, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(init);
+        command.arg0("init").args(options.to_arguments()).stdin(OwnedFd::from(theirs));
+        started(&mut command).map(|_| Self { socket, connection })
+    }
+
+    /// Tells it which process the instance lives by, and waits until the host knows.
+    fn tell(self, process: Pid) -> Result<()> {
+        let process = pidfd_open(process, PidfdFlags::empty())?;
+        keeper::send_instance(self.connection.as_fd(), process.as_fd())?;
+        self.connection.set_read_timeout(Some(KEEPER_PATIENCE))?;
+        let mut answer = [0];
+        (&self.connection).read_exact(&mut answer).context("the host does not know the instance")
+    }
+}
+
+/// How long the host may take to be started, and to note the instance.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The user's settings, as far as the distribution does not say otherwise in its `wsl.conf`.
 fn distributions_word(settings: Settings, switches: &Switches) -> Settings {
@@ -160,17 +212,29 @@ fn distributions_word(settings: Settings, switches: &Switches) -> Settings {
 }
 
 /// Starts the instance's init and returns its socket once it serves.
-fn start_init() -> Result<PathBuf> {
+fn start_init(keeper: Option<Keeper>) -> Result<PathBuf> {
     let options = Options {
         socket_directory: SOCKET_DIRECTORY.into(),
         host_socket: places::host_socket()?,
         first_process: Some(std::process::id()),
         host_command: host::address()?.command,
+        keeper: keeper.as_ref().map(|keeper| keeper.socket.clone()),
     };
-    let mut child = Command::new(INIT)
-        .arg0("init")
-        .args(options.to_arguments())
-        .stdin(Stdio::null())
+    let mut command = Command::new(INIT);
+    let socket = started(command.arg0("init").args(options.to_arguments()).stdin(Stdio::null()))?;
+    let name = socket.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let process = name.strip_suffix("_interop").and_then(|pid| pid.parse().ok());
+    if let Some((keeper, process)) = keeper.zip(process.and_then(Pid::from_raw))
+        && let Err(error) = keeper.tell(process)
+    {
+        eprintln!("winterop: {error:#}");
+    }
+    Ok(socket)
+}
+
+/// Starts something that goes into the background, and returns where it serves.
+fn started(command: &mut Command) -> Result<PathBuf> {
+    let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| Failure::InitNotStarted { error: &error }.words())?;

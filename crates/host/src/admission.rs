@@ -1,8 +1,9 @@
 //! Whether a launch may be: the switches and the policy, asked for what the kernel says of the caller
 //! and its program.
 
+use crate::entrance::Entrance;
 use crate::identity::{self, Identity};
-use crate::located::Caller;
+use crate::located;
 use crate::request::LaunchRequest;
 use crate::{Launcher, Refusal, guests};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,37 +16,15 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
+use winterop_settings::peer::groups_of;
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
-use winterop_sys::system_error;
+use winterop_serve::Peer;
+use winterop_sys::{PeerCredentials, is_own_user, system_error};
 use winterop_words::{Failure, Words};
 
 /// The largest program of which a sealed copy is made.
 const LARGEST: u64 = 512 << 20;
-
-/// Which way a launch came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entrance {
-    /// By the host's own socket.
-    Own,
-    /// From the user's interop server that is this process, which has looked at its distribution's
-    /// switch.
-    Server(i32),
-    /// From the machine's init, which serves everybody.
-    Machine,
-}
-
-impl Entrance {
-    fn compared(self) -> Compared {
-        match self {
-            // The machine's init belongs to root, so a user's host cannot look at it; both live in
-            // the machine's own namespaces.
-            Self::Own | Self::Machine => Compared::Own,
-            Self::Server(pid) => Compared::Server(pid),
-        }
-    }
-}
 
 /// Root's and the user's settings about who may run what.
 #[derive(Clone, Debug)]
@@ -54,6 +33,8 @@ pub struct Admission {
     pub switches: Arc<Switches>,
     /// The policy.
     pub policy: Arc<Policy>,
+    /// Whether the user wants to be served in other namespaces, too, as in sandboxes of their own.
+    pub sandboxes: bool,
 }
 
 impl Admission {
@@ -69,25 +50,24 @@ impl Admission {
     pub fn admit(
         &self,
         request: &mut LaunchRequest,
-        entrance: Entrance,
+        caller: &Caller,
         launcher: &dyn Launcher,
     ) -> Result<(), Refusal> {
         let shown = request.shown();
         let refused = |why: Words| Refusal::from(why.on(&shown));
+        let entrance = caller.entrance;
         let checked = match entrance {
             Entrance::Own | Entrance::Machine => self.switches.check(),
             Entrance::Server(_) => self.switches.check_users(),
         };
         checked.map_err(|off| refused(off.words()))?;
         let rules = self.policy.rules();
-        let is_machines = entrance == Entrance::Machine || request.by_guests_socket;
-        if !rules.say_anything() && !is_machines {
+        let own = rustix::process::geteuid().as_raw();
+        let mut asked = caller.describe(rules.ask_for_groups()).map_err(refused)?;
+        request.is_guest = self.is_guest(&asked, own, caller);
+        if !rules.say_anything() && !request.is_guest {
             return Ok(());
         }
-        let own = rustix::process::geteuid().as_raw();
-        let mut asked = caller(request, entrance, rules.ask_for_groups());
-        // Only the machine's init brings others than the user; sessions know whom they serve.
-        request.is_guest = is_machines && (asked.elsewhere || asked.uid != own);
         let program = program(request, launcher)?;
         let identified = rules.ask_for_programs().then(|| identify(request, program.as_ref()));
         let settled = identified.and_then(|identity| note(&mut asked, identity, &program, own));
@@ -122,13 +102,50 @@ impl Admission {
     }
 }
 
-/// What the policy is asked about the caller.
-fn caller(request: &LaunchRequest, entrance: Entrance, with_groups: bool) -> Asked {
-    let mut groups = if with_groups { groups_of(request.peer.pid) } else { Vec::new() };
-    groups.push(request.peer.gid);
-    let elsewhere =
-        request.by_guests_socket || lives_elsewhere(request.peer.pid, entrance.compared());
-    Asked { uid: request.peer.uid, groups, elsewhere, ..Asked::default() }
+impl Admission {
+    /// Whether a caller needs a rule that lets it in: it lives elsewhere, or it is another user. An
+    /// instance's servers know whom they serve; its users are the one user outside.
+    fn is_guest(&self, asked: &Asked, own: u32, caller: &Caller) -> bool {
+        let Caller { entrance, by_guests_socket, .. } = *caller;
+        let is_user = is_own_user(asked.uid, own);
+        let is_sandbox = is_user && entrance != Entrance::Machine && !by_guests_socket;
+        (asked.elsewhere && !(is_sandbox && self.sandboxes))
+            || (!is_user && !matches!(entrance, Entrance::Server(_)))
+    }
+}
+
+/// Who asks, by what the kernel says of its connection.
+#[derive(Debug)]
+pub struct Caller {
+    /// Its process.
+    pub peer: Peer,
+    /// Which way it came.
+    pub entrance: Entrance,
+    /// Whether it lives in other namespaces than those that go with the entrance.
+    pub elsewhere: bool,
+    /// Whether it came by a socket that only guests are given.
+    pub by_guests_socket: bool,
+}
+
+impl Caller {
+    /// What the policy is asked about it.
+    fn describe(&self, with_groups: bool) -> Result<Asked, Words> {
+        let PeerCredentials { uid, gid, .. } = self.peer.credentials;
+        let elsewhere = self.elsewhere || self.by_guests_socket;
+        let unseen = |error: io::Error| Failure::CallerUnknown { error: &error }.words();
+        let Some(pid) = self.peer.proven_pid() else {
+            let doubtful = !self.peer.is_proven();
+            let groups = vec![gid];
+            return Ok(Asked { uid, groups, elsewhere: true, doubtful, ..Asked::default() });
+        };
+        let mut groups = if with_groups { groups_of(pid).map_err(unseen)? } else { Vec::new() };
+        groups.push(gid);
+        // What was read by its pid was read of it.
+        if !self.peer.lives() {
+            return Err(Failure::CallerGone {}.words());
+        }
+        Ok(Asked { uid, groups, elsewhere, ..Asked::default() })
+    }
 }
 
 /// The program, open. One that came by its path alone is opened once and used from then on; one that
@@ -178,7 +195,7 @@ fn identify(request: &LaunchRequest, program: Option<&OwnedFd>) -> Identity {
     let searched = request.search.as_deref().filter(|_| request.descriptors.executable.is_none());
     // What this side has found is in this process's root, and the caller has no part in it.
     let caller = match searched {
-        Some(_) => Caller { root: None, pid: 0 },
+        Some(_) => located::Caller { root: None, pid: 0 },
         None => request.caller(),
     };
     let claimed = request.linux_executable.as_deref();

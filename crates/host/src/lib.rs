@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod client;
 pub mod directory;
+pub mod entrance;
 pub mod guests;
 pub mod identity;
+pub mod instances;
 pub mod kept_terminal;
 pub mod launcher;
 pub mod located;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use winterop_channel::Frame;
 use winterop_sys::PeerCredentials;
 use winterop_wire::{
-    CreateProcess, DecodeError, Features, HandOff, Message, MessageType, Placement, Role, Tag,
+    CreateProcess, DecodeError, Features, Message, Placement, Role, Tag,
 };
 
 /// Descriptors that came with a request, by what they are for.
@@ -25,10 +25,12 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// Assigns descriptors to roles; what has no role, or one that is taken, is closed.
-    fn assign(descriptors: Vec<OwnedFd>, roles: impl IntoIterator<Item = Role>) -> Self {
+    /// Takes those out of `descriptors` that have roles. What has none, or one that is taken, stays.
+    fn assign(descriptors: &mut Vec<OwnedFd>, roles: impl IntoIterator<Item = Role>) -> Self {
         let mut assigned = Self::default();
-        for (descriptor, role) in descriptors.into_iter().zip(roles) {
+        let mut roles = roles.into_iter();
+        for descriptor in std::mem::take(descriptors) {
+            let role = roles.next().unwrap_or(Role::Unknown(u8::MAX));
             let [stdin, stdout, stderr] = &mut assigned.standard;
             let place = match role {
                 Role::Stdin => stdin,
@@ -38,9 +40,15 @@ impl Descriptors {
                 Role::RootDirectory => &mut assigned.root,
                 Role::WorkingDirectory => &mut assigned.directory,
                 Role::Console => &mut assigned.console,
-                Role::Unknown(_) => continue,
+                Role::Unknown(_) => {
+                    descriptors.push(descriptor);
+                    continue;
+                }
             };
-            place.get_or_insert(descriptor);
+            match place {
+                None => *place = Some(descriptor),
+                Some(_) => descriptors.push(descriptor),
+            }
         }
         assigned
     }
@@ -101,8 +109,6 @@ pub struct LaunchRequest {
     pub features: Features,
     /// Rows and columns of the terminal, where the program is interactive.
     pub terminal: Option<(u16, u16)>,
-    /// Whether the caller has come by a socket that only guests are given.
-    pub by_guests_socket: bool,
     /// Whether the caller is a guest: admission finds that out.
     pub is_guest: bool,
     /// Where the host has found a program that came by its bare name.
@@ -121,57 +127,25 @@ pub enum RequestError {
     /// An extension's value is wrong.
     #[error("the request's extension cannot be read: {0}")]
     Value(#[from] winterop_wire::ValueError),
-    /// It is another kind of message.
-    #[error("{0} is not a launch")]
-    Unexpected(MessageType),
-    /// The hand-over came without the client's connection.
-    #[error("the interop server handed a request over without its client")]
-    NoClient,
+    /// A list is longer than any that a caller can have.
+    #[error("{0} has more than {LONGEST_LIST} entries")]
+    TooLong(Tag),
 }
 
-/// A frame on the host's socket.
-#[derive(Debug)]
-pub enum Incoming {
-    /// A server hands a client over: its connection, and the client's own message.
-    HandedOver {
-        /// The connection.
-        client: OwnedFd,
-        /// The client's message and descriptors.
-        frame: Frame,
-    },
-    /// An interpreter asks directly.
-    Direct(Frame),
-}
-
-/// Tells a hand-over from a direct request.
-///
-/// # Errors
-/// A [`RequestError`]; the descriptors are closed then.
-pub fn sort(frame: Frame) -> Result<Incoming, RequestError> {
-    let message = Message::parse(&frame.bytes)?;
-    match message.header.message_type {
-        MessageType::CREATE_PROCESS => Ok(Incoming::Direct(frame)),
-        MessageType::HAND_OFF => {
-            let request = HandOff::decode(&message)?.request.to_vec();
-            let mut descriptors = frame.descriptors.into_iter();
-            let client = descriptors.next().ok_or(RequestError::NoClient)?;
-            let frame = Frame { bytes: request, descriptors: descriptors.collect() };
-            Ok(Incoming::HandedOver { client, frame })
-        }
-        other => Err(RequestError::Unexpected(other)),
-    }
-}
+/// The most entries of a list in a request; the kernel lets no program have as many variables.
+const LONGEST_LIST: usize = 65_536;
 
 impl LaunchRequest {
-    /// Reads a client's create-process message.
+    /// Reads a client's create-process message. Descriptors that nobody needs stay in the frame, all
+    /// of them where it cannot be read: to close them may block.
     ///
     /// Without roles the descriptors are taken as the three standard ones, in order.
     ///
     /// # Errors
     /// A [`RequestError`].
-    pub fn read(frame: Frame, peer: PeerCredentials) -> Result<Self, RequestError> {
+    pub fn read(frame: &mut Frame, peer: PeerCredentials) -> Result<Self, RequestError> {
         let Frame { bytes, descriptors } = frame;
-        let message = Message::parse(&bytes)?;
+        let message = Message::parse(bytes)?;
         let common = CreateProcess::decode(&message)?.common;
         let extensions = &common.extensions;
         let roles: Vec<Role> = match extensions.roles() {
@@ -180,13 +154,14 @@ impl LaunchRequest {
         };
         let bytes_of = |tag| extensions.get(tag).map(<[u8]>::to_vec);
         let list = |tag| -> Result<Vec<Vec<u8>>, RequestError> {
-            let strings = extensions.strings(tag)?;
-            Ok(strings.into_iter().flatten().map(<[u8]>::to_vec).collect())
+            let strings = extensions.strings(tag)?.into_iter().flatten();
+            let list: Vec<_> = strings.take(LONGEST_LIST + 1).map(<[u8]>::to_vec).collect();
+            if list.len() > LONGEST_LIST { Err(RequestError::TooLong(tag)) } else { Ok(list) }
         };
         let owned = |list: &[&[u8]]| list.iter().map(|entry| entry.to_vec()).collect();
-        Ok(Self {
+        let mut request = Self {
             peer,
-            descriptors: Descriptors::assign(descriptors, roles),
+            descriptors: Descriptors::default(),
             filename: common.filename.to_vec(),
             working_directory: common.working_directory.to_vec(),
             arguments: owned(&common.arguments),
@@ -207,11 +182,12 @@ impl LaunchRequest {
                 .is_some_and(|value| value != 0),
             features: extensions.features(Tag::CLIENT_FEATURES)?,
             terminal: common.pseudoconsole.then_some((common.rows, common.columns)),
-            by_guests_socket: false,
             is_guest: false,
             found: None,
             is_pinned: false,
-        })
+        };
+        request.descriptors = Descriptors::assign(descriptors, roles);
+        Ok(request)
     }
 
     /// Who has handed its files over.
@@ -240,7 +216,9 @@ mod tests {
     #[test]
     fn descriptors_go_to_their_roles_and_the_rest_is_closed() {
         let roles = [Role::Stdout, Role::Executable, Role::Unknown(9), Role::Stdout];
-        let assigned = Descriptors::assign((0..5).map(|_| pipe_end()).collect(), roles);
+        let mut descriptors = (0..5).map(|_| pipe_end()).collect();
+        let assigned = Descriptors::assign(&mut descriptors, roles);
+        assert_eq!(descriptors.len(), 3);
         assert!(assigned.standard[0].is_none() && assigned.standard[1].is_some());
         assert!(assigned.standard[2].is_none() && assigned.executable.is_some());
         assert!(assigned.root.is_none() && assigned.directory.is_none());

@@ -1,15 +1,17 @@
 //! The host's service: takes launches from interop servers and from interpreters, answers each on
 //! its client's own connection, and follows the program to its end.
 
-use crate::admission::{Admission, Entrance};
-use crate::guests;
+use crate::admission::{Admission, Caller};
+use crate::client::{Client, Places};
+use crate::entrance::{Entrance, Standing, Unserved};
+use crate::instances::Instances;
 use crate::kept_terminal::KeptTerminal;
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
-use crate::request::{Descriptors, Incoming, LaunchRequest, sort};
+use crate::request::{Descriptors, LaunchRequest};
 use crate::running::RunningProgram;
 use crate::tree;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,22 +20,27 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::UnixListener;
 use winterop_audit::{Audit, Record};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
+use winterop_channel::unix::send_some;
+use winterop_serve::{Crowded, Listener, Peer, Place, queries};
 use winterop_settings::Settings;
 use winterop_settings::machine::AuditSetting;
-use winterop_sys::{PeerCredentials, peer_credentials};
+use winterop_settings::peer::lives_elsewhere;
+use winterop_sys::PeerCredentials;
 use winterop_wire::{
-    CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, Header, Message,
-    MessageType, ResponseFlags, Signal as SignalMessage, Tag,
+    CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, Instance,
+    Message, MessageType, ResponseFlags, Signal as SignalMessage, Tag,
 };
 use winterop_words::Failure;
 
 /// How long whoever connects may take to send the first request. A server that has handed one over
 /// may keep its connection for the next.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a client may take to read its refusal.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// After how long a client is told that its launch is still being prepared, and how often then.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(3);
@@ -63,25 +70,32 @@ pub struct Host {
     audit: Audit,
     counter: AtomicU64,
     underway: Mutex<BTreeMap<u64, Underway>>,
+    places: Places,
+    instances: Instances,
 }
 
 impl Host {
-    /// A host that starts programs with `launcher` whatever is admitted, and writes it down.
-    #[must_use]
+    /// A host that starts programs with `launcher` whatever is admitted, and writes it down. A runtime
+    /// of tokio's must be there.
+    ///
+    /// # Errors
+    /// The system's, where it has no threads for it.
     pub fn new(
         launcher: Arc<dyn Launcher>,
         settings: Settings,
         admission: Admission,
         audit: Audit,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             launcher,
             settings,
             admission,
             audit,
             counter: AtomicU64::new(0),
             underway: Mutex::default(),
-        })
+            places: Places::new()?,
+            instances: Instances::default(),
+        }))
     }
 
     /// The launches that are under way.
@@ -96,87 +110,162 @@ impl Host {
     /// The system's, where the listener itself is broken; never for what a peer did.
     pub async fn serve(
         self: Arc<Self>,
-        listener: UnixListener,
+        listener: Listener,
         until: impl Future<Output = ()>,
     ) -> io::Result<()> {
         tokio::pin!(until);
         loop {
             let connection = tokio::select! {
-                connection = listener.accept() => connection,
+                connection = listener.accept() => connection?,
                 () = &mut until => return Ok(()),
             };
-            match connection {
-                Ok((connection, _)) => {
-                    tokio::spawn(Arc::clone(&self).attend(connection.into()));
+            self.welcome(connection.into());
+        }
+    }
+
+    /// Looks at who has connected to the host's own socket.
+    fn welcome(self: &Arc<Self>, channel: Channel) {
+        let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
+            let standing = Standing::of(&peer, &self.instances)?;
+            Ok((peer, standing))
+        });
+        match known {
+            Ok((peer, standing)) => {
+                if let Some(client) = self.let_in(channel, peer, standing == Standing::Guest) {
+                    tokio::spawn(Arc::clone(self).attend(client, standing));
                 }
-                Err(error) if is_passing(&error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                Err(error) => return Err(error),
+            }
+            Err(unserved) => self.turn_away(channel, &unserved.words().into()),
+        }
+    }
+
+    /// Gives whoever has connected a place.
+    fn let_in(&self, channel: Channel, peer: Peer, elsewhere: bool) -> Option<Client> {
+        let is_guest = elsewhere || !is_user(&peer);
+        match self.places.enter(&peer, is_guest) {
+            Ok(place) => Some(Client::new(channel, peer, elsewhere, place, self.places.closer())),
+            Err(crowded) => {
+                self.turn_away(channel, &too_many(crowded));
+                None
             }
         }
     }
 
-    /// Serves one connection: any number of hand-overs, or one direct request.
-    async fn attend(self: Arc<Self>, mut channel: Channel) {
-        let own = rustix::process::geteuid().as_raw();
-        let entrance = match peer_credentials(channel.as_fd()) {
-            Ok(peer) if peer.uid == own => Entrance::Server(peer.pid),
-            Ok(peer) if peer.uid == 0 => Entrance::Machine,
-            Ok(peer) => {
-                let foreign = Failure::ForeignHost { own: &own, peer: &peer.uid }.into();
-                return answer_refusal(&channel, &foreign).await;
-            }
-            Err(_) => return,
-        };
-        let mut patience = Some(REQUEST_DEADLINE);
+    /// Refuses a connection of which nothing was read.
+    fn turn_away(&self, channel: Channel, refusal: &Refusal) {
+        tracing::info!(text = refusal.text, "a connection is refused");
+        // Nothing was sent on it, so there is room.
+        let _ = send_some(&channel, &refusal_message(refusal), &[]);
+        self.places.closer().close(channel);
+    }
+
+    /// Serves a connection to the host's own socket: one launch, or any number of hand-overs.
+    async fn attend(self: Arc<Self>, mut client: Client, standing: Standing) {
+        let mut deadline = Some(Instant::now() + REQUEST_DEADLINE);
         loop {
-            let received = match patience.take() {
-                Some(patience) => tokio::time::timeout(patience, channel.receive()).await,
-                None => Ok(channel.receive().await),
-            };
-            let Ok(received) = received else {
-                let late = Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.into();
-                return answer_refusal(&channel, &late).await;
-            };
-            let frame = match received {
+            let frame = match next_request(&mut client, deadline, &[]).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
-                Err(error) => {
-                    let error = format!("the request cannot be read: {error}");
-                    return answer_refusal(&channel, &wrong_request(&error)).await;
+                Err(refusal) => return refuse(&client, &refusal).await,
+            };
+            let kind = kind_of(&frame);
+            let done = match (kind, standing.of_direct()) {
+                (MessageType::CREATE_PROCESS, Some(entrance)) => {
+                    return self.launch(client, frame, entrance).await;
+                }
+                (MessageType::HAND_OFF, _) if standing.hands_over() => {
+                    let entrance = standing.of_handed_over(client.peer.credentials.pid);
+                    self.take_over(frame, entrance);
+                    Ok(())
+                }
+                (MessageType::INSTANCE, _) if standing.names_instances() => {
+                    let known = self.know_instance(frame);
+                    known.map(|()| tell_presence(&client))
+                }
+                _ => {
+                    client.close_aside(frame.descriptors);
+                    Err(io::Error::other(format!("{kind} is not served here")))
                 }
             };
-            match sort(frame) {
-                Ok(Incoming::Direct(frame)) => {
-                    return self.launch(channel, frame, Entrance::Own).await;
-                }
-                Ok(Incoming::HandedOver { client, frame }) => match Channel::new(client) {
-                    Ok(client) => {
-                        tokio::spawn(Arc::clone(&self).launch(client, frame, entrance));
-                    }
-                    Err(error) => tracing::warn!(%error, "a client cannot be served"),
-                },
-                Err(error) => {
-                    return answer_refusal(&channel, &wrong_request(&error)).await;
+            if let Err(error) = done {
+                return refuse(&client, &wrong_request(&error)).await;
+            }
+            // A server may keep its connection for the next client.
+            client.release_place();
+            deadline = None;
+        }
+    }
+
+    /// Takes a client over that a server hands over: nothing of its connection was read.
+    fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
+        let taken = handed_over(frame).and_then(|(client, variables)| {
+            Ok((Channel::new(client).map_err(|error| error.to_string())?, variables))
+        });
+        let (channel, variables) = match taken {
+            Ok(taken) => taken,
+            Err(error) => return tracing::warn!(error, "a client cannot be taken over"),
+        };
+        let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
+            // Nothing is concluded from a pid that may be another's by now.
+            let elsewhere = match peer.proven_pid() {
+                Some(pid) => lives_elsewhere(pid, entrance.compared())?,
+                None => true,
+            };
+            Ok((peer, elsewhere))
+        });
+        match known {
+            Ok((peer, elsewhere)) => {
+                if let Some(client) = self.let_in(channel, peer, elsewhere) {
+                    tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
                 }
             }
+            Err(unserved) => self.turn_away(channel, &unserved.words().into()),
         }
+    }
+
+    /// Serves a client that was handed over.
+    async fn serve_client(
+        self: Arc<Self>,
+        mut client: Client,
+        variables: Vec<Vec<u8>>,
+        entrance: Entrance,
+    ) {
+        let deadline = Some(Instant::now() + REQUEST_DEADLINE);
+        let refusal = match next_request(&mut client, deadline, &variables).await {
+            Ok(None) => return,
+            Ok(Some(frame)) if kind_of(&frame) == MessageType::CREATE_PROCESS => {
+                return self.launch(client, frame, entrance).await;
+            }
+            Ok(Some(frame)) => {
+                let error = format!("{} is not served here", kind_of(&frame));
+                client.close_aside(frame.descriptors);
+                wrong_request(&error)
+            }
+            Err(refusal) => refusal,
+        };
+        refuse(&client, &refusal).await;
+    }
+
+    /// Notes an instance that the user's own process has named.
+    fn know_instance(&self, frame: Frame) -> io::Result<()> {
+        let message = Message::parse(&frame.bytes).map_err(io::Error::other)?;
+        Instance::decode(&message).map_err(io::Error::other)?;
+        let process = frame.descriptors.into_iter().next();
+        let process = process.ok_or_else(|| io::Error::other("an instance without its process"))?;
+        self.instances.add(process)
     }
 
     /// Carries one launch from its request to the program's end.
-    async fn launch(self: Arc<Self>, channel: Channel, frame: Frame, entrance: Entrance) {
-        let peer = peer_credentials(channel.as_fd()).unwrap_or_default();
-        let by_guests_socket = guests::came_by_guests_socket(channel.as_fd());
-        let request = match LaunchRequest::read(frame, peer) {
-            Ok(request) => LaunchRequest { by_guests_socket, ..request },
-            Err(error) => {
-                return answer_refusal(&channel, &wrong_request(&error)).await;
-            }
+    async fn launch(self: Arc<Self>, mut client: Client, mut frame: Frame, entrance: Entrance) {
+        let peer = client.peer.credentials;
+        let read = LaunchRequest::read(&mut frame, peer);
+        client.close_aside(frame.descriptors);
+        let request = match read {
+            Ok(request) => request,
+            Err(error) => return refuse(&client, &wrong_request(&error)).await,
         };
         let mark = Mark::new(self.counter.fetch_add(1, Ordering::Relaxed) + 1);
-        let (detach, features) = (request.detach, request.features);
+        let survives = request.detach;
         self.note(&mark, &request);
         let note = Note {
             since: Instant::now(),
@@ -184,44 +273,65 @@ impl Host {
             program: request.shown(),
             audit: self.audit_setting(),
         };
-        let host = Arc::clone(&self);
-        let own_mark = mark.clone();
-        let deciding = tokio::task::spawn_blocking(move || {
-            host.prepare_and_start(request, own_mark, entrance)
-        });
-        let outcome = wait_with_notices(&channel, features, deciding).await;
-        if let Ok((_, warnings)) = &outcome {
-            for warning in warnings {
-                notify(&channel, features, warning).await;
-            }
-        }
-        match outcome.map(|(start, _)| start) {
+        let outcome = self.decide(&mut client, request, &mark, entrance).await;
+        match outcome {
             Ok(Start::InPlace { response, graphical, terminal }) => {
-                if channel.send(&response, &[]).await.is_ok() {
+                if client.send(&response, &[]).await.is_ok() {
                     let kept = Kept { mark: mark.clone(), terminal };
-                    let code = follow_in_place(channel, kept, graphical || detach).await;
+                    let code = follow_in_place(&mut client, kept, graphical || survives).await;
                     self.record(note.audit, || Record { code, ..note.ended("in place") });
                 }
             }
-            Ok(Start::Hosted { mut program, response, graphical }) => {
+            Ok(Start::Hosted { mut program, response, graphical, with_report }) => {
                 self.note_hosted(&mark);
                 // WSL's interpreter expects no descriptor.
-                let report = program.program.take_report().filter(|_| features != Features::NONE);
+                let report = program.program.take_report().filter(|_| with_report);
                 let attached: Vec<_> = report.iter().map(AsFd::as_fd).collect();
-                let sent = channel.send(&response, &attached).await;
+                let sent = client.send(&response, &attached).await;
                 drop(report);
                 if sent.is_err() {
                     tracing::info!(launch = mark.launch, "the caller went away during its launch");
                 }
-                let code = self.follow_hosted(channel, program, graphical || detach).await;
+                let code = self.follow_hosted(&mut client, program, graphical || survives).await;
                 self.record(note.audit, || Record { code: Some(code), ..note.ended("hosted") });
             }
             Err(refusal) => {
-                answer_refusal(&channel, &refusal).await;
+                refuse(&client, &refusal).await;
                 self.record(note.audit, || note.ended("refused").refused(&refusal.text));
             }
         }
         self.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark.launch);
+    }
+
+    /// Finds out whether and how a launch starts, on a thread of its own. Whoever loses their place
+    /// meanwhile is told at once, and the thread is done when it can be.
+    async fn decide(
+        self: &Arc<Self>,
+        client: &mut Client,
+        request: LaunchRequest,
+        mark: &Mark,
+        entrance: Entrance,
+    ) -> Result<Start, Refusal> {
+        let features = request.features;
+        let asking = Asking {
+            caller: client.caller(entrance),
+            request,
+            mark: mark.clone(),
+            place: client.place(),
+        };
+        let host = Arc::clone(self);
+        let deciding = tokio::task::spawn_blocking(move || host.prepare_and_start(asking));
+        let place = client.place();
+        let outcome = tokio::select! {
+            outcome = wait_with_notices(client, features, deciding) => outcome,
+            () = Client::is_turned_away(place) => return Err(crowded_out()),
+        };
+        client.release_place();
+        let (start, warnings) = outcome?;
+        for warning in &warnings {
+            notify(client, features, warning).await;
+        }
+        Ok(start)
     }
 
     fn note(&self, mark: &Mark, request: &LaunchRequest) {
@@ -256,18 +366,20 @@ impl Host {
     }
 
     /// Everything about a launch that may block: looking at files, waiting for Wine. Ends with the
-    /// caller's descriptors closed here, on this launch's own thread.
-    fn prepare_and_start(
-        &self,
-        mut request: LaunchRequest,
-        mark: Mark,
-        entrance: Entrance,
-    ) -> Result<Started, Refusal> {
-        self.admission.admit(&mut request, entrance, &*self.launcher)?;
+    /// caller's descriptors closed here, on this launch's own thread, and its place free.
+    fn prepare_and_start(&self, asking: Asking) -> Result<Started, Refusal> {
+        let Asking { caller, mut request, mark, place } = asking;
+        self.admission.admit(&mut request, &caller, &*self.launcher)?;
+        let running = self.places.run(&caller.peer, request.is_guest).map_err(too_many)?;
         let mut prepared = self.launcher.prepare(&request, &mark)?;
         let terminal = KeptTerminal::of(&mut request).filter(|_| !prepared.graphical);
         let warnings = std::mem::take(&mut prepared.warnings);
-        self.start(request, prepared, mark, terminal).map(|start| (start, warnings))
+        let mut start = self.start(request, prepared, mark, terminal)?;
+        if let Start::Hosted { program, .. } = &mut start {
+            program._running = running;
+        }
+        drop(place);
+        Ok((start, warnings))
     }
 
     /// Starts what was prepared, or says how the caller does.
@@ -299,20 +411,24 @@ impl Host {
                     .map_err(|error| cannot_start(&prepared, error))?;
                 let files =
                     prepared.keeps_descriptors.then(|| request.descriptors.without_standard());
-                let program = Hosted { program, terminal, _files: files };
-                Ok(Start::Hosted { program, response, graphical })
+                let program = Hosted { program, terminal, files, _running: None };
+                let with_report = request.features != Features::NONE;
+                Ok(Start::Hosted { program, response, graphical, with_report })
             }
         }
     }
 
     /// Follows a hosted program: its caller's signals, its caller's end, its own end.
-    async fn follow_hosted(&self, mut channel: Channel, hosted: Hosted, survives: bool) -> u32 {
-        let Hosted { mut program, mut terminal, _files } = hosted;
+    async fn follow_hosted(&self, client: &mut Client, hosted: Hosted, survives: bool) -> u32 {
+        let Hosted { mut program, mut terminal, files, _running } = hosted;
         let code = loop {
             tokio::select! {
                 code = program.ended() => break code,
-                message = channel.receive() => match message {
-                    Ok(Some(frame)) => obey(&program, &frame),
+                message = client.receive() => match message {
+                    Ok(Some(frame)) => {
+                        obey(&program, &frame);
+                        client.close_aside(frame.descriptors);
+                    }
                     Ok(None) | Err(_) if survives => break program.ended().await,
                     // WSL's interpreter closes for writing to end a program, ours ends itself.
                     Ok(None) | Err(_) => {
@@ -323,7 +439,8 @@ impl Host {
                 },
             }
         };
-        tell_end(&mut channel, code).await;
+        tell_end(client, code).await;
+        client.drop_aside((terminal, files));
         code
     }
 }
@@ -352,7 +469,17 @@ type Started = (Start, Vec<String>);
 #[derive(Debug)]
 enum Start {
     InPlace { response: Vec<u8>, graphical: bool, terminal: Option<KeptTerminal> },
-    Hosted { program: Hosted, response: Vec<u8>, graphical: bool },
+    /// `with_report` says whether the caller takes the descriptor on which the exit code arrives.
+    Hosted { program: Hosted, response: Vec<u8>, graphical: bool, with_report: bool },
+}
+
+/// A launch that is to be decided.
+struct Asking {
+    caller: Caller,
+    request: LaunchRequest,
+    mark: Mark,
+    /// Its place, taken as long as it is decided on.
+    place: Option<Arc<Place>>,
 }
 
 /// A hosted program, and what it needs for as long as it runs.
@@ -360,7 +487,9 @@ enum Start {
 struct Hosted {
     program: RunningProgram,
     terminal: Option<KeptTerminal>,
-    _files: Option<Descriptors>,
+    files: Option<Descriptors>,
+    /// A guest's place among those whose programs run.
+    _running: Option<Place>,
 }
 
 /// What is left of a launch whose interpreter was killed.
@@ -370,24 +499,104 @@ struct Kept {
     terminal: Option<KeptTerminal>,
 }
 
-fn is_passing(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::INTR
-                | Errno::CONNABORTED
-                | Errno::MFILE
-                | Errno::NFILE
-                | Errno::NOMEM
-                | Errno::NOBUFS
-        )
-    )
+/// Whether a peer is the host's own user.
+fn is_user(peer: &Peer) -> bool {
+    winterop_sys::is_own_user(peer.credentials.uid, rustix::process::geteuid().as_raw())
+}
+
+fn too_many(crowded: Crowded) -> Refusal {
+    Failure::TooMany { most: &crowded.most }.into()
+}
+
+fn crowded_out() -> Refusal {
+    Failure::TooMany { most: &crate::client::MOST_OF_GUEST }.into()
+}
+
+/// What a message is; one that cannot be read is of no known type.
+fn kind_of(frame: &Frame) -> MessageType {
+    Message::parse(&frame.bytes).map_or(MessageType(0), |message| message.header.message_type)
+}
+
+/// The client of a hand-over, and the variables of its server.
+fn handed_over(frame: Frame) -> Result<(OwnedFd, Vec<Vec<u8>>), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let message = Message::parse(&frame.bytes).map_err(|error| text(&error))?;
+    let HandOff { extensions } = HandOff::decode(&message).map_err(|error| text(&error))?;
+    let variables = extensions.strings(Tag::SERVER_VARIABLES).map_err(|error| text(&error))?;
+    let variables = variables.into_iter().flatten().map(<[u8]>::to_vec).collect();
+    let mut descriptors = frame.descriptors.into_iter();
+    match (descriptors.next(), descriptors.next()) {
+        (Some(client), None) => Ok((client, variables)),
+        _ => Err("a hand-over has one descriptor, its client's connection".to_owned()),
+    }
+}
+
+/// The next message that is no query; queries are answered, with a server's `variables` before the
+/// host's own. None where the client has gone, or has asked for nothing.
+async fn next_request(
+    client: &mut Client,
+    deadline: Option<Instant>,
+    variables: &[Vec<u8>],
+) -> Result<Option<Frame>, Refusal> {
+    let Some(deadline) = deadline else { return next_message(client, variables).await };
+    let place = client.place();
+    tokio::select! {
+        next = tokio::time::timeout_at(deadline.into(), next_message(client, variables)) => {
+            let late = || Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.into();
+            next.unwrap_or_else(|_| Err(late()))
+        }
+        () = Client::is_turned_away(place) => Err(crowded_out()),
+    }
+}
+
+async fn next_message(
+    client: &mut Client,
+    variables: &[Vec<u8>],
+) -> Result<Option<Frame>, Refusal> {
+    let cannot_read =
+        |error: &dyn std::fmt::Display| wrong_request(&format!("the request cannot be read: {error}"));
+    let mut has_asked = false;
+    loop {
+        let received = client.receive().await.map_err(|error| cannot_read(&error))?;
+        let Some(frame) = received else {
+            if !has_asked {
+                tell_presence(client);
+            }
+            return Ok(None);
+        };
+        let Some(answer) = answer_to(&frame, variables).map_err(|error| cannot_read(&error))? else {
+            return Ok(Some(frame));
+        };
+        has_asked = true;
+        client.close_aside(frame.descriptors);
+        client.send(&answer, &[]).await.map_err(|error| cannot_read(&error))?;
+    }
+}
+
+fn tell_presence(client: &Client) {
+    if let Some(channel) = client.channel() {
+        queries::tell_presence(channel);
+    }
+}
+
+/// The answer to a query; none for another message.
+fn answer_to(
+    frame: &Frame,
+    variables: &[Vec<u8>],
+) -> Result<Option<Vec<u8>>, winterop_wire::DecodeError> {
+    let message = Message::parse(&frame.bytes)?;
+    let of_server = |name: &[u8]| {
+        let mut values = variables.iter().filter_map(|entry| entry.strip_prefix(name));
+        values.find_map(|rest| rest.strip_prefix(b"=")).map(<[u8]>::to_vec)
+    };
+    let variable = |name: &[u8]| of_server(name).or_else(|| queries::own_variable(name));
+    let mut answer = Vec::new();
+    Ok(queries::answer(&message, variable, &mut answer).map(|()| answer))
 }
 
 /// Waits for a launch's preparation and tells the client now and then that it goes on.
 async fn wait_with_notices(
-    channel: &Channel,
+    client: &Client,
     features: Features,
     deciding: tokio::task::JoinHandle<Result<Started, Refusal>>,
 ) -> Result<Started, Refusal> {
@@ -398,13 +607,13 @@ async fn wait_with_notices(
             Ok(Err(error)) => {
                 return Err(Failure::HostFailed { error: &error }.into());
             }
-            Err(_) => notify(channel, features, "Wine is still being prepared…").await,
+            Err(_) => notify(client, features, "Wine is still being prepared…").await,
         }
     }
 }
 
 /// Tells the client something that is no answer yet.
-async fn notify(channel: &Channel, features: Features, text: &str) {
+async fn notify(client: &Client, features: Features, text: &str) {
     if features == Features::NONE {
         // Whoever does not know extensions is not sent any.
         return;
@@ -415,21 +624,26 @@ async fn notify(channel: &Channel, features: Features, text: &str) {
     let header = Header::plain(MessageType::ERROR_NOTICE, 1);
     if (ErrorNotice { extensions }).encode(&header, &mut bytes).is_ok() {
         // A client that went away is noticed with the answer.
-        let _ = channel.send(&bytes, &[]).await;
+        let _ = client.send(&bytes, &[]).await;
     }
 }
 
 /// Waits for the interpreter to say that its program has ended. If it ends without a word it was
 /// killed, and everything it had started is ended.
-async fn follow_in_place(mut channel: Channel, kept: Kept, survives: bool) -> Option<u32> {
+async fn follow_in_place(client: &mut Client, kept: Kept, survives: bool) -> Option<u32> {
     loop {
-        match channel.receive().await {
+        match client.receive().await {
             Ok(Some(frame)) => {
-                if let Some(code) = exit_status(&frame) {
+                client.close_aside(frame.descriptors);
+                if let Some(code) = exit_status(&frame.bytes) {
+                    client.drop_aside(kept);
                     return Some(code);
                 }
             }
-            Ok(None) | Err(_) if survives => return None,
+            Ok(None) | Err(_) if survives => {
+                client.drop_aside(kept);
+                return None;
+            }
             Ok(None) | Err(_) => {
                 tracing::info!(
                     launch = kept.mark.launch,
@@ -442,8 +656,8 @@ async fn follow_in_place(mut channel: Channel, kept: Kept, survives: bool) -> Op
     }
 }
 
-fn exit_status(frame: &Frame) -> Option<u32> {
-    let message = Message::parse(&frame.bytes).ok()?;
+fn exit_status(bytes: &[u8]) -> Option<u32> {
+    let message = Message::parse(bytes).ok()?;
     let is_one = message.header.message_type == MessageType::EXIT_STATUS;
     // An end that cannot be read is one all the same.
     is_one.then(|| ExitStatus::decode(&message).map_or(u32::MAX, |it| it.code.cast_unsigned()))
@@ -478,14 +692,17 @@ fn obey(program: &RunningProgram, frame: &Frame) {
 }
 
 /// Tells the interpreter the exit code and waits until it has it, as WSL does.
-async fn tell_end(channel: &mut Channel, code: u32) {
+async fn tell_end(client: &mut Client, code: u32) {
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::EXIT_STATUS, 2);
     if ExitStatus::new(code.cast_signed()).encode(&header, &mut bytes).is_err() {
         return;
     }
-    if channel.send(&bytes, &[]).await.is_ok() {
-        let _ = tokio::time::timeout(ACKNOWLEDGEMENT, channel.receive()).await;
+    if client.send(&bytes, &[]).await.is_ok() {
+        let acknowledged = tokio::time::timeout(ACKNOWLEDGEMENT, client.receive()).await;
+        if let Ok(Ok(Some(frame))) = acknowledged {
+            client.close_aside(frame.descriptors);
+        }
     }
 }
 
@@ -580,13 +797,19 @@ fn cannot_start(prepared: &Prepared, error: rustix::io::Errno) -> Refusal {
 }
 
 /// Tells a client why its launch does not happen.
-async fn answer_refusal(channel: &Channel, refusal: &Refusal) {
+async fn refuse(client: &Client, refusal: &Refusal) {
+    // Whoever asked and went away does not need the answer, nor who does not read it.
+    let message = refusal_message(refusal);
+    let _ = tokio::time::timeout(PATIENCE, client.send(&message, &[])).await;
+}
+
+fn refusal_message(refusal: &Refusal) -> Vec<u8> {
     let result = refusal.errno.raw_os_error();
     let response = CreateProcessResponse::refusal(result, &refusal.text, refusal.status);
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::CREATE_PROCESS_RESPONSE, 1);
-    if response.encode(&header, &mut bytes).is_ok() {
-        // Whoever asked and went away does not need the answer.
-        let _ = channel.send(&bytes, &[]).await;
+    if let Err(error) = response.encode(&header, &mut bytes) {
+        tracing::error!(%error, "a refusal that is too long");
     }
+    bytes
 }

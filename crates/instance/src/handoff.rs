@@ -224,7 +224,7 @@ fn own_variables() -> Vec<u8> {
 }
 
 /// A connection to the host; it is started where nobody serves. Blocks, for some seconds at most.
-fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
+pub(crate) fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
     find_or_start(address)?;
     let socket = connect_path(address.socket.as_os_str().as_bytes())
         .map_err(|_| HandOffError::Silent(address.socket.clone()))?;
@@ -240,6 +240,10 @@ fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
 /// Starts the host where nobody serves. One that is about to end is waited for: it would take the
 /// request and do nothing.
 fn find_or_start(address: &HostAddress) -> Result<(), HandOffError> {
+    if address.keeper.is_some() {
+        // A host that does not know this instance would serve nobody in it.
+        return start(address);
+    }
     match presence_of(address.user(), &address.socket) {
         Ok(Presence::Answers(_)) => Ok(()),
         Ok(Presence::Foreign(peer)) => Err(address.squatted(peer)),

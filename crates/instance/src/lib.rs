@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod distribution;
 pub mod handoff;
+pub mod keeper;
 pub mod machine;
 pub mod namespace;
 pub mod presence;

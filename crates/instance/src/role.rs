@@ -23,6 +23,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The kernel has no event for it.
 const LEFTOVER_CHECK: Duration = Duration::from_secs(1);
 
+/// Beside an instance's sockets, a link to the socket of its keeper.
+pub const KEEPER_LINK: &str = "keeper";
+
 /// How an instance's init is told what to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -34,6 +37,8 @@ pub struct Options {
     pub first_process: Option<u32>,
     /// How to start the host.
     pub host_command: Vec<OsString>,
+    /// The socket of the instance's keeper, which starts the host and tells it of the instance.
+    pub keeper: Option<PathBuf>,
 }
 
 impl Options {
@@ -48,6 +53,9 @@ impl Options {
         ];
         if let Some(pid) = self.first_process {
             arguments.extend(["--first-process".into(), pid.to_string().into()]);
+        }
+        if let Some(keeper) = &self.keeper {
+            arguments.extend(["--keeper-socket".into(), keeper.clone().into()]);
         }
         if !self.host_command.is_empty() {
             arguments.push("--host".into());
@@ -73,6 +81,7 @@ impl Options {
             match &*name {
                 "--socket-directory" => options.socket_directory = value.into(),
                 "--host-socket" => options.host_socket = value.into(),
+                "--keeper-socket" => options.keeper = Some(value.into()),
                 "--first-process" => {
                     let pid = value.to_str().and_then(|text| text.parse().ok());
                     options.first_process = Some(pid.ok_or_else(|| format!("{name}: no pid"))?);
@@ -92,6 +101,9 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     }
     if arguments.get(1).is_some_and(|option| option == machine::OPTION.as_bytes()) {
         return machine::run(arguments);
+    }
+    if arguments.get(1).is_some_and(|option| option == crate::keeper::OPTION.as_bytes()) {
+        return crate::keeper::run(arguments);
     }
     let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
     match Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options)) {
@@ -125,8 +137,13 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
     let address = HostAddress {
         socket: options.host_socket.clone(),
         command: options.host_command.clone(),
+        keeper: options.keeper.clone(),
         ..HostAddress::default()
     };
+    if let Some(keeper) = &options.keeper {
+        // Whoever starts the host in this instance asks the keeper, too.
+        std::os::unix::fs::symlink(keeper, options.socket_directory.join(KEEPER_LINK))?;
+    }
     // Before anybody is told that this init serves: from then on the first process may end, and its
     // pid be another's.
     let first_process = options.first_process.map(process_descriptor);
@@ -216,6 +233,7 @@ mod tests {
             host_socket: "/run/user/1000/winterop/interop".into(),
             first_process: Some(42),
             host_command: vec!["/usr/bin/winterop".into(), "--odd".into()],
+            keeper: Some("/run/user/1000/winterop/keeper-42".into()),
         };
         assert_eq!(Options::parse(options.to_arguments()), Ok(options));
         assert!(Options::parse(["--what".into(), "x".into()]).is_err());

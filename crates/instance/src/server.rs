@@ -13,8 +13,7 @@ use rustix::process::getuid;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 use winterop_audit::{Audit, Record};
 use winterop_channel::unix::send_some;
 use winterop_serve::{Closer, Crowded, Listener, NotKnown, Peer, Place, Shares, queries};
@@ -24,7 +23,7 @@ use winterop_wire::{CreateProcessResponse, Header, MessageType};
 use winterop_words::{Failure, Words};
 
 /// How long a connection may take until its host has it, the host's start included.
-const DEADLINE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(9);
 
 /// How long a peer may take until it has begun to send its request.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
@@ -180,7 +179,7 @@ struct Server {
 
 impl Server {
     /// Takes a new connection over: who it is of, and whether there is a place for it.
-    fn take(self: &Arc<Self>, connection: OwnedFd) {
+    fn take(self: &Arc<Self>, connection: UnixStream) {
         let entered = Peer::of(connection.as_fd()).map_err(|error| (None, error.into()));
         let entered = entered.and_then(|peer| match self.shares.enter(peer.credentials.uid) {
             Ok(place) => Ok((peer, place)),
@@ -195,9 +194,9 @@ impl Server {
     }
 
     /// Serves one connection: it is handed over, or refused with words.
-    async fn attend(self: Arc<Self>, connection: OwnedFd, peer: Peer, place: Place) {
+    async fn attend(self: Arc<Self>, connection: UnixStream, peer: Peer, place: Place) {
         let handed = tokio::select! {
-            handed = self.hand_over(connection.as_fd(), &peer) => handed,
+            handed = self.hand_over(&connection, &peer) => handed,
             () = place.taken_away() => {
                 Err(Crowded { user: peer.credentials.uid, most: MOST_OF_ONE }.into())
             }
@@ -210,7 +209,7 @@ impl Server {
         }
     }
 
-    async fn hand_over(&self, connection: BorrowedFd<'_>, peer: &Peer) -> Result<(), Refusal> {
+    async fn hand_over(&self, connection: &UnixStream, peer: &Peer) -> Result<(), Refusal> {
         let link = self.service.admit(peer).await?;
         let sends = tokio::time::timeout(REQUEST_DEADLINE, sends_something(connection)).await;
         if !sends.map_err(|_| Refusal::Mute)? {
@@ -218,14 +217,14 @@ impl Server {
             return Ok(());
         }
         self.switches.check()?;
-        Ok(link.hand_off(connection).await?)
+        Ok(link.hand_off(connection.as_fd()).await?)
     }
 
     /// Answers with words instead of silence, and closes aside what the peer has sent: its place is
     /// free when that is done.
     fn refuse(
         &self,
-        connection: OwnedFd,
+        connection: UnixStream,
         peer: Option<&Peer>,
         refusal: &Refusal,
         place: Option<Place>,
@@ -243,15 +242,13 @@ impl Server {
 
 /// Waits until a peer has sent something; false for one that has closed its side instead, as whoever
 /// asks whether anybody serves does. Nothing is read: that something lies there the kernel tells.
-async fn sends_something(connection: BorrowedFd<'_>) -> bool {
-    let length = |connection| rustix::io::ioctl_fionread(connection).unwrap_or(0);
-    if length(connection) > 0 {
+async fn sends_something(connection: &UnixStream) -> bool {
+    let sent = || rustix::io::ioctl_fionread(connection).unwrap_or(0) > 0;
+    if sent() {
         return true;
     }
-    // What cannot be waited for is handed over as it is.
-    let Ok(waiting) = AsyncFd::with_interest(connection, Interest::READABLE) else { return true };
-    let _ = waiting.readable().await;
-    length(connection) > 0
+    let _ = connection.readable().await;
+    sent()
 }
 
 /// Sends a refusal. Nothing else was sent on the connection, so it has room for it.

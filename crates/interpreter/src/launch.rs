@@ -100,8 +100,8 @@ fn send_request(
     let Err(error) = send(connection, &request.bytes, &request.attached(terminal)) else {
         return Ok(());
     };
-    // A server that refuses whoever connects may have closed before it has read anything.
-    if error == Errno::PIPE
+    // A server that refuses whoever connects closes before it has read anything.
+    if matches!(error, Errno::PIPE | Errno::CONNRESET)
         && let Some(refusal) = refusal_without_request(connection, invocation)
     {
         return Err(refusal);

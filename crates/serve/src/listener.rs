@@ -1,19 +1,17 @@
 //! Accepting connections: what one peer or a full table is to blame for does not end the listener.
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 use std::io;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::{UnixListener, UnixStream};
 
 /// How long to wait for descriptors to be closed where none is left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A listening unix socket whose connections nobody has read from.
+/// A listening unix socket.
 #[derive(Debug)]
-pub struct Listener(AsyncFd<OwnedFd>);
+pub struct Listener(UnixListener);
 
 impl Listener {
     /// Takes a listening socket over; it is switched to non-blocking.
@@ -21,31 +19,22 @@ impl Listener {
     /// # Errors
     /// The system's, where it cannot be waited for.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self(AsyncFd::with_interest(socket, Interest::READABLE)?))
+        let listener = std::os::unix::net::UnixListener::from(socket);
+        listener.set_nonblocking(true)?;
+        Ok(Self(UnixListener::from_std(listener)?))
     }
 
-    /// Accepts the next connection: non-blocking, close-on-exec, nothing read.
+    /// Accepts the next connection: nothing of it is read.
     ///
     /// # Errors
     /// The system's, where the listener itself is broken.
-    pub async fn accept(&self) -> io::Result<OwnedFd> {
+    pub async fn accept(&self) -> io::Result<UnixStream> {
         loop {
-            let mut ready = self.0.readable().await?;
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            match ready.try_io(|socket| Ok(accept_with(socket.get_ref(), flags)?)) {
-                // Nobody is there yet.
-                Err(_) => {}
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => wait_out(error).await?,
+            match self.0.accept().await {
+                Ok((connection, _)) => return Ok(connection),
+                Err(error) => wait_out(error).await?,
             }
         }
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.get_ref().as_fd()
     }
 }
 

@@ -58,6 +58,12 @@ impl Peer {
         if peer.is_proven() && !peer.lives() { Err(NotKnown::Gone) } else { Ok(peer) }
     }
 
+    /// This, and leaves the ids alone.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self { credentials: self.credentials, process: self.process.take() }
+    }
+
     /// Whether it is certain which process it is. If not, nothing may be concluded from its pid.
     #[must_use]
     pub fn is_proven(&self) -> bool {

@@ -46,18 +46,26 @@ impl Shares {
     /// # Errors
     /// [`Crowded`] where the user's share is used up, or nobody holds more than the user.
     pub fn enter(self: &Arc<Self>, user: u32) -> Result<Place, Crowded> {
-        self.enter_with(user, self.each)
+        self.enter_or(user, State::turn_away_somebody)
     }
 
-    /// Takes a place for `user`, who may hold no more than `most`.
+    /// Takes a place for `user`, and from nobody.
     ///
     /// # Errors
-    /// Those of [`Self::enter`].
-    pub fn enter_with(self: &Arc<Self>, user: u32, most: usize) -> Result<Place, Crowded> {
+    /// [`Crowded`] where the user's share is used up, or all places are taken.
+    pub fn enter_quietly(self: &Arc<Self>, user: u32) -> Result<Place, Crowded> {
+        self.enter_or(user, |_, _| false)
+    }
+
+    fn enter_or(
+        self: &Arc<Self>,
+        user: u32,
+        make_room: impl FnOnce(&mut State, usize) -> bool,
+    ) -> Result<Place, Crowded> {
         let mut state = self.lock();
         let own = state.held.get(&user).map_or(0, Vec::len);
-        if own >= most || (state.total >= self.all && !state.turn_away_somebody(own)) {
-            return Err(Crowded { user, most });
+        if own >= self.each || (state.total >= self.all && !make_room(&mut state, own)) {
+            return Err(Crowded { user, most: self.each });
         }
         let told = Arc::new(Notify::new());
         state.held.entry(user).or_default().push(Arc::clone(&told));

@@ -51,6 +51,9 @@ pub struct Settings {
     pub batch_files: bool,
     /// Groups of variables that every program gets, as if WSLENV listed them.
     pub pass_environment: Vec<VariableGroup>,
+    /// Whether the user's own processes are served in other namespaces, too, as in sandboxes and
+    /// containers that they have started: without a rule of the policy's.
+    pub sandboxes: bool,
     /// How long a program that was told to end may take until it is ended, in seconds.
     pub grace_seconds: u64,
     /// How long the output of what a hosted program left behind is waited for, in seconds.
@@ -128,6 +131,7 @@ impl Default for Settings {
             windows_path: WindowsPathSetting::default(),
             batch_files: false,
             pass_environment: Vec::new(),
+            sandboxes: false,
             grace_seconds: 5,
             drain_seconds: 2,
             instance_idle_seconds: 15,

@@ -1,8 +1,13 @@
 //! What the policy is told of a caller, as `/proc` has it: its groups, and whether it lives elsewhere.
+//!
+//! Of a process that has ended nothing is there. Whoever asks makes sure afterwards that it is still
+//! the one it was asked about.
 
 use rustix::fs::{Mode, OFlags, open, readlinkat};
+use rustix::io::Errno;
 use std::ffi::CString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -11,6 +16,9 @@ use std::sync::OnceLock;
 pub enum Compared {
     /// This process.
     Own,
+    /// The machine's first process: whoever lives where it does lives on the machine itself. Where it
+    /// cannot be looked at, as by a plain user, this process stands in for it.
+    Machine,
     /// The interop server that is this process.
     Server(i32),
 }
@@ -19,61 +27,135 @@ impl Compared {
     fn directory(self) -> PathBuf {
         match self {
             Self::Own => "/proc/self/ns".into(),
-            Self::Server(pid) => format!("/proc/{pid}/ns").into(),
+            Self::Machine => "/proc/1/ns".into(),
+            Self::Server(pid) => directory_of(pid),
         }
     }
 }
 
-/// The supplementary groups of a process; none where it is gone.
-#[must_use]
-pub fn groups_of(pid: i32) -> Vec<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+fn directory_of(pid: i32) -> PathBuf {
+    format!("/proc/{pid}/ns").into()
 }
 
-/// Whether a process lives in another user, pid or mount namespace than `compared`. What cannot be
-/// looked at lives elsewhere.
-#[must_use]
-pub fn lives_elsewhere(pid: i32, compared: Compared) -> bool {
-    // A process that serves does not change its own.
-    static OWN: OnceLock<Namespaces> = OnceLock::new();
-    let ours = match compared {
-        Compared::Own => OWN.get_or_init(|| namespaces(&compared.directory())).clone(),
-        Compared::Server(_) => namespaces(&compared.directory()),
+/// The supplementary groups of a process; none where it is gone.
+///
+/// # Errors
+/// The system's, where `/proc` cannot be read.
+pub fn groups_of(pid: i32) -> io::Result<Vec<u32>> {
+    let status = match fs::read_to_string(format!("/proc/{pid}/status")) {
+        Err(error) if is_of_process(&error) => return Ok(Vec::new()),
+        status => status?,
     };
-    let is_same = |(ours, theirs): (Namespace, Namespace)| theirs.is_some() && ours == theirs;
-    let theirs = || namespaces(Path::new(&format!("/proc/{pid}/ns")));
-    pid <= 0 || !ours.into_iter().zip(theirs()).all(is_same)
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    Ok(groups.split_whitespace().filter_map(|group| group.parse().ok()).collect())
+}
+
+/// Whether a process lives in another user, pid or mount namespace than `compared`. One that is gone,
+/// or that this one may not look at, does.
+///
+/// # Errors
+/// The system's, where `/proc` cannot be read: that says nothing of the process.
+pub fn lives_elsewhere(pid: i32, compared: Compared) -> io::Result<bool> {
+    if pid <= 0 {
+        // It lives in a pid namespace that cannot be seen from here.
+        return Ok(true);
+    }
+    let Some(ours) = namespaces_of(compared)? else { return Ok(true) };
+    Ok(namespaces(&directory_of(pid))? != Some(ours))
+}
+
+/// Whether a process shares this one's user and pid namespaces, whatever mounts it has.
+///
+/// # Errors
+/// Those of [`lives_elsewhere`].
+pub fn lives_in_same_container(pid: i32) -> io::Result<bool> {
+    let ours = namespaces_of(Compared::Own)?;
+    let theirs = if pid > 0 { namespaces(&directory_of(pid))? } else { None };
+    let first = |found: Option<Namespaces>| found.map(|[user, pid, _]| [user, pid]);
+    Ok(theirs.is_some() && first(ours) == first(theirs))
+}
+
+/// Those of whom a caller is compared with, if they can be looked at.
+fn namespaces_of(compared: Compared) -> io::Result<Option<Namespaces>> {
+    // A process that serves does not change its own; and the machine's first lives as long as it does.
+    static OWN: OnceLock<Namespaces> = OnceLock::new();
+    static MACHINE: OnceLock<Namespaces> = OnceLock::new();
+    match compared {
+        Compared::Own => kept(&OWN, || namespaces(&compared.directory())),
+        Compared::Machine => kept(&MACHINE, || match namespaces(&compared.directory())? {
+            None => namespaces_of(Compared::Own),
+            found => Ok(found),
+        }),
+        Compared::Server(_) => namespaces(&compared.directory()),
+    }
+}
+
+fn kept(
+    known: &OnceLock<Namespaces>,
+    look: impl FnOnce() -> io::Result<Option<Namespaces>>,
+) -> io::Result<Option<Namespaces>> {
+    if let Some(known) = known.get() {
+        return Ok(Some(known.clone()));
+    }
+    let found = look()?;
+    Ok(found.map(|found| known.get_or_init(|| found).clone()))
 }
 
 /// What the link to a namespace says: `user:[4026531837]`, a number that no other one of this kind
 /// has as long as it is there. Following the link would tell the same, five times slower: the kernel
-/// makes an inode for that. None for one that cannot be looked at.
-type Namespace = Option<CString>;
+/// makes an inode for that.
+type Namespace = CString;
 
 type Namespaces = [Namespace; 3];
 
-fn namespaces(directory: &Path) -> Namespaces {
+/// The namespaces that a folder of `/proc` names; none of a process that is gone or may not be looked
+/// at.
+fn namespaces(directory: &Path) -> io::Result<Option<Namespaces>> {
+    match look_into(directory).map_err(io::Error::from) {
+        Err(error) if is_of_process(&error) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn look_into(directory: &Path) -> Result<Namespaces, Errno> {
     // One walk through `/proc` for all three.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(directory) = open(directory, flags, Mode::empty()) else { return [None, None, None] };
-    [c"user", c"pid", c"mnt"].map(|kind| readlinkat(&directory, kind, Vec::new()).ok())
+    let directory = open(directory, flags, Mode::empty())?;
+    let link = |kind: &std::ffi::CStr| readlinkat(&directory, kind, Vec::new());
+    Ok([link(c"user")?, link(c"pid")?, link(c"mnt")?])
+}
+
+/// Whether an error says something of the process and not of `/proc`.
+fn is_of_process(error: &io::Error) -> bool {
+    let of_process = [Errno::NOENT, Errno::SRCH, Errno::ACCESS, Errno::PERM];
+    Errno::from_io_error(error).is_some_and(|error| of_process.contains(&error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     #[test]
     fn a_process_lives_where_it_lives() {
         let own = std::process::id().cast_signed();
-        assert!(
-            !lives_elsewhere(own, Compared::Own) && !lives_elsewhere(own, Compared::Server(own))
-        );
-        assert!(lives_elsewhere(0, Compared::Own) && lives_elsewhere(-1, Compared::Own));
-        // Nobody is the greatest pid there can be.
-        assert!(lives_elsewhere(i32::MAX, Compared::Own));
-        assert!(groups_of(i32::MAX).is_empty());
+        assert!(!lives_elsewhere(own, Compared::Own).unwrap());
+        assert!(!lives_elsewhere(own, Compared::Server(own)).unwrap());
+        for nobody in [0, -1, i32::MAX] {
+            // Nobody is the greatest pid there can be.
+            assert!(lives_elsewhere(nobody, Compared::Own).unwrap());
+            assert!(lives_elsewhere(nobody, Compared::Machine).unwrap());
+            assert!(lives_elsewhere(own, Compared::Server(i32::MAX)).unwrap());
+        }
+        assert!(groups_of(i32::MAX).unwrap().is_empty());
+        assert!(namespaces_of(Compared::Machine).unwrap().is_some());
+        assert!(lives_in_same_container(own).unwrap() && !lives_in_same_container(0).unwrap());
+        // Where no file can be opened nobody is said to live elsewhere.
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).unwrap();
+        let looked = (lives_elsewhere(1, Compared::Own), groups_of(1));
+        setrlimit(Resource::Nofile, limit).unwrap();
+        assert_eq!(looked.0.unwrap_err().raw_os_error(), Some(24));
+        assert_eq!(looked.1.unwrap_err().raw_os_error(), Some(24));
     }
 }

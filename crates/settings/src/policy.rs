@@ -29,6 +29,9 @@ pub struct Asked {
     pub groups: Vec<u32>,
     /// Whether it lives in another user, pid or mount namespace than the host.
     pub elsewhere: bool,
+    /// Whether it is not certain which process it is, and so whether it lives elsewhere: then only a
+    /// rule that names its uid lets it in.
+    pub doubtful: bool,
     /// Where the program is on the machine, as the host has found out, without links; none for one
     /// that has no name there.
     pub program: Option<PathBuf>,
@@ -370,7 +373,11 @@ impl Rule {
             Namespace::Own => !asked.elsewhere,
             Namespace::Other => asked.elsewhere,
         };
+        let is_certain = !asked.doubtful
+            || self.action == Action::Refuse
+            || self.users.contains(&asked.uid);
         is_namespace
+            && is_certain
             && (self.users.is_empty() || self.users.contains(&asked.uid))
             && (self.groups.is_empty() || asked.groups.iter().any(|it| self.groups.contains(it)))
     }
@@ -588,6 +595,22 @@ mod tests {
         let text = "[[rule]]\naction = \"allow\"\nhost = 1001\n";
         let Ok(Verdict::Refused(denied)) = decide(text, &asked, [0; 32]) else { panic!("allowed") };
         assert!(denied.to_string().contains("host of uid 1001"), "{denied}");
+    }
+
+    #[test]
+    fn whom_nobody_knows_for_certain_only_a_rule_with_its_uid_lets_in() {
+        let doubtful = Asked { uid: 1000, elsewhere: true, doubtful: true, ..Asked::default() };
+        let certain = Asked { doubtful: false, ..doubtful.clone() };
+        let is_allowed = |text: &str, asked: &Asked| {
+            matches!(decide(text, asked, [0; 32]), Ok(Verdict::Allowed(Some(_))))
+        };
+        let anybody = "[[rule]]\naction = \"allow\"\nnamespace = \"other\"\n";
+        let named = format!("{anybody}user = [1000]\n");
+        assert!(is_allowed(anybody, &certain) && !is_allowed(anybody, &doubtful));
+        assert!(is_allowed(&named, &doubtful));
+        let refused = "[[rule]]\naction = \"refuse\"\n";
+        let verdict = decide(refused, &doubtful, [0; 32]);
+        assert!(matches!(verdict, Ok(Verdict::Refused(_))));
     }
 
     #[test]

@@ -103,6 +103,8 @@ message_types! {
     HAND_OFF = 0x5749_0006, "WinteropHandOff";
     /// Winterop: how many more bytes of a stream the receiver takes.
     CREDIT = 0x5749_0004, "WinteropCredit";
+    /// Winterop: an instance of the user's, named to a host.
+    INSTANCE = 0x5749_0007, "WinteropInstance";
     /// Winterop: what a host or server understands.
     HOST_HELLO = 0x5749_0005, "WinteropHostHello";
 }

@@ -55,7 +55,7 @@ pub use create_process::{CommonBlock, CreateProcess, CreateProcessUtilityVm};
 pub use error::{DecodeError, EncodeError, ValueError};
 pub use extension::{Extensions, Features, MAGIC, MAX_ITEMS, Placement, Role, Strings, Tag};
 pub use header::{Header, HeaderForm, MAX_MESSAGE, Message, MessageType, frame_length};
-pub use own::{Credit, ErrorNotice, HandOff, HostHello, Signal};
+pub use own::{Credit, ErrorNotice, HandOff, HostHello, Instance, Signal};
 pub use session::{
     CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateSession, CreateSessionResponse,
     DriveMount, Initialize, InitializeResponse, LinuxProcess, ProcessFlags, ShellOptions,

@@ -102,6 +102,31 @@ impl<'a> HandOff<'a> {
     }
 }
 
+/// An instance of the user's, named to a host (keeper to host).
+///
+/// With it travels a pidfd: whoever lives in the namespaces of its process is the user's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instance;
+
+impl Instance {
+    /// Decodes the message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is of another type.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        message.expect(MessageType::INSTANCE)?;
+        Ok(Self)
+    }
+
+    /// Appends the message to `out`; type and size are filled in.
+    ///
+    /// # Errors
+    /// None in practice: the size is fixed.
+    pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        write::message(out, HeaderForm::Current, MessageType::INSTANCE, header, |_| Ok(()))
+    }
+}
+
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct RawCredit {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use winterop_wire::{
     CommonBlock, CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess,
     CreateProcessResponse, CreateProcessUtilityVm, CreateSession, CreateSessionResponse, Credit,
-    DriveMount, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, HeaderForm,
+    DriveMount, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, Instance, HeaderForm,
     HostHello, Initialize, InitializeResponse, LinuxProcess, Message, MessageType, ProcessFlags,
     Query, QueryEnvironmentVariable, ResponseFlags, ShellOptions, Signal, Tag, TerminateInstance,
     TransactionResult, VmIdReply, WindowSize, frame_length,
@@ -302,6 +302,7 @@ proptest! {
         round_trip_current!(Credit, Credit { stream: pid, bytes }, header);
         round_trip_current!(HostHello, HostHello { features: Features(uid), pid }, header);
         round_trip_current!(ErrorNotice, ErrorNotice { extensions: extensions(&items) }, header);
+        round_trip_current!(Instance, Instance, header);
         round_trip_current!(HandOff, HandOff { extensions: extensions(&items) }, header);
     }
 
@@ -381,4 +382,5 @@ fn decode_all(message: &Message<'_>) {
     let _ = Credit::decode(message);
     let _ = HostHello::decode(message);
     let _ = HandOff::decode(message);
+    let _ = Instance::decode(message);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use winterop_wire::{
     CommonBlock, CreateProcess, CreateProcessResponse, CreateProcessUtilityVm, Credit, ErrorNotice,
-    ExitStatus, Extensions, Features, HandOff, Header, HeaderForm, HostHello, Message, MessageType,
+    ExitStatus, Extensions, Features, HandOff, Header, HeaderForm, HostHello, Instance, Message, MessageType,
     ResponseFlags, Signal, Tag, frame_length,
 };
 
@@ -99,6 +99,7 @@ enum Kind {
     Signal,
     ErrorNotice,
     HandOff,
+    Instance,
     Credit,
     HostHello,
 }
@@ -313,6 +314,7 @@ fn check_case(file: &Ours, case: &OurCase, message: &Message<'_>) -> Vec<u8> {
             let expect: Expect = expect(case);
             check!(HandOff, HandOff { extensions: extensions(&expect.extensions) })
         }
+        Kind::Instance => check!(Instance, Instance),
         Kind::Credit => {
             #[derive(Deserialize)]
             struct Expect {

@@ -298,7 +298,8 @@ failures! {
     /// it.
     "policy-no-rule" PolicyNoRule(CannotRun) { program, caller, path } {
         "starting", "{program}", "no rule lets {caller} run Windows programs here",
-        "root can write one in {path}: namespace = \"other\", and host for whose programs they are",
+        "root can write one in {path}: namespace = \"other\", and host for whose programs they are; \
+         for sandboxes of your own `sandboxes = true` in your config.toml is enough",
     }
     /// A rule names the program by its path, and the caller lives in another namespace, a container
     /// for example. There a path counts only where the machine has the same file at it, and where

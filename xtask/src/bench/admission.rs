@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use winterop_instance::machine::users::Users;
+use winterop_serve::Peer;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Verdict};
 use winterop_settings::{Policy, SwitchPlaces, Switches};
-use winterop_sys::peer_credentials;
 
 use super::figures::median_of_batches;
 
@@ -44,16 +44,17 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
     let (switches, policy) = (Switches::new(places), Policy::new(folder.path()));
     let own = std::process::id().cast_signed();
     let (connection, _other_end) = UnixStream::pair().context("connect to ourselves")?;
-    let peer = peer_credentials(connection.as_fd()).context("ask who we are")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("a runtime")?;
     let users = Users::new(Policy::new(folder.path()), "winterop".into());
     let launch = || {
-        let is_let_in = users.admit(peer, connection.as_fd()).is_ok();
+        let Ok(peer) = Peer::of(connection.as_fd()) else { return false };
+        let is_let_in = runtime.block_on(users.admit(&peer)).is_ok();
         let rules = policy.rules();
-        let elsewhere = lives_elsewhere(own, Compared::Own);
+        let Ok(elsewhere) = lives_elsewhere(own, Compared::Own) else { return false };
         let program = Some("/home/me/tools/x.exe".into());
         let asked = Asked {
             uid: 1000,
-            groups: if rules.ask_for_groups() { groups_of(own) } else { Vec::new() },
+            groups: if rules.ask_for_groups() { groups_of(own).unwrap_or_default() } else { Vec::new() },
             elsewhere,
             program,
             ..Asked::default()

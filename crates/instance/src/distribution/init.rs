@@ -14,7 +14,7 @@ use crate::accounts;
 use crate::handoff::{HostAddress, HostLink};
 use crate::machine::keep_registered;
 use crate::namespace::{INIT, SOCKET_DIRECTORY};
-use crate::server::{self, Service, serve as serve_interop};
+use crate::server::{Service, serve as serve_interop};
 use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -28,12 +28,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use winterop_channel::asynchronous::Channel;
+use winterop_serve::{Listener, queries};
 use winterop_settings::{Switches, WslConf};
 use winterop_sys::{CStrings, Spawn, peer_credentials, spawn};
 use winterop_wire::{
     CreateSessionResponse, EncodeError, ErrorNotice, Extensions, Header, InitializeResponse,
-    Message, MessageType, Query, QueryEnvironmentVariable, Tag, TerminateInstance,
-    TransactionResult, VmIdReply,
+    Message, MessageType, Tag, TerminateInstance, TransactionResult,
 };
 
 /// How long processes may take to end that were told to, before the kernel ends them.
@@ -163,7 +163,7 @@ impl Init {
     async fn run(self: Arc<Self>, control: OwnedFd, ready: impl FnOnce()) -> io::Result<()> {
         let mut children = signal(SignalKind::child())?;
         let mut terminated = signal(SignalKind::terminate())?;
-        let listener = server::listener(control)?;
+        let listener = Listener::new(control)?;
         let switches = Arc::new(Switches::default());
         let interop = self.interop_server(&switches)?;
         ready();
@@ -172,8 +172,8 @@ impl Init {
         loop {
             let deadline = self.next_look();
             tokio::select! {
-                connection = server::accept(&listener) => {
-                    tokio::spawn(Arc::clone(&self).attend(connection?));
+                connection = listener.accept() => {
+                    tokio::spawn(Arc::clone(&self).attend(connection?.into()));
                 }
                 _ = children.recv() => self.reap(),
                 _ = terminated.recv() => {
@@ -315,7 +315,7 @@ impl Init {
                 let ends = self.terminate(wanted.force);
                 TransactionResult::Bool(ends).encode(&header, &mut bytes).map_err(|e| text(&e))?;
             }
-            _ => answer_query(message, &mut bytes)
+            _ => queries::answer(message, queries::own_variable, &mut bytes)
                 .ok_or_else(|| format!("{kind} is not served here"))?,
         }
         Ok((bytes, None))
@@ -409,25 +409,6 @@ fn release() -> (Option<String>, Option<String>) {
         line.map(|value| value.trim_matches(['"', '\'']).to_owned())
     };
     (field("ID"), field("VERSION_ID"))
-}
-
-/// Answers the questions that every interop server answers too; `None` for other messages.
-pub(crate) fn answer_query(message: &Message<'_>, out: &mut Vec<u8>) -> Option<()> {
-    let header = Header::plain(message.header.message_type, message.header.transaction_id);
-    if message.header.message_type == MessageType::QUERY_ENVIRONMENT_VARIABLE {
-        let name = QueryEnvironmentVariable::decode(message).ok()?.text;
-        let name = std::ffi::OsStr::new(std::str::from_utf8(name).ok()?);
-        let value = std::env::var_os(name).unwrap_or_default();
-        let reply = QueryEnvironmentVariable { text: value.as_encoded_bytes() };
-        return reply.encode(&header, out).ok();
-    }
-    match Query::decode(message).ok()? {
-        Query::DrvfsElevated => TransactionResult::Bool(false).encode(&header, out).ok(),
-        Query::FeatureFlags => TransactionResult::U32(0).encode(&header, out).ok(),
-        // 0 stands for no networking of a virtual machine's own.
-        Query::NetworkingMode => TransactionResult::U8(0).encode(&header, out).ok(),
-        Query::VmId => VmIdReply { id: b"" }.encode(&header, out).ok(),
-    }
 }
 
 fn refusal(text: &str) -> Vec<u8> {

@@ -8,13 +8,11 @@
 
 use super::systemd::{self, Cgroup};
 use super::{CONTROL, KEEPER, NAME, Plan, ROOT, init, maps, root};
-use crate::handoff;
+use crate::keeper;
 use crate::namespace::NamespaceError;
 use crate::socket::ListeningSocket;
-use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use std::ffi::OsString;
 use std::fs;
@@ -335,41 +333,21 @@ fn prepare(
     Ok((init::Prepared { conf, drives, outside, systemd: with_systemd }, control))
 }
 
-/// Waits for the end of process 1, and starts the host for whoever asks.
+/// Waits for the end of process 1. Meanwhile the host is told of the instance, and started for whoever
+/// asks.
 fn keep(plan: &Plan, process: Pid, socket: &ListeningSocket) {
     silence();
     let Ok(ended) = pidfd_open(process, PidfdFlags::empty()) else { return };
     let Some(listener) = socket.descriptor() else { return };
-    loop {
-        let mut interest =
-            [PollFd::new(&ended, PollFlags::IN), PollFd::new(&listener, PollFlags::IN)];
-        match poll(&mut interest, None) {
-            Err(Errno::INTR) => continue,
-            Err(_) => break,
-            Ok(_) => {}
-        }
-        let [end, wish] = interest.map(|it| it.revents().contains(PollFlags::IN));
-        if wish {
-            start_host(plan, listener);
-        }
-        if end {
-            break;
-        }
+    if let Err(error) = keeper::introduce(&plan.host, ended.as_fd()) {
+        tracing::warn!(%error, "the host does not know this instance yet");
     }
+    keeper::keep(&plan.host, &ended, listener);
     let _ = waitpid(Some(process), WaitOptions::empty());
 }
 
 fn silence() {
     if let Ok(null) = fs::OpenOptions::new().write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdout(null);
-    }
-}
-
-fn start_host(plan: &Plan, listener: impl AsFd) {
-    let flags = rustix::net::SocketFlags::CLOEXEC;
-    let Ok(connection) = rustix::net::accept_with(listener, flags) else { return };
-    if handoff::start(&plan.host).is_ok() {
-        // Without the byte the other side knows that there is no host.
-        let _ = rustix::io::write(&connection, b".");
     }
 }

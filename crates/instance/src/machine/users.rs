@@ -1,22 +1,23 @@
 //! Who may use the machine's interop server, and which host serves whom.
 
 use crate::accounts::{self, Account, Accounts, PATH, Reaped};
-use crate::handoff::{HostAddress, HostLink, Owner};
+use crate::handoff::{HandOffError, HostAddress, HostLink, Owner};
 use crate::runtime::{HOST_SOCKET, directory_of, is_private, login_directory};
-use crate::server::Guest;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{BorrowedFd, OwnedFd};
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use winterop_serve::Peer;
 use winterop_settings::Policy;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Denied};
-use winterop_sys::{PeerCredentials, peer_process};
+use winterop_sys::PeerCredentials;
 use winterop_words::{Failure, Words};
 
-/// How many connections of one user are served at the same time.
-pub const MOST: usize = 256;
+/// How long it is remembered that the machine does not know a user: name services may be slow.
+const FORGETTING: Duration = Duration::from_secs(10);
 
 /// Why the machine's init does not serve a peer.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +25,14 @@ pub const MOST: usize = 256;
 pub enum NotServed {
     /// The policy does not let it in.
     Denied(#[from] Denied),
+    /// The peer has ended.
+    Gone,
+    /// What `/proc` says of the peer cannot be read.
+    NotSeen(io::Error),
     /// The user's runtime directory is somebody else's.
     Squatted(PathBuf),
     /// The machine does not know the user.
     Unknown(u32),
-    /// Too many connections of the user are being served.
-    TooMany,
 }
 
 impl NotServed {
@@ -38,9 +41,10 @@ impl NotServed {
     pub fn words(&self) -> Words {
         match self {
             Self::Denied(denied) => denied.words(),
+            Self::Gone => Failure::CallerGone {}.words(),
+            Self::NotSeen(error) => Failure::CallerUnknown { error }.words(),
             Self::Squatted(path) => Failure::RuntimeNotPrivate { path: &path.display() }.words(),
             Self::Unknown(user) => Failure::UnknownUser { user }.words(),
-            Self::TooMany => Failure::TooMany { most: &MOST }.words(),
         }
     }
 }
@@ -52,68 +56,104 @@ pub struct Users {
     /// The program that is a user's host when it is called `wslhost`.
     host: PathBuf,
     links: Mutex<HashMap<u32, Arc<HostLink>>>,
-    served: Arc<Served>,
+    unknown: Mutex<HashMap<u32, Instant>>,
+    /// One question to the name services at a time.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Users {
     /// Serves whom `policy` lets in, with `host` as the program of their hosts.
     #[must_use]
     pub fn new(policy: Policy, host: PathBuf) -> Self {
-        Self { policy, host, links: Mutex::default(), served: Arc::default() }
+        let (links, unknown) = Default::default();
+        Self { policy, host, links, unknown, asking: tokio::sync::Mutex::default() }
     }
 
     /// Lets a peer in, and says by which host it is served.
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn admit(
-        &self,
-        peer: PeerCredentials,
-        connection: BorrowedFd<'_>,
-    ) -> Result<Guest, NotServed> {
-        let place = Served::enter(&self.served, peer.uid)?;
-        // What `/proc` says is only true of a process that still is the one that has connected.
-        let process = peer_process(connection).ok();
+    pub async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, NotServed> {
         let rules = self.policy.rules();
-        let asked = asked(peer, rules.ask_for_groups());
-        let is_alive = process.as_ref().is_none_or(lives);
-        let asked = Asked { elsewhere: asked.elsewhere || !is_alive, ..asked };
-        let user = rules.host_for(&asked)?;
-        Ok(Guest { link: self.link(user)?, place: Some(place) })
+        let asked = asked(peer, rules.ask_for_groups()).map_err(NotServed::NotSeen)?;
+        // What `/proc` says is only true of a process that still is the one that has connected.
+        if peer.is_proven() && !peer.lives() {
+            return Err(NotServed::Gone);
+        }
+        self.link(rules.host_for(&asked)?).await
     }
 
-    /// The way to a user's host. It is another one when the user's runtime directory is.
-    fn link(&self, user: u32) -> Result<Arc<HostLink>, NotServed> {
-        let directory = directory_of(user);
-        let socket = directory.join(HOST_SOCKET);
-        if let Some(link) = lock(&self.links).get(&user).filter(|link| link.leads_to(&socket)) {
+    /// The way to a user's host.
+    async fn link(&self, user: u32) -> Result<Arc<HostLink>, NotServed> {
+        if let Some(link) = lock(&self.links).get(&user) {
             return Ok(Arc::clone(link));
         }
-        refuse_squatted(&directory, user)?;
-        let owner = owner(user)?;
-        let link = Arc::new(HostLink::new(HostAddress {
-            socket,
-            command: vec![self.host.clone().into_os_string()],
-            keeper: None,
-            owner: Some(owner),
-        }));
-        lock(&self.links).insert(user, Arc::clone(&link));
-        Ok(link)
+        let owner = self.owner(user).await?;
+        let command = vec![self.host.clone().into_os_string()];
+        let link = HostLink::of_machine(move || locate(user, &owner, &command));
+        let mut links = lock(&self.links);
+        // Two may have come at the same time.
+        Ok(Arc::clone(links.entry(user).or_insert_with(|| Arc::new(link))))
     }
+
+    /// The user as whom the host runs.
+    async fn owner(&self, user: u32) -> Result<Owner, NotServed> {
+        let of_file = tokio::task::spawn_blocking(move || owner(user, false)).await;
+        if let Some(owner) = of_file.ok().flatten() {
+            return Ok(owner);
+        }
+        self.refuse_unknown(user)?;
+        // Name services may take their time, and each question is a process.
+        let _turn = self.asking.lock().await;
+        self.refuse_unknown(user)?;
+        let asked = tokio::task::spawn_blocking(move || owner(user, true)).await;
+        let found = asked.ok().flatten();
+        if found.is_none() {
+            self.remember_unknown(user);
+        }
+        found.ok_or(NotServed::Unknown(user))
+    }
+
+    fn refuse_unknown(&self, user: u32) -> Result<(), NotServed> {
+        let asked = lock(&self.unknown).get(&user).copied();
+        match asked.is_some_and(|when| when.elapsed() < FORGETTING) {
+            true => Err(NotServed::Unknown(user)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whoever has many uids must not fill the memory with them.
+    fn remember_unknown(&self, user: u32) {
+        let mut unknown = lock(&self.unknown);
+        unknown.retain(|_, when| when.elapsed() < FORGETTING);
+        unknown.insert(user, Instant::now());
+    }
+}
+
+/// Where a user's host is to be found. The directory is the user's, so to look at it may block.
+fn locate(user: u32, owner: &Owner, command: &[OsString]) -> Result<HostAddress, HandOffError> {
+    let directory = directory_of(user);
+    refuse_squatted(&directory, user).map_err(|error| HandOffError::NotServed(error.words()))?;
+    Ok(HostAddress {
+        socket: directory.join(HOST_SOCKET),
+        command: command.to_vec(),
+        keeper: None,
+        owner: Some(Owner { environment: environment(&owner.account), ..owner.clone() }),
+    })
 }
 
 /// What the policy is asked before the request is read: everything but the program.
-fn asked(peer: PeerCredentials, with_groups: bool) -> Asked {
-    let mut groups = if with_groups { groups_of(peer.pid) } else { Vec::new() };
-    groups.push(peer.gid);
-    let elsewhere = lives_elsewhere(peer.pid, Compared::Own);
-    Asked { uid: peer.uid, groups, elsewhere, ..Asked::default() }
-}
-
-/// Whether the process of a pidfd has not ended.
-fn lives(process: &OwnedFd) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&now)), Ok(0))
+fn asked(peer: &Peer, with_groups: bool) -> io::Result<Asked> {
+    let PeerCredentials { uid, gid, .. } = peer.credentials;
+    let Some(pid) = peer.proven_pid() else {
+        // A pid that may be another's by now says nothing of it.
+        let doubtful = !peer.is_proven();
+        return Ok(Asked { uid, groups: vec![gid], elsewhere: true, doubtful, ..Asked::default() });
+    };
+    let mut groups = if with_groups { groups_of(pid)? } else { Vec::new() };
+    groups.push(gid);
+    let elsewhere = lives_elsewhere(pid, Compared::Machine)?;
+    Ok(Asked { uid, groups, elsewhere, ..Asked::default() })
 }
 
 /// In `/tmp` anybody can be there first.
@@ -125,18 +165,18 @@ fn refuse_squatted(directory: &Path, user: u32) -> Result<(), NotServed> {
     Ok(())
 }
 
-/// The user as whom the host runs, with the environment of a login.
-fn owner(user: u32) -> Result<Owner, NotServed> {
+/// The user as whom the host runs; none whom the machine does not know. Blocks, and for seconds where
+/// the name services are asked for one that the file does not have.
+fn owner(user: u32, ask: bool) -> Option<Owner> {
     let accounts = Accounts::read();
-    let found = accounts.by_id(user);
-    let found = found.or_else(|| accounts::ask(user.to_string().as_bytes(), Reaped::Here));
-    let root = || (user == 0).then(Account::root);
-    let account = found.or_else(root).ok_or(NotServed::Unknown(user))?;
+    let found = accounts.by_id(user).or_else(|| (user == 0).then(Account::root));
+    let services = || accounts::ask(user.to_string().as_bytes(), Reaped::Here);
+    let account = found.or_else(|| ask.then(services).flatten())?;
     let groups = accounts.groups_of(&account);
-    let environment = environment(&account);
-    Ok(Owner { account, groups, environment })
+    Some(Owner { account, groups, environment: Vec::new() })
 }
 
+/// The environment of a login.
 fn environment(account: &Account) -> Vec<Vec<u8>> {
     let entry = |name: &str, value: &[u8]| [name.as_bytes(), b"=", value].concat();
     let mut environment = vec![
@@ -159,41 +199,6 @@ fn environment(account: &Account) -> Vec<Vec<u8>> {
     environment
 }
 
-/// How many connections of each user are being served.
-#[derive(Debug, Default)]
-struct Served(Mutex<HashMap<u32, usize>>);
-
-impl Served {
-    fn enter(this: &Arc<Self>, user: u32) -> Result<Place, NotServed> {
-        let mut counts = lock(&this.0);
-        let count = counts.entry(user).or_default();
-        if *count >= MOST {
-            return Err(NotServed::TooMany);
-        }
-        *count += 1;
-        Ok(Place { served: Arc::clone(this), user })
-    }
-}
-
-/// The place of one connection; it is free again when this is dropped.
-#[derive(Debug)]
-pub struct Place {
-    served: Arc<Served>,
-    user: u32,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = lock(&self.served.0);
-        if let Some(count) = counts.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.user);
-            }
-        }
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -201,17 +206,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_user_cannot_take_everybodys_places() {
-        let served = Arc::<Served>::default();
-        let places: Vec<_> = (0..MOST).map(|_| Served::enter(&served, 7).unwrap()).collect();
-        assert!(Served::enter(&served, 7).unwrap_err().to_string().contains("256"));
-        drop(Served::enter(&served, 8).unwrap());
-        drop(places);
-        drop(Served::enter(&served, 7).unwrap());
-        assert!(lock(&served.0).is_empty());
-    }
 
     #[test]
     fn a_host_starts_with_a_logins_environment() {

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use winterop_wire::{
     CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess, CreateProcessResponse,
     CreateProcessUtilityVm, CreateSession, CreateSessionResponse, Credit, EncodeError, ErrorNotice,
-    ExitStatus, HandOff, HeaderForm, HostHello, Initialize, InitializeResponse, Message, Query,
+    ExitStatus, HandOff, HeaderForm, HostHello, Instance, Initialize, InitializeResponse, Message, Query,
     QueryEnvironmentVariable, Signal, TerminateInstance, TransactionResult, VmIdReply, WindowSize,
     frame_length,
 };
@@ -52,7 +52,7 @@ fn check(message: &Message<'_>) {
         CreateProcessResponse ExitStatus WindowSize Query QueryEnvironmentVariable VmIdReply
         TransactionResult CreateSession CreateSessionResponse TerminateInstance Initialize
         InitializeResponse);
-    one_form!(message, Signal ErrorNotice HandOff Credit HostHello);
+    one_form!(message, Signal ErrorNotice HandOff Instance Credit HostHello);
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,0 +1,174 @@
+//! A client of a host: its connection, who it is, and its place among others.
+//!
+//! Whatever a client has sent is closed aside, and its place is free again only when that is done: so
+//! one who sends what cannot be closed is refused before long, and nobody else notices.
+
+use crate::admission::Caller;
+use crate::entrance::Entrance;
+use crate::guests;
+use rustix::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use winterop_channel::Frame;
+use winterop_channel::asynchronous::Channel;
+use winterop_channel::unix::ReceiveError;
+use winterop_serve::{Closer, Crowded, Peer, Place, Shares};
+
+/// The largest request. What Windows can take fits into it several times.
+pub const LARGEST_REQUEST: usize = 2 << 20;
+
+/// How many connections of the user's own there may be.
+const MOST_OWN: usize = 4096;
+
+/// How many launches of one guest's are being looked at at the same time, and of all guests. Each may
+/// hold up a thread, and has up to sixteen descriptors.
+pub const MOST_OF_GUEST: usize = 12;
+const MOST_OF_GUESTS: usize = 36;
+
+/// How many programs of one guest's run at the same time, and of all guests.
+const MOST_RUNNING_OF_GUEST: usize = 64;
+const MOST_RUNNING_OF_GUESTS: usize = 192;
+
+/// The places for clients.
+#[derive(Debug)]
+pub struct Places {
+    own: Arc<Shares>,
+    guests: Arc<Shares>,
+    running: Arc<Shares>,
+    closer: Closer,
+}
+
+impl Places {
+    /// No place is taken yet.
+    ///
+    /// # Errors
+    /// The system's, where nothing can be closed aside.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            own: Shares::new(MOST_OWN, MOST_OWN),
+            guests: Shares::new(MOST_OF_GUEST, MOST_OF_GUESTS),
+            running: Shares::new(MOST_RUNNING_OF_GUEST, MOST_RUNNING_OF_GUESTS),
+            closer: Closer::new()?,
+        })
+    }
+
+    /// What closes things aside.
+    #[must_use]
+    pub fn closer(&self) -> &Closer {
+        &self.closer
+    }
+
+    /// A place for a client that has connected.
+    ///
+    /// # Errors
+    /// [`Crowded`].
+    pub fn enter(&self, peer: &Peer, is_guest: bool) -> Result<Place, Crowded> {
+        let shares = if is_guest { &self.guests } else { &self.own };
+        shares.enter(peer.credentials.uid)
+    }
+
+    /// A place for a guest's program; the user's own need none.
+    ///
+    /// # Errors
+    /// [`Crowded`]; no program that runs is ended for another one.
+    pub fn run(&self, peer: &Peer, is_guest: bool) -> Result<Option<Place>, Crowded> {
+        is_guest.then(|| self.running.enter_quietly(peer.credentials.uid)).transpose()
+    }
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    /// Who it is.
+    pub peer: Peer,
+    /// Whether it lives in other namespaces than those it is compared with.
+    pub elsewhere: bool,
+    /// Its connection; it is there until the client is dropped.
+    channel: Option<Channel>,
+    place: Option<Arc<Place>>,
+    closer: Closer,
+}
+
+impl Client {
+    /// Takes a new connection over.
+    #[must_use]
+    pub fn new(channel: Channel, peer: Peer, elsewhere: bool, place: Place, closer: &Closer) -> Self {
+        let channel = Some(channel.up_to(LARGEST_REQUEST));
+        let (place, closer) = (Some(Arc::new(place)), closer.clone());
+        Self { peer, elsewhere, channel, place, closer }
+    }
+
+    /// Who it is, for the policy. The client itself knows of its process no more then than its ids.
+    #[must_use]
+    pub fn caller(&mut self, entrance: Entrance) -> Caller {
+        let by_guests_socket =
+            self.channel.as_ref().is_some_and(|it| guests::came_by_guests_socket(it.as_fd()));
+        let peer = self.peer.take();
+        Caller { peer, entrance, elsewhere: self.elsewhere, by_guests_socket }
+    }
+
+    /// The connection; none only while the client is dropped.
+    #[must_use]
+    pub fn channel(&self) -> Option<&Channel> {
+        self.channel.as_ref()
+    }
+
+    /// The next message; none where the client has gone. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`Channel::receive`].
+    pub async fn receive(&mut self) -> Result<Option<Frame>, ReceiveError> {
+        match &mut self.channel {
+            Some(channel) => channel.receive().await,
+            None => Ok(None),
+        }
+    }
+
+    /// Sends a message; a client that is gone does not need it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn send(&self, bytes: &[u8], attached: &[rustix::fd::BorrowedFd<'_>]) -> std::io::Result<()> {
+        match &self.channel {
+            Some(channel) => channel.send(bytes, attached).await,
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Its place, for what goes on when nobody looks at the client any more.
+    #[must_use]
+    pub fn place(&self) -> Option<Arc<Place>> {
+        self.place.clone()
+    }
+
+    /// Gives its place back, as soon as nothing else has it.
+    pub fn release_place(&mut self) {
+        self.place = None;
+    }
+
+    /// Is done when its place was taken away for somebody who holds fewer.
+    pub async fn is_turned_away(place: Option<Arc<Place>>) {
+        match place {
+            Some(place) => place.taken_away().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes what it has sent, aside.
+    pub fn close_aside(&self, descriptors: Vec<OwnedFd>) {
+        if !descriptors.is_empty() {
+            self.closer.close((descriptors, self.place.clone()));
+        }
+    }
+
+    /// Drops something that holds what it has sent, aside.
+    pub fn drop_aside(&self, held: impl Send + 'static) {
+        self.closer.close((held, self.place.clone()));
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // More may lie unread on it.
+        self.closer.close((self.channel.take(), self.place.take()));
+    }
+}

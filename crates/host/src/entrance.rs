@@ -1,0 +1,141 @@
+//! Whom a host has before it, by what the kernel says of the connection, and what they may do.
+
+use crate::instances::Instances;
+use std::io;
+use winterop_serve::{NotKnown, Peer};
+use winterop_settings::peer::{Compared, lives_elsewhere, lives_in_same_container};
+use winterop_words::{Failure, Words};
+
+/// Who has connected to a host's own socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The user's own process, where the host lives.
+    Own,
+    /// The user's own process in an instance that the host knows; the pid is its keeper's word for it.
+    Instance(i32),
+    /// The machine's init. It hands clients over, and nothing else.
+    Machine,
+    /// A process with the user's uid that lives anywhere else.
+    Guest,
+}
+
+/// Why nobody is served.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
+pub enum Unserved {
+    /// It is not known who the peer is.
+    NotKnown(#[from] NotKnown),
+    /// What `/proc` says of the peer cannot be read.
+    NotSeen(#[from] io::Error),
+    /// It is another user.
+    Foreign {
+        /// Whose host it is.
+        own: u32,
+        /// Who asked.
+        peer: u32,
+    },
+}
+
+impl Unserved {
+    /// The reason in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::NotKnown(NotKnown::Gone) => Failure::CallerGone {}.words(),
+            Self::NotKnown(NotKnown::System(error)) => {
+                Failure::CallerUnknown { error: &winterop_sys::system_error(*error) }.words()
+            }
+            Self::NotSeen(error) => Failure::CallerUnknown { error }.words(),
+            Self::Foreign { own, peer } => Failure::ForeignHost { own, peer }.words(),
+        }
+    }
+}
+
+impl Standing {
+    /// Who a peer of the host's own socket is.
+    ///
+    /// # Errors
+    /// [`Unserved`]: another user, or nobody knows.
+    pub fn of(peer: &Peer, instances: &Instances) -> Result<Self, Unserved> {
+        let own = rustix::process::geteuid().as_raw();
+        let uid = peer.credentials.uid;
+        if !winterop_sys::is_own_user(uid, own) {
+            return match uid {
+                // What root's init is, a user may not look at; who has root's uid here is root on
+                // the machine, or in namespaces that root has made.
+                0 => Ok(Self::Machine),
+                peer => Err(Unserved::Foreign { own, peer }),
+            };
+        }
+        let Some(pid) = peer.proven_pid() else { return Ok(Self::Guest) };
+        let found = if !lives_elsewhere(pid, Compared::Own)? {
+            Self::Own
+        } else if let Some(instance) = instances.of(peer)? {
+            Self::Instance(instance)
+        } else if own == 0 && lives_in_same_container(pid)? {
+            // The machine's init has mounts of its own where its unit is sandboxed.
+            Self::Machine
+        } else {
+            Self::Guest
+        };
+        // What was read by its pid was read of it.
+        if peer.lives() { Ok(found) } else { Err(NotKnown::Gone.into()) }
+    }
+
+    /// Whether it may hand clients over.
+    #[must_use]
+    pub fn hands_over(self) -> bool {
+        self != Self::Guest
+    }
+
+    /// Whether it may say of an instance that it is the user's. Whoever lives in one may make another.
+    #[must_use]
+    pub fn names_instances(self) -> bool {
+        matches!(self, Self::Own | Self::Instance(_))
+    }
+
+    /// By which entrance a client comes that asks here itself; none for whoever only hands over.
+    #[must_use]
+    pub fn of_direct(self) -> Option<Entrance> {
+        match self {
+            Self::Own | Self::Guest => Some(Entrance::Own),
+            Self::Instance(pid) => Some(Entrance::Server(pid)),
+            Self::Machine => None,
+        }
+    }
+
+    /// By which entrance a client comes that `server` hands over.
+    #[must_use]
+    pub fn of_handed_over(self, server: i32) -> Entrance {
+        match self {
+            Self::Own | Self::Guest => Entrance::Server(server),
+            Self::Instance(pid) => Entrance::Server(pid),
+            Self::Machine => Entrance::Machine,
+        }
+    }
+}
+
+/// Which way a launch came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// By the host's own socket.
+    Own,
+    /// From an interop server of the user's, which has looked at its distribution's switch; its clients
+    /// live where this process does.
+    Server(i32),
+    /// From the machine's init, which serves everybody.
+    Machine,
+}
+
+impl Entrance {
+    /// With whose namespaces a client's are compared.
+    #[must_use]
+    pub fn compared(self) -> Compared {
+        match self {
+            // A user's host cannot look at the machine's init; both live in the machine's own
+            // namespaces.
+            Self::Own | Self::Machine => Compared::Own,
+            Self::Server(pid) => Compared::Server(pid),
+        }
+    }
+}
