@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use winterop_instance::own::{self, Use};
 use winterop_translate::wslpath::{Context, ResolveError, run};
 use winterop_translate::{Drives, MountTable, Naming, Translator};
 
@@ -73,7 +74,9 @@ fn shares(devices: &Path) -> Vec<(OsString, PathBuf)> {
 fn data_directory() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let set = variable("XDG_DATA_HOME").map(PathBuf::from);
-    set.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share")))
+    let named = set.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share")));
+    // Another user's drives say nothing of this one's.
+    named.filter(|base| base.is_absolute() && own::check(base, Use::Read).is_ok())
 }
 
 fn resolve(path: &[u8]) -> Result<Vec<u8>, ResolveError> {

@@ -88,7 +88,7 @@ fn links_in_a_tree_and_in_the_place_of_it_are_removed_and_not_followed() {
     fs::create_dir_all(folder.path().join("root/closed")).unwrap();
     symlink(&kept, folder.path().join("root/link")).unwrap();
     symlink(&kept, folder.path().join("root/closed/link")).unwrap();
-    let closed = fs::Permissions::from_mode(0);
+    let closed = fs::Permissions::from_mode(0o0);
     fs::set_permissions(folder.path().join("root/closed"), closed).unwrap();
     remove(open(folder.path()).as_fd(), "root").unwrap();
     symlink(&kept, folder.path().join("root")).unwrap();

@@ -3,11 +3,11 @@
 //! The network itself is the machine's. So `/etc/hosts` and `/etc/resolv.conf` are made of the
 //! machine's at each start, unless `[network]` in `wsl.conf` says that the distribution keeps its own.
 
-use super::inside::{Directory, read_text};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, renameat, symlinkat, unlinkat};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use winterop_settings::inside::{Directory, read_text};
 use winterop_settings::wsl_conf::Network;
 
 /// The longest name the kernel takes.

@@ -129,11 +129,11 @@ impl Removal {
     }
 }
 
-/// Removes what is no directory; returns the directories there are. An error comes with what was
-/// tried, on which name.
-fn empty_of_files(
-    directory: BorrowedFd<'_>,
-) -> Result<Vec<Vec<u8>>, (&'static str, Vec<u8>, Errno)> {
+/// What was tried, on which name, and why not.
+type Obstacle = (&'static str, Vec<u8>, Errno);
+
+/// Removes what is no directory; returns the directories there are.
+fn empty_of_files(directory: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Obstacle> {
     if let Ok(status) = rustix::fs::fstat(directory)
         && status.st_mode & 0o300 != 0o300
     {
