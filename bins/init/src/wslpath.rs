@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use winterop_instance::own::{self, Use};
 use winterop_translate::wslpath::{Context, ResolveError, run};
 use winterop_translate::{Drives, MountTable, Naming, Translator};
+use winterop_words::visible;
 
 /// The distribution's name where no session has set one.
 const UNNAMED: &str = "Linux";
@@ -26,7 +27,7 @@ pub fn main(arguments: &[Vec<u8>]) -> ExitCode {
     let outcome = run(b"wslpath", arguments, &context);
     let written = io::stdout().write_all(&outcome.stdout);
     // Nobody reads the output: neither will anybody read a complaint.
-    let _ = written.and_then(|()| io::stderr().write_all(&outcome.stderr));
+    let _ = written.and_then(|()| io::stderr().write_all(&visible::bytes(&outcome.stderr)));
     ExitCode::from(outcome.status)
 }
 

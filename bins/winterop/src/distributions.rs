@@ -26,6 +26,7 @@ use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid
 use winterop_service::store::{Place, Store};
 use winterop_service::tree::{Notes, extract::extract, pack::pack, remove::remove};
 use winterop_settings::inside::Directory;
+use winterop_words::visible;
 
 fn place() -> Result<Place> {
     Ok(Place::below(&places::data()?))
@@ -353,7 +354,8 @@ fn is_agreed(one: &Distribution) -> Result<bool> {
     if !io::stdin().is_terminal() {
         bail!("this removes {} with all its files; say `--yes` if that is meant", one.name);
     }
-    eprint!("Remove {} with all files in {}? [y/N] ", one.name, one.root().display());
+    let place = visible::line(&one.root().display().to_string());
+    eprint!("Remove {} with all files in {place}? [y/N] ", one.name);
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))

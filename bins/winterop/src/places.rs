@@ -103,5 +103,5 @@ pub fn distribution() -> String {
     let name = text.lines().find_map(|line| line.strip_prefix("NAME="));
     let name = name.map(|name| name.trim_matches(['"', '\'']));
     let word = name.and_then(|name| name.split_whitespace().next()).unwrap_or("Linux");
-    word.chars().filter(|c| !matches!(c, '/' | '\\' | '\0')).collect()
+    word.chars().filter(|c| !matches!(c, '/' | '\\') && !c.is_control()).collect()
 }

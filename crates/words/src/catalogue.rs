@@ -1,6 +1,6 @@
 //! The table of failures.
 
-use crate::{Entry, Kind, Words};
+use crate::{Entry, Kind, Words, visible};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Display;
@@ -30,10 +30,10 @@ macro_rules! failures {
                         id: $id,
                         kind: Kind::$kind,
                         tried: $tried,
-                        on: format!($on),
-                        error: format!($error),
-                        advice: format!($advice),
-                        more: failures!(@more $($more)?),
+                        on: visible::line(&format!($on)),
+                        error: visible::line(&format!($error)),
+                        advice: visible::line(&format!($advice)),
+                        more: visible::lines(&failures!(@more $($more)?)),
                     },)+
                 }
             }
