@@ -13,11 +13,8 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
+use winterop_settings::file::is_roots;
 use winterop_words::{Failure, Words};
-
-/// The uid that the kernel shows for one that has no mapping in this user namespace. Root is such a
-/// one in an instance of a plain user's.
-const UNMAPPED: u32 = 65534;
 
 /// The most links on a way, as the kernel has it.
 const MOST_LINKS: usize = 40;
@@ -121,8 +118,8 @@ pub fn check(path: &Path, wanted: Use) -> Result<(), Unfit> {
     }
     let status = look(&way)?;
     let own = geteuid().as_raw();
-    let is_roots = wanted == Use::Read && matches!(status.st_uid, 0 | UNMAPPED);
-    if status.st_uid != own && !is_roots {
+    let will_do = wanted == Use::Read && is_roots(status.st_uid);
+    if status.st_uid != own && !will_do {
         return Err(Unfit::Foreign { owner: status.st_uid });
     }
     match wanted == Use::Private && status.st_mode & 0o077 != 0 {
@@ -162,11 +159,10 @@ fn is_sticky_for_all(status: &Stat) -> bool {
 /// Refuses a part of a way that others than root and the user can change. Whoever is of a directory's
 /// group may be trusted by whoever gave it that group.
 fn refuse_changeable(part: &Path, status: &Stat) -> Result<(), Unfit> {
-    let is_trusted = matches!(status.st_uid, 0 | UNMAPPED) || status.st_uid == geteuid().as_raw();
+    let is_trusted = status.st_uid == geteuid().as_raw() || is_roots(status.st_uid);
     let is_link = FileType::from_raw_mode(status.st_mode) == FileType::Symlink;
     let is_for_all = !is_link && status.st_mode & 0o002 != 0 && !is_sticky_for_all(status);
     match is_trusted {
-        // The end of a way is looked at for its owner; before that it is a part.
         false => Err(Unfit::Foreign { owner: status.st_uid }),
         true if is_for_all => Err(Unfit::WayOpen { part: part.to_owned() }),
         true => Ok(()),
@@ -219,6 +215,12 @@ mod tests {
         symlink(path("roots"), path("hers")).unwrap();
         std::os::unix::fs::lchown(path("hers"), Some(64_123), None).unwrap();
         let foreign = Err(Unfit::Foreign { owner: 64_123 });
+        // In this namespace of users somebody has the uid that stands for nobody's.
+        let nobodys = folder.path().join("nobodys");
+        fs::create_dir(&nobodys).unwrap();
+        chown(&nobodys, Some(65_534), None).unwrap();
+        let is_foreign = check(&nobodys.join("none"), Use::Write);
+        assert_eq!(is_foreign, Err(Unfit::Foreign { owner: 65_534 }));
         for name in ["alice", "alice/none", "alice/roots", "alice/link", "hers", "hers/none"] {
             for wanted in [Use::Read, Use::Write, Use::Private] {
                 assert_eq!(check(&path(name), wanted), foreign, "{name}");

@@ -210,7 +210,8 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// Whether a file of this uid is the machine's root's. In a user namespace that does not know root,
 /// it shows as the uid that stands for all such.
-fn is_roots(uid: u32) -> bool {
+#[must_use]
+pub fn is_roots(uid: u32) -> bool {
     uid == 0 || (uid == UNMAPPED && !is_mapped(UNMAPPED))
 }
 
