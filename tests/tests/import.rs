@@ -124,10 +124,130 @@ fn names_places_and_versions_that_cannot_be() {
     with(&[]).refused(126, &["is there already"]);
     assert_eq!(fs::read_to_string(place.join("rootfs/mine")).expect("kept"), "mine");
     fs::rename(place.join("rootfs"), place.join("other")).expect("moved");
+    // It may be for others, and a root in it would be.
+    set_mode(&place, 0o755);
+    with(&[]).refused(126, &["holder-open", "chmod 700"]);
+    assert!(!wsl(&host, &["-l", "-v", "--all"]).text().contains("alpha"));
+    set_mode(&place, 0o700);
     assert_eq!(with(&[]).code(), 0);
     import(&host, "ALPHA", &file).refused(126, &["alpha already"]);
     wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
     assert!(place.join("other/mine").exists(), "what lies beside the root is not ours");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+}
+
+#[test]
+fn what_an_archive_has_is_reached_by_nobody_else_on_the_machine() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    let place = host.work().join("alpha");
+    // An empty directory that is there is closed too.
+    fs::create_dir(&place).expect("a directory");
+    set_mode(&place, 0o755);
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    assert_eq!(fs::metadata(&place).expect("the directory").mode() & 0o7777, 0o700);
+    for folder in [host.base().to_owned(), host.work()] {
+        set_mode(&folder, 0o755);
+    }
+    let tool = place.join("rootfs/bin/busybox");
+    set_mode(&tool, 0o4755);
+    if rustix::process::geteuid().is_root() {
+        let other = ["--reuid", "64123", "--clear-groups"];
+        let ran = finish(Command::new("setpriv").args(other).arg(&tool).args(["id", "-u"]));
+        assert!(ran.code() != 0 && ran.stdout.is_empty(), "{ran:?}");
+    }
+    // Each start looks again.
+    for mode in [0o755, 0o701, 0o720] {
+        set_mode(&place, mode);
+        wsl(&host, &["-d", "alpha", "-e", "true"]).refused(126, &["holder-open", "chmod 700"]);
+    }
+    set_mode(&place, 0o700);
+    assert_eq!(wsl(&host, &["-d", "alpha", "-e", "true"]).code(), 0);
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+}
+
+#[test]
+fn a_root_that_leads_elsewhere_is_neither_entered_nor_read_nor_emptied() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    let place = host.work().join("alpha");
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    let victim = host.base().join("source");
+    let before = fs::read_dir(&victim).expect("a directory").count();
+    let (root, aside) = (place.join("rootfs"), place.join("aside"));
+    fs::rename(&root, &aside).expect("moved");
+    symlink(&victim, &root).expect("a link");
+    wsl(&host, &["-d", "alpha", "-e", "true"]).refused(126, &["holder-unreachable"]);
+    let exported = host.work().join("x.tar").to_string_lossy().into_owned();
+    wsl(&host, &["--export", "alpha", &exported]).refused(126, &["holder-unreachable"]);
+    wsl(&host, &["--manage", "alpha", "--set-default-user", "me"])
+        .refused(126, &["holder-unreachable"]);
+    // The whole place swapped for a link to another's.
+    fs::remove_file(&root).expect("the link");
+    let other = host.work().join("other");
+    fs::create_dir(&other).expect("a directory");
+    set_mode(&other, 0o700);
+    fs::rename(&aside, other.join("rootfs")).expect("moved");
+    fs::remove_dir(&place).expect("the directory");
+    symlink(&other, &place).expect("a link");
+    wsl(&host, &["-d", "alpha", "-e", "true"]).refused(126, &["holder-unreachable"]);
+    wsl(&host, &["--unregister", "alpha", "--yes"]).refused(126, &["holder-unreachable"]);
+    assert!(other.join("rootfs/etc/mine").exists());
+    // It is gone on with once the way is right again; a link in the root's place goes alone.
+    fs::remove_file(&place).expect("the link");
+    fs::rename(&other, &place).expect("moved");
+    fs::rename(&root, &aside).expect("moved");
+    symlink(&victim, &root).expect("a link");
+    wsl(&host, &["--set-default", "nobody"]).refused(126, &["no distribution nobody"]);
+    assert_eq!(fs::read_dir(&victim).expect("a directory").count(), before);
+    assert!(!wsl(&host, &["-l", "-v", "--all"]).text().contains("alpha"));
+    assert!(aside.join("etc/mine").exists() && root.symlink_metadata().is_err());
+}
+
+#[test]
+fn what_a_root_says_of_itself_is_not_read_from_outside_of_it() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    let etc = host.work().join("alpha/rootfs/etc");
+    // A file of the machine's that would have systemd started, which the distribution does not have.
+    let outside = host.base().join("outside.conf");
+    fs::write(&outside, "[boot]\nsystemd = true\n").expect("a file");
+    symlink(&outside, etc.join("wsl.conf")).expect("a link");
+    let run = wsl(&host, &["-d", "alpha", "-e", "echo", "runs"]);
+    assert_eq!(run.clean().text(), "runs\n");
+    wsl(&host, &["-t", "alpha"]).clean();
+    // A pipe there is waited for by nobody, and no device is opened.
+    for name in ["wsl.conf", "passwd", "group", "os-release", "fstab"] {
+        let _ = fs::remove_file(etc.join(name));
+        finish(Command::new("mkfifo").arg(etc.join(name))).clean();
+    }
+    let run = wsl(&host, &["-d", "alpha", "-e", "echo", "runs"]);
+    assert_eq!(run.clean().text(), "runs\n");
+    wsl(&host, &["--manage", "alpha", "--set-default-user", "me"]).refused(126, &["no user me"]);
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+}
+
+#[test]
+fn an_export_is_its_owners_alone() {
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    let script = "umask 0; wsl --export alpha x.tar";
+    finish(host.command("sh", Placement::InPlace).args(["-c", script]));
+    let exported = fs::metadata(host.work().join("x.tar")).expect("the archive");
+    assert_eq!(exported.mode() & 0o7777, 0o600);
+    // What a name in it would have a terminal do is shown in letters.
+    let evil = host.work().join("\u{1b}]0;evil\u{7}\u{9b}2J.tar");
+    let evil = evil.to_string_lossy();
+    let refused = wsl(&host, &["--import", "beta", "beta", &evil]);
+    refused.refused(126, &["u001b]0;evil", "u009b2J"]);
+    assert!(!refused.errors().contains(['\u{1b}', '\u{9b}', '\u{7}']), "{refused:?}");
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
 }
 
 #[test]

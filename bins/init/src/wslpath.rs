@@ -6,8 +6,10 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use winterop_instance::own::{self, Use};
 use winterop_translate::wslpath::{Context, ResolveError, run};
 use winterop_translate::{Drives, MountTable, Naming, Translator};
+use winterop_words::visible;
 
 /// The distribution's name where no session has set one.
 const UNNAMED: &str = "Linux";
@@ -25,7 +27,7 @@ pub fn main(arguments: &[Vec<u8>]) -> ExitCode {
     let outcome = run(b"wslpath", arguments, &context);
     let written = io::stdout().write_all(&outcome.stdout);
     // Nobody reads the output: neither will anybody read a complaint.
-    let _ = written.and_then(|()| io::stderr().write_all(&outcome.stderr));
+    let _ = written.and_then(|()| io::stderr().write_all(&visible::bytes(&outcome.stderr)));
     ExitCode::from(outcome.status)
 }
 
@@ -73,7 +75,9 @@ fn shares(devices: &Path) -> Vec<(OsString, PathBuf)> {
 fn data_directory() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let set = variable("XDG_DATA_HOME").map(PathBuf::from);
-    set.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share")))
+    let named = set.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share")));
+    // Another user's drives say nothing of this one's.
+    named.filter(|base| base.is_absolute() && own::check(base, Use::Read).is_ok())
 }
 
 fn resolve(path: &[u8]) -> Result<Vec<u8>, ResolveError> {

@@ -54,8 +54,11 @@ fn set_flags(flags: u32) -> Result<()> {
 /// Reads everything that is set; each problem is a line on standard output.
 fn check() -> ExitCode {
     let mut problems: Vec<String> = Vec::new();
-    if let Some(error) = places::settings().and_then(|file| Settings::read(&file).err()) {
-        problems.push(error.to_string());
+    match places::settings() {
+        Ok(file) => problems.extend(
+            file.and_then(|file| Settings::read(&file).err()).map(|error| error.to_string()),
+        ),
+        Err(error) => problems.push(format!("{error:#}")),
     }
     if let Err(error) = MachineSettings::read(Path::new(machine::DIRECTORY)) {
         problems.push(error.to_string());

@@ -45,14 +45,15 @@ fn directory_of(name: &str) -> Result<PathBuf> {
 }
 
 /// A session in the distribution `name`, whose files are in `root`; it is started if it does not run.
-pub fn session(name: &str, root: &Path) -> Result<Session> {
+/// What holds the root of one that was imported must be closed to others.
+pub fn session(name: &str, root: &Path, imported: bool) -> Result<Session> {
     // The first launch starts it too, but then it waits for Wine.
     if let Err(error) = host::ensure() {
         eprintln!("wsl: the host does not start yet: {error:#}");
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match instance(name, root)?.create_session() {
+        match instance(name, root, imported)?.create_session() {
             // It was about to end when it was asked.
             Err(error) if error.has_ended() && Instant::now() < deadline => {
                 Instance::find(&directory_of(name)?).map(|it| it.wait_for_end(PATIENCE));
@@ -63,7 +64,7 @@ pub fn session(name: &str, root: &Path) -> Result<Session> {
 }
 
 /// The instance, found or started; one at a time, so that two who want it do not start two.
-fn instance(name: &str, root: &Path) -> Result<Instance> {
+fn instance(name: &str, root: &Path, imported: bool) -> Result<Instance> {
     let directory = directory_of(name)?;
     let parent = directory.parent().context("the runtime directory")?;
     fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
@@ -74,7 +75,11 @@ fn instance(name: &str, root: &Path) -> Result<Instance> {
     }
     let plan = Plan {
         name: name.to_owned(),
-        root: root.canonicalize().with_context(|| root.display().to_string())?,
+        root: match imported {
+            true => root.to_owned(),
+            false => root.canonicalize().with_context(|| root.display().to_string())?,
+        },
+        imported,
         directory: directory.clone(),
         data: places::data()?,
         host: host::address()?,
@@ -127,7 +132,7 @@ pub fn run(mut session: Session, root: &Path, wanted: &Wanted) -> Result<ExitCod
 }
 
 fn settings() -> Result<Settings> {
-    Ok(places::settings().map(|file| Settings::read(&file)).transpose()?.unwrap_or_default())
+    Ok(places::settings()?.map(|file| Settings::read(&file)).transpose()?.unwrap_or_default())
 }
 
 /// File name and arguments of the message: no name stands for the user's shell.

@@ -9,19 +9,24 @@ use crate::places;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fs::{Mode, OFlags};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use winterop_instance::accounts::Accounts;
+use winterop_instance::distribution::holder::{Holder, HolderError, plain_name};
 use winterop_instance::distribution::ids::{Done, with_ids};
 use winterop_service::DistributionName;
 use winterop_service::archive::compression::{Compression, Compressor, decompressed};
 use winterop_service::archive::{read::Reader, write::Writer};
 use winterop_service::image::{Image, ImageError};
 use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid, Version};
-use winterop_service::store::{Place, Store, sync_directory};
+use winterop_service::store::{Place, Store};
 use winterop_service::tree::{Notes, extract::extract, pack::pack, remove::remove};
+use winterop_settings::inside::Directory;
+use winterop_words::visible;
 
 fn place() -> Result<Place> {
     Ok(Place::below(&places::data()?))
@@ -38,8 +43,10 @@ fn store() -> Result<Store> {
     let registry = store.read()?;
     let unfinished = registry.distributions().iter().filter(|one| one.state != State::Installed);
     for one in unfinished {
-        if let Some(_work) = store.work_on(&one.name)? {
-            clear(&store, one).with_context(|| format!("cleaning up {}", one.name))?;
+        let Some(_work) = store.work_on(&one.name)? else { continue };
+        if let Err(error) = clear(&store, one) {
+            // It is listed on, and keeps nobody from working with the others.
+            complain(&error.context(format!("cleaning up {}", one.name)));
         }
     }
     Ok(store)
@@ -48,6 +55,11 @@ fn store() -> Result<Store> {
 /// Removes the files of a distribution, then its entry. The caller holds its work lock.
 fn clear(store: &Store, distribution: &Distribution) -> Result<()> {
     remove_files(distribution)?;
+    forget(store, distribution)
+}
+
+/// Removes the entry of a distribution that has no files.
+fn forget(store: &Store, distribution: &Distribution) -> Result<()> {
     let mut registry = store.read()?;
     registry.remove(&distribution.name);
     store.write(&registry)?;
@@ -57,12 +69,12 @@ fn clear(store: &Store, distribution: &Distribution) -> Result<()> {
 
 fn remove_files(distribution: &Distribution) -> Result<()> {
     let directory = &distribution.directory;
-    if !directory.exists() {
-        return Ok(());
-    }
-    let open = open_directory(directory)?;
+    let holder = match Holder::open(directory) {
+        Err(error) if error.is_missing() => return Ok(()),
+        holder => holder?,
+    };
     let removing = || format!("removing {}", distribution.root().display());
-    let done = with_ids(|| told(remove(open.as_fd(), ROOT).with_context(removing)))?;
+    let done = with_ids(|| told(remove(holder.as_fd(), ROOT).with_context(removing)))?;
     if done.status != Some(0) {
         bail!("{} is not removed completely", distribution.root().display());
     }
@@ -84,34 +96,36 @@ pub fn import(name: &str, directory: &Path, archive: &Path, must_be_image: bool)
     if must_be_image && !Image::is_one(&source) {
         bail!("{}: {}", archive.display(), ImageError::NotAnImage);
     }
-    let directory = std::path::absolute(directory).context("the directory")?;
+    let directory = plain_name(directory)?;
+    let is_there = directory.symlink_metadata().is_ok();
+    if is_there && Holder::open(&directory)?.has(ROOT) {
+        bail!("{} is there already; choose an empty directory", directory.join(ROOT).display());
+    }
     let store = store()?;
     let distribution = Distribution {
         name: name.clone(),
-        made_directory: !directory.exists(),
+        made_directory: !is_there,
         directory,
         default_uid: Uid::default(),
         version: Version::SharedKernel,
         flags: Flags::default(),
         state: State::Installing,
     };
-    let root = distribution.root();
-    if root.symlink_metadata().is_ok() {
-        bail!("{} is there already; choose an empty directory", root.display());
-    }
     let mut registry = store.read()?;
     registry.begin(distribution.clone())?;
     let Some(_work) = store.work_on(&name)? else { bail!("{name} is being imported or removed") };
     store.write(&registry)?;
-    if let Err(error) = fs::create_dir_all(&distribution.directory).and_then(|()| make_root(&root))
-    {
-        clear(&store, &distribution)?;
-        return Err(error).with_context(|| format!("making {}", root.display()));
-    }
+    let holder = match hold(&distribution) {
+        Ok(holder) => holder,
+        Err(error) => {
+            forget(&store, &distribution)?;
+            return Err(error.into());
+        }
+    };
     drop(store);
-    let written = write_files(source, size, &distribution);
+    let written = write_files(source, size, &distribution, &holder);
     let store = place()?.lock()?;
-    match written.and_then(|()| Ok(sync_directory(&distribution.directory)?)) {
+    match written.and_then(|()| Ok(holder.sync()?)) {
         Ok(()) => {
             let mut registry = store.read()?;
             registry.set_state(&name, State::Installed)?;
@@ -126,9 +140,18 @@ pub fn import(name: &str, directory: &Path, archive: &Path, must_be_image: bool)
     }
 }
 
-fn make_root(root: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().mode(0o755).create(root)
+/// Makes what holds the root, closed to others, and the root's own directory. What it has made is
+/// gone where that fails.
+fn hold(distribution: &Distribution) -> Result<Holder, HolderError> {
+    let held = Holder::make(&distribution.directory).and_then(|(holder, _)| {
+        holder.make_root(ROOT)?;
+        Ok(holder)
+    });
+    if held.is_err() && distribution.made_directory {
+        // Only an empty one can be removed by this.
+        let _ = fs::remove_dir(&distribution.directory);
+    }
+    held
 }
 
 /// The archive, and its size where that is known.
@@ -175,16 +198,26 @@ fn told(result: Result<()>) -> u8 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("wsl: {error:#}");
+            complain(&error);
             1
         }
     }
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd> {
+fn complain(error: &anyhow::Error) {
+    eprintln!("wsl: {error:#}");
+}
+
+/// Opens a directory that is held, to be read.
+fn opened(directory: impl AsFd) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = rustix::fs::open(path, flags, Mode::empty());
-    open.with_context(|| format!("opening {}", path.display()))
+    let open = rustix::fs::openat(directory, ".", flags, Mode::empty());
+    open.context("opening the distribution's files")
+}
+
+/// The root of a distribution, open, by what holds it.
+fn root_of(one: &Distribution) -> Result<Directory> {
+    Ok(Holder::open(&one.directory)?.root(OsStr::new(ROOT))?)
 }
 
 fn tell(notes: &Notes) {
@@ -193,11 +226,12 @@ fn tell(notes: &Notes) {
     }
 }
 
-fn write_files(source: File, size: Option<u64>, one: &Distribution) -> Result<()> {
+fn write_files(source: File, size: Option<u64>, one: &Distribution, holder: &Holder) -> Result<()> {
     let is_image = size.is_some() && Image::is_one(&source);
+    let root = holder.root(OsStr::new(ROOT))?;
     let write = || match is_image {
-        true => extract_image(source, one),
-        false => extract_all(source, size, &one.root()),
+        true => extract_image(source, one, &root),
+        false => extract_all(source, size, &root),
     };
     let what = if is_image { "disk image" } else { "archive" };
     match in_child(write)? {
@@ -209,7 +243,7 @@ fn write_files(source: File, size: Option<u64>, one: &Distribution) -> Result<()
 
 /// In the child: has the kernel read the file system in an image, in a mount namespace that ends with
 /// the child.
-fn extract_image(source: File, one: &Distribution) -> Result<()> {
+fn extract_image(source: File, one: &Distribution, root: &Directory) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(
             "only root can have the kernel read a disk image; import it as root, or make a tar \
@@ -226,7 +260,7 @@ fn extract_image(source: File, one: &Distribution) -> Result<()> {
             disk
         }
     };
-    let target = open_directory(&one.root())?;
+    let target = opened(root)?;
     winterop_sys::unshare(winterop_sys::Namespaces::MOUNT)?;
     mount(&["--make-rprivate".into(), "/".into()])?;
     // Its size is the image's, without what stands behind it. Nothing is written into it, not even
@@ -236,7 +270,7 @@ fn extract_image(source: File, one: &Distribution) -> Result<()> {
     // The directory is ours, and what is in it is open already.
     let place = one.directory.as_os_str().to_owned();
     mount(&["-t".into(), "ext4".into(), "-o".into(), options.into(), disk_name.into(), place])?;
-    let files = open_directory(&one.directory)?;
+    let files = opened(Directory::plain(&one.directory)?)?;
     let (reader, writer) = io::pipe()?;
     let packing = std::thread::spawn(move || -> Result<Notes> {
         let (notes, archive) =
@@ -266,10 +300,10 @@ fn mount(arguments: &[std::ffi::OsString]) -> Result<()> {
 }
 
 /// In the child. When this returns, every file is on the disk.
-fn extract_all(source: File, size: Option<u64>, root: &Path) -> Result<()> {
+fn extract_all(source: File, size: Option<u64>, root: &Directory) -> Result<()> {
     let bar = progress("Import", size);
     let reader = Reader::new(decompressed(bar.wrap_read(source))?);
-    let root = open_directory(root)?;
+    let root = opened(root)?;
     let notes = extract(reader, root.try_clone()?)?;
     bar.finish_and_clear();
     tell(&notes);
@@ -320,7 +354,8 @@ fn is_agreed(one: &Distribution) -> Result<bool> {
     if !io::stdin().is_terminal() {
         bail!("this removes {} with all its files; say `--yes` if that is meant", one.name);
     }
-    eprint!("Remove {} with all files in {}? [y/N] ", one.name, one.root().display());
+    let place = visible::line(&one.root().display().to_string());
+    eprint!("Remove {} with all files in {place}? [y/N] ", one.name);
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
@@ -364,7 +399,7 @@ pub fn set_default_user(name: &str, user: &str) -> Result<()> {
     let store = store()?;
     let mut registry = store.read()?;
     let found = registry.installed(name)?.clone();
-    let accounts = Accounts::in_root(&found.root());
+    let accounts = Accounts::in_root(&root_of(&found)?);
     let account = accounts.by_name(user.as_bytes());
     let account = account.with_context(|| {
         format!("there is no user {user} in {}/etc/passwd", found.root().display())
@@ -404,7 +439,10 @@ pub fn export(name: &str, file: &Path, compression: Option<Compression>) -> Resu
     let mut fresh = file.as_os_str().to_owned();
     fresh.push(format!(".part-{}", std::process::id()));
     let fresh = PathBuf::from(fresh);
-    let sink = File::create_new(&fresh).with_context(|| format!("making {}", fresh.display()))?;
+    // It has every secret of the distribution, whatever the mask is.
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(0o600);
+    let sink = options.open(&fresh).with_context(|| format!("making {}", fresh.display()))?;
     let written = write_archive(&found, sink, compression)
         .and_then(|()| fs::rename(&fresh, file).with_context(|| format!("making {shown}")));
     if written.is_err() {
@@ -415,7 +453,8 @@ pub fn export(name: &str, file: &Path, compression: Option<Compression>) -> Resu
 }
 
 fn write_archive(one: &Distribution, sink: File, compression: Compression) -> Result<()> {
-    match in_child(|| pack_all(&one.root(), sink, compression))? {
+    let root = root_of(one)?;
+    match in_child(|| pack_all(&root, sink, compression))? {
         Some(0) => Ok(()),
         Some(_) => bail!("{} is not exported", one.name),
         None => bail!("the export was interrupted"),
@@ -423,8 +462,8 @@ fn write_archive(one: &Distribution, sink: File, compression: Compression) -> Re
 }
 
 /// In the child. When this returns, a file is on the disk.
-fn pack_all(root: &Path, sink: File, compression: Compression) -> Result<()> {
-    let open = open_directory(root)?;
+fn pack_all(root: &Directory, sink: File, compression: Compression) -> Result<()> {
+    let open = opened(root)?;
     let bar = progress("Export", None);
     let is_file = sink.metadata()?.is_file();
     let buffered = io::BufWriter::with_capacity(1 << 20, bar.wrap_write(sink.try_clone()?));

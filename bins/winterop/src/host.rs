@@ -124,8 +124,8 @@ fn status() -> Result<ExitCode> {
     }
 }
 
-fn log_file() -> PathBuf {
-    places::runtime().unwrap_or_default().join("host.log")
+fn log_file() -> Result<PathBuf> {
+    Ok(places::runtime()?.join("host.log"))
 }
 
 /// Serves in the background: whoever started this reads a byte from its standard output when the
@@ -136,7 +136,7 @@ pub fn serve_in_background() -> Result<()> {
     }
     rustix::process::setsid().context("a session of its own")?;
     std::env::set_current_dir("/").context("/")?;
-    let path = log_file();
+    let path = log_file()?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let log = Arc::new(log.with_context(|| path.display().to_string())?);
     // What a library prints to standard error belongs into the log too.
@@ -225,7 +225,7 @@ fn switches(settings: &Settings) -> SwitchPlaces {
 }
 
 fn launcher() -> Result<(Arc<dyn Launcher>, Settings)> {
-    let settings = match places::settings() {
+    let settings = match places::settings()? {
         Some(file) => Settings::read(&file).map_err(|error| error.words())?,
         None => Settings::default(),
     };

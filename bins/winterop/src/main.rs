@@ -1,6 +1,20 @@
 //! `winterop`, for people; `wsl` and `wslhost`, by the name it is called by.
 #![forbid(unsafe_code)]
 
+/// Everything that this program prints goes through these two: it may name files, and nothing in a
+/// name is for a terminal to obey.
+macro_rules! println {
+    ($($part:tt)*) => {
+        std::println!("{}", winterop_words::visible::lines(&format!($($part)*)))
+    };
+}
+/// The same for standard error.
+macro_rules! eprintln {
+    ($($part:tt)*) => {
+        std::eprintln!("{}", winterop_words::visible::lines(&format!($($part)*)))
+    };
+}
+
 mod config;
 mod distribution;
 mod distributions;

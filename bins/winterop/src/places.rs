@@ -4,8 +4,10 @@ use anyhow::{Context as _, Result};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use winterop_instance::own::{self, Use};
 use winterop_instance::runtime;
 use winterop_settings::SwitchPlaces;
+use winterop_settings::inside::read_text;
 use winterop_words::Failure;
 
 /// The parts that belong to this program: `../lib/winterop` from where it lies.
@@ -32,16 +34,26 @@ fn variable(name: &str) -> Option<PathBuf> {
     Some(PathBuf::from(value)).filter(|path| path.is_absolute())
 }
 
+/// The directory that a variable names, else one in the user's home, if it is the user's own.
+fn named(name: &str, in_home: &str, wanted: Use) -> Result<Option<PathBuf>> {
+    let at_home = || Some(("HOME", variable("HOME")?.join(in_home)));
+    let Some((name, base)) = variable(name).map(|path| (name, path)).or_else(at_home) else {
+        return Ok(None);
+    };
+    own::check(&base, wanted).map_err(|unfit| unfit.words(name, &base))?;
+    Ok(Some(base))
+}
+
 /// The user's data: the Wine prefix.
 pub fn data() -> Result<PathBuf> {
-    let base = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+    let base = named("XDG_DATA_HOME", ".local/share", Use::Write)?;
     Ok(base.ok_or_else(|| Failure::NoHome {}.words())?.join("winterop"))
 }
 
-/// The user's settings file.
-pub fn settings() -> Option<PathBuf> {
-    let base = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?;
-    Some(base.join("winterop/config.toml"))
+/// The user's settings file, if there is a place for one.
+pub fn settings() -> Result<Option<PathBuf>> {
+    let base = named("XDG_CONFIG_HOME", ".config", Use::Read)?;
+    Ok(base.map(|base| base.join("winterop/config.toml")))
 }
 
 /// Where the switches are that hold for this user on this machine.
@@ -52,10 +64,12 @@ pub fn switches() -> SwitchPlaces {
 
 /// Where the user's runtime directory is, or is to be.
 ///
-/// `$XDG_RUNTIME_DIR/winterop`, else `/run/user/UID/winterop`, else `/tmp/winterop-UID`: the
-/// interpreter looks for the user's own server there, in the same order.
+/// `$XDG_RUNTIME_DIR/winterop` where that is the user's own and closed to others, as it is not under a
+/// `sudo` that keeps it; else `/run/user/UID/winterop`, else `/tmp/winterop-UID`: the interpreter looks
+/// for the user's own server there, in the same order.
 pub fn runtime_path() -> PathBuf {
-    match variable("XDG_RUNTIME_DIR") {
+    let named = variable("XDG_RUNTIME_DIR");
+    match named.filter(|base| own::check(base, Use::Private).is_ok()) {
         Some(base) => base.join("winterop"),
         None => runtime::directory_of(rustix::process::geteuid().as_raw()),
     }
@@ -85,9 +99,9 @@ pub fn host_socket() -> Result<PathBuf> {
 
 /// The name that the machine's own distribution has.
 pub fn distribution() -> String {
-    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let text = read_text("/etc/os-release");
     let name = text.lines().find_map(|line| line.strip_prefix("NAME="));
     let name = name.map(|name| name.trim_matches(['"', '\'']));
     let word = name.and_then(|name| name.split_whitespace().next()).unwrap_or("Linux");
-    word.chars().filter(|c| !matches!(c, '/' | '\\' | '\0')).collect()
+    word.chars().filter(|c| !matches!(c, '/' | '\\') && !c.is_control()).collect()
 }

@@ -254,14 +254,14 @@ fn started(command: &mut Command) -> Result<PathBuf> {
 /// The user's settings. Those that are wrong keep the host from starting, and are told of there.
 fn settings() -> Settings {
     let nothing = || Settings { append_windows_path: false, ..Settings::default() };
-    let read = places::settings().map(|file| Settings::read(&file));
-    read.transpose().map_or_else(
-        |error| {
-            eprintln!("winterop: {}", error.words());
-            nothing()
-        },
-        Option::unwrap_or_default,
-    )
+    let read = places::settings().and_then(|file| {
+        let read = file.map(|file| Settings::read(&file)).transpose();
+        Ok(read.map_err(|error| error.words())?.unwrap_or_default())
+    });
+    read.unwrap_or_else(|error| {
+        eprintln!("winterop: {error:#}");
+        nothing()
+    })
 }
 
 /// The session's PATH: our own programs, what the user has, and where Windows programs are.

@@ -156,7 +156,7 @@ pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match distributions::meant(arguments.distribution.as_deref())? {
-        Some(meant) => run_in(&meant.root, &meant.name, meant.default_uid, &arguments),
+        Some(meant) => run_in(&meant.root, &meant.name, Some(meant.default_uid), &arguments),
         None => run_here(arguments),
     }
 }
@@ -278,18 +278,24 @@ fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> 
         distributions::terminate(name)?;
         return Ok(ExitCode::SUCCESS);
     }
-    run_in(root, name, Uid::default(), arguments)
+    run_in(root, name, None, arguments)
 }
 
-fn run_in(root: &Path, name: &str, default_uid: Uid, arguments: &Arguments) -> Result<ExitCode> {
-    let session = distribution::session(name, root)?;
+/// Runs a command in a distribution; what is imported has a default user.
+fn run_in(
+    root: &Path,
+    name: &str,
+    default_user: Option<Uid>,
+    arguments: &Arguments,
+) -> Result<ExitCode> {
+    let session = distribution::session(name, root, default_user.is_some())?;
     let wanted = Wanted {
         user: arguments.user.clone(),
         directory: arguments.cd.clone().map(PathBuf::into_os_string),
         command: arguments.command.clone(),
         exec: arguments.exec,
         login: arguments.shell_type == Some(ShellType::Login),
-        default_uid: default_uid.0,
+        default_uid: default_user.unwrap_or_default().0,
     };
     let root = root.canonicalize().with_context(|| root.display().to_string())?;
     distribution::run(session, &root, &wanted)

@@ -3,12 +3,11 @@
 //! A static program has no name services. Where the files do not know a user, `getent` may ([`ask`]).
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
-use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use winterop_settings::inside::Directory;
 use winterop_sys::{CStrings, Spawn, spawn};
 
 /// Where programs are, unless somebody says otherwise.
@@ -84,10 +83,10 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Reads `/etc/passwd` and `/etc/group`; what cannot be read has no users.
+    /// Reads `/etc/passwd` and `/etc/group` of this process's own root.
     #[must_use]
     pub fn read() -> Self {
-        Self::parse(&read_limited("/etc/passwd"), &read_limited("/etc/group"))
+        Directory::root().map(|root| Self::in_root(&root)).unwrap_or_default()
     }
 
     /// Reads the texts of the two files; lines that are none are passed over.
@@ -101,19 +100,10 @@ impl Accounts {
         Self { users, groups }
     }
 
-    /// Reads the two files of a distribution that does not run, whose root is `root` here. Its links
-    /// lead nowhere else.
+    /// Reads the two files of a system; its links lead nowhere else. What cannot be read has no users.
     #[must_use]
-    pub fn in_root(root: &Path) -> Self {
-        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(root) = rustix::fs::open(root, directory, Mode::empty()) else {
-            return Self::default();
-        };
-        let read = |path: &str| {
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let file = openat2(&root, path, READ, Mode::empty(), resolve);
-            file.map(to_limit).unwrap_or_default()
-        };
+    pub fn in_root(root: &Directory) -> Self {
+        let read = |path: &str| root.read(path, LARGEST).ok().flatten().unwrap_or_default();
         Self::parse(&read("etc/passwd"), &read("etc/group"))
     }
 
@@ -155,20 +145,6 @@ fn parse_group(line: &[u8]) -> Option<(u32, Vec<Vec<u8>>)> {
     let [_, _, id, members] = fields.as_slice() else { return None };
     let members = members.split(|byte| *byte == b',').filter(|member| !member.is_empty());
     Some((number(id)?, members.map(<[u8]>::to_vec).collect()))
-}
-
-const READ: OFlags =
-    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
-
-fn read_limited(path: &str) -> Vec<u8> {
-    rustix::fs::open(path, READ, Mode::empty()).map(to_limit).unwrap_or_default()
-}
-
-/// What cannot be read has no users.
-fn to_limit(file: OwnedFd) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let _ = std::fs::File::from(file).take(LARGEST).read_to_end(&mut bytes);
-    bytes
 }
 
 /// Who learns of the end of a child of this process.

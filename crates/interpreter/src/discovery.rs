@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{getpid, getuid};
 use winterop_channel::unix::connect_path;
@@ -94,7 +94,8 @@ impl Candidates<'_> {
     /// The user's own socket, where a runtime directory is known for the user.
     fn user_socket(&self) -> Vec<u8> {
         let runtime = self.environment.non_empty(b"XDG_RUNTIME_DIR");
-        let mut path = match runtime.filter(|_| self.trusts_environment) {
+        let is_named = |directory: &&[u8]| self.trusts_environment && is_own(directory);
+        let mut path = match runtime.filter(is_named) {
             Some(directory) => directory.to_vec(),
             None => format!("/run/user/{}", getuid().as_raw()).into_bytes(),
         };
@@ -106,6 +107,17 @@ impl Candidates<'_> {
     fn temporary_socket() -> Vec<u8> {
         format!("/tmp/winterop-{}/interop", getuid().as_raw()).into_bytes()
     }
+}
+
+/// Whether a directory is the user's own and closed to others: under a `sudo` that keeps variables it
+/// is another user's, and the user's own server is elsewhere.
+fn is_own(directory: &[u8]) -> bool {
+    let status = rustix::fs::statat(CWD, directory, AtFlags::SYMLINK_NOFOLLOW);
+    status.is_ok_and(|status| {
+        status.st_uid == getuid().as_raw()
+            && status.st_mode & 0o077 == 0
+            && FileType::from_raw_mode(status.st_mode) == FileType::Directory
+    })
 }
 
 impl Iterator for Candidates<'_> {
@@ -319,22 +331,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn f3_the_order_is_variable_own_pid_parents_user_instance() {
-        let environment = Environment::new([&b"WSL_INTEROP=/x"[..], b"XDG_RUNTIME_DIR=/r"]);
+    /// The candidates with a runtime directory of these rights, and its path.
+    fn candidates(name: &str, mode: u32) -> (Vec<Vec<u8>>, Vec<u8>) {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let path = std::env::temp_dir().join(format!("winterop-{name}-{}", std::process::id()));
+        std::fs::DirBuilder::new().mode(mode).create(&path).unwrap();
+        let path_bytes = path.as_os_str().as_encoded_bytes().to_vec();
+        let variable = [b"XDG_RUNTIME_DIR=", path_bytes.as_slice()].concat();
+        let environment = Environment::new([&b"WSL_INTEROP=/x"[..], &variable]);
         let candidates = Candidates {
             environment: &environment,
             trusts_environment: true,
             step: Step::Variable,
         };
-        let paths: Vec<Vec<u8>> = candidates.collect();
+        let candidates = candidates.collect();
+        std::fs::remove_dir(&path).unwrap();
+        (candidates, path_bytes)
+    }
+
+    #[test]
+    fn f3_the_order_is_variable_own_pid_parents_user_instance() {
+        let (paths, runtime) = candidates("own", 0o700);
         let own = getpid().as_raw_nonzero().get();
         assert_eq!(paths[0], b"/x");
         assert_eq!(paths[1], socket_of(own));
         assert_eq!(paths[2], socket_of(parent_of(own).unwrap()));
-        assert_eq!(paths[paths.len() - 3], b"/r/winterop/interop");
+        assert_eq!(paths[paths.len() - 3], [&runtime[..], b"/winterop/interop"].concat());
         assert!(paths[paths.len() - 2].starts_with(b"/tmp/winterop-"));
         assert_eq!(paths[paths.len() - 1], b"/run/WSL/1_interop");
+    }
+
+    #[test]
+    fn a_runtime_directory_that_is_not_the_users_own_is_passed_over() {
+        let (paths, runtime) = candidates("open", 0o755);
+        assert!(!paths.iter().any(|path| path.starts_with(&runtime)));
+        assert!(paths[paths.len() - 3].starts_with(b"/run/user/"));
+        assert!(!is_own(b"/nowhere") && !is_own(b"/tmp"));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub use start::{Auxiliary, Environment, Invocation, Start, base_name};
 
 use alloc::vec::Vec;
 use rustix::process::{Signal, getpid, kill_process};
+use winterop_words::visible;
 use words::Failure;
 
 /// Runs the program that this process was started for, and says how to end.
@@ -74,7 +75,7 @@ pub fn complain(failure: &Failure) -> Ending {
 /// Writes one message to standard error, where that is open.
 pub(crate) fn say(text: &[u8]) {
     let Some(errors) = winterop_sys::inherited(2) else { return };
-    let line: Vec<u8> = [b"winterop: ", text, b"\n"].concat();
+    let line: Vec<u8> = [b"winterop: ", &*visible::bytes(text), b"\n"].concat();
     let mut rest = &*line;
     while !rest.is_empty() {
         match rustix::io::write(errors, rest) {

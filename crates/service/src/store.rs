@@ -200,10 +200,7 @@ impl Store {
 }
 
 /// Makes sure that names in a directory are on the disk.
-///
-/// # Errors
-/// A [`StoreError`].
-pub fn sync_directory(path: &Path) -> Result<(), StoreError> {
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty())
         .and_then(|directory| rustix::fs::fsync(&directory))

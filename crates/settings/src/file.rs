@@ -1,6 +1,7 @@
 //! Reads settings files: with limits, without ever blocking, and again only when they have changed.
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, fstat, open};
+use crate::inside::{hold, open_held};
+use rustix::fs::{FileType, Stat, Timespec, fstat};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::{File, Permissions};
@@ -139,21 +140,16 @@ impl Stamp {
 pub(crate) fn read(path: &Path, limits: Limits) -> Result<Option<Content>, FileError> {
     let failed =
         |error: io::Error| FileError::System { path: path.to_owned(), source: Arc::new(error) };
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match open(path, flags, Mode::empty()) {
-        Ok(file) => file,
+    let held = match hold(path) {
+        Ok(held) => held,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        // What a socket says to being opened.
-        Err(Errno::NXIO) => {
-            return Err(FileError::NoFile { path: path.to_owned(), kind: "a socket" });
-        }
         Err(error) => return Err(failed(error.into())),
     };
-    let status = fstat(&file).map_err(|error| failed(error.into()))?;
+    let status = fstat(&held).map_err(|error| failed(error.into()))?;
     check(path, &status, limits)?;
     let mut bytes = Vec::new();
-    let read = File::from(file).take(limits.largest + 1).read_to_end(&mut bytes);
-    read.map_err(failed)?;
+    let file = open_held(&held, &status).map_err(failed)?;
+    file.take(limits.largest + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > limits.largest {
         return Err(too_large(path, bytes.len() as u64, limits));
     }
@@ -214,7 +210,8 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// Whether a file of this uid is the machine's root's. In a user namespace that does not know root,
 /// it shows as the uid that stands for all such.
-fn is_roots(uid: u32) -> bool {
+#[must_use]
+pub fn is_roots(uid: u32) -> bool {
     uid == 0 || (uid == UNMAPPED && !is_mapped(UNMAPPED))
 }
 
@@ -332,7 +329,7 @@ mod tests {
             rustix::fs::CWD,
             path("pipe"),
             FileType::Fifo,
-            Mode::from_raw_mode(0o666),
+            rustix::fs::Mode::from_raw_mode(0o666),
             0,
         )
         .unwrap();

@@ -7,6 +7,7 @@
 
 pub mod file;
 pub mod flags;
+pub mod inside;
 pub mod machine;
 pub mod peer;
 pub mod policy;

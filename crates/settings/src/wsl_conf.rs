@@ -11,8 +11,10 @@
 //! these facts is WSL's own parser and its tests.
 
 use crate::file::{self, FileError, Limits};
+use crate::inside::Directory;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where it is in every distribution.
@@ -291,6 +293,16 @@ impl WslConf {
     pub fn read(path: &Path) -> Result<(Self, Vec<Diagnostic>), FileError> {
         let content = file::read(path, Limits::up_to(LARGEST))?;
         Ok(content.map_or_else(Default::default, |content| Self::parse(&content.bytes, path)))
+    }
+
+    /// Reads what the system in `root` says of itself, its own links followed and no other; where it
+    /// says nothing, WSL's defaults hold.
+    ///
+    /// # Errors
+    /// Those of [`Directory::read`].
+    pub fn read_in(root: &Directory) -> io::Result<(Self, Vec<Diagnostic>)> {
+        let text = root.read(PATH, LARGEST)?;
+        Ok(text.map_or_else(Default::default, |text| Self::parse(&text, Path::new(PATH))))
     }
 
     /// Reads the text of a file; `path` is for the diagnostics alone.

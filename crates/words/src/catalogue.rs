@@ -1,6 +1,6 @@
 //! The table of failures.
 
-use crate::{Entry, Kind, Words};
+use crate::{Entry, Kind, Words, visible};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Display;
@@ -30,10 +30,10 @@ macro_rules! failures {
                         id: $id,
                         kind: Kind::$kind,
                         tried: $tried,
-                        on: format!($on),
-                        error: format!($error),
-                        advice: format!($advice),
-                        more: failures!(@more $($more)?),
+                        on: visible::line(&format!($on)),
+                        error: visible::line(&format!($error)),
+                        advice: visible::line(&format!($advice)),
+                        more: visible::lines(&failures!(@more $($more)?)),
                     },)+
                 }
             }
@@ -658,6 +658,43 @@ failures! {
         "using", "the runtime directory",
         "{path} does not belong to you alone (mode 0700 is needed)",
         "remove it, or set XDG_RUNTIME_DIR",
+    }
+
+    /// A directory that the environment names is somebody else's: `sudo` may keep variables of whoever
+    /// called it.
+    "directory-foreign" DirectoryForeign(CannotRun) { variable, path, owner } {
+        "using", "the directory that {variable} names, {path}",
+        "it belongs to uid {owner}, who could have anything written or removed there",
+        "unset {variable}, or set it to a directory of your own; `sudo -H` sets HOME to root's",
+    }
+    /// A directory on the way to one that the environment names can be changed by others.
+    "directory-way-open" DirectoryWayOpen(CannotRun) { variable, path, part } {
+        "using", "the directory that {variable} names, {path}",
+        "others can put anything in the place of {part}, which leads there",
+        "set {variable} to a directory that only you and root can change",
+    }
+    /// A directory that the environment names cannot be looked at.
+    "directory-unreachable" DirectoryUnreachable(CannotRun) { variable, path, error } {
+        "using", "the directory that {variable} names, {path}", "{error}",
+        "set {variable} to a directory of your own",
+    }
+    /// The directory that holds a distribution's root cannot be opened.
+    "holder-unreachable" HolderUnreachable(CannotRun) { path, error } {
+        "opening", "the directory of a distribution, {path}", "{error}",
+        "it is opened by this name, no part of which may be a link: put it back there",
+    }
+    /// The directory that holds a distribution's root is somebody else's.
+    "holder-foreign" HolderForeign(CannotRun) { path, owner } {
+        "opening", "the directory of a distribution, {path}",
+        "it belongs to uid {owner}, who could put anything in the place of the distribution",
+        "use it as its owner, or import into a directory of your own",
+    }
+    /// Others can enter the directory that holds a distribution's root, and use its set-uid programs and
+    /// devices, or can even write there.
+    "holder-open" HolderOpen(CannotRun) { path, mode } {
+        "using", "the directory of a distribution, {path}",
+        "others reach into it (mode {mode}), where set-uid programs and devices would work for them",
+        "close it by `chmod 700 {path}` if nothing in it is for others, or name another one",
     }
 
     // ---- The program has run.

@@ -21,6 +21,7 @@ extern crate std;
 
 mod catalogue;
 pub mod system;
+pub mod visible;
 pub mod windows;
 
 pub use catalogue::{CATALOGUE, Failure};
@@ -138,7 +139,7 @@ impl Words {
     /// The same failure, met while doing something to something else.
     #[must_use]
     pub fn on(self, on: impl fmt::Display) -> Self {
-        Self { on: format!("{on}"), ..self }
+        Self { on: visible::line(&format!("{on}")), ..self }
     }
 }
 
@@ -203,6 +204,15 @@ mod tests {
             assert!(first.len() < 480, "{} has {} bytes", words.id, first.len());
             assert!(!entry.about.trim().is_empty());
         }
+    }
+
+    #[test]
+    fn what_a_name_holds_makes_no_other_line_and_reaches_no_terminal() {
+        let words = Failure::RuntimeNotPrivate { path: &"/a\u{1b}[2J\u{9b}K\nforged" }.words();
+        let words = words.on("b\r\n\u{1b}");
+        let line = std::string::ToString::to_string(&words);
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.contains("/a\\u001b[2J\\u009bK\\u000aforged") && line.contains("b\\u000d"));
     }
 
     #[test]

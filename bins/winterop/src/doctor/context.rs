@@ -67,7 +67,7 @@ impl Context {
 
     /// The user's settings; the defaults where they are wrong, which a check of its own says.
     pub fn settings(&self) -> Settings {
-        let read = places::settings().and_then(|file| Settings::read(&file).ok());
+        let read = places::settings().ok().flatten().and_then(|file| Settings::read(&file).ok());
         read.unwrap_or_default()
     }
 

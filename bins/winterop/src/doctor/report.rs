@@ -5,6 +5,7 @@ use super::finding::{Check, Finding, State};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Write as _};
+use winterop_words::visible;
 
 /// What came of a check.
 pub struct Outcome {
@@ -112,18 +113,18 @@ fn as_text(outcome: &Outcome, marks: Marks, colours: bool) -> String {
         State::Note | State::Skipped => (marks.note, "33"),
     };
     let mark = if colours { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_owned() };
-    let mut text = format!("{mark} {:<21} {}\n", check.title, finding.says);
+    let mut text = format!("{mark} {:<21} {}\n", check.title, visible::lines(&finding.says));
     for detail in &finding.details {
-        text.push_str(&format!("      {detail}\n"));
+        text.push_str(&format!("      {}\n", visible::lines(detail)));
     }
     if let Some(mend) = &finding.mend {
-        text.push_str(&format!("    {} {mend}\n", marks.arrow));
+        text.push_str(&format!("    {} {}\n", marks.arrow, visible::lines(mend)));
     }
     if finding.fix.is_some() && finding.state == State::Wrong {
         text.push_str("      (`winterop doctor --fix` does it)\n");
     }
     if let Some(fixed) = fixed {
-        text.push_str(&format!("    {} done: {fixed}\n", marks.arrow));
+        text.push_str(&format!("    {} done: {}\n", marks.arrow, visible::lines(fixed)));
     }
     text
 }

@@ -6,7 +6,6 @@
 //! instance. Port fields are 0: where a virtual machine would have the other side connect to a port,
 //! the answer carries the connection.
 
-use super::inside::read_text;
 use super::keeper::Outside;
 use super::reaper::{everybody_else, reap};
 use super::{KEEPER, Plan, drives::Drives, process, systemd};
@@ -29,6 +28,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use winterop_channel::asynchronous::Channel;
 use winterop_serve::{Listener, queries};
+use winterop_settings::inside::read_text;
 use winterop_settings::{Switches, WslConf};
 use winterop_sys::{CStrings, Spawn, peer_credentials, spawn};
 use winterop_wire::{

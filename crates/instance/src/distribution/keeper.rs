@@ -6,6 +6,7 @@
 //! itself is killed the instance runs on, and only a host that is gone is not started again from
 //! inside.
 
+use super::holder::Holder;
 use super::systemd::{self, Cgroup};
 use super::{CONTROL, KEEPER, NAME, Plan, ROOT, init, maps, root};
 use crate::keeper;
@@ -19,8 +20,9 @@ use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use winterop_settings::inside::Directory;
 use winterop_sys::{Fork, Namespaces, fork};
 
 /// What the keeper's standard output says once the instance serves.
@@ -48,17 +50,19 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
         Err(error) => return fail(&error),
     };
     // Links outside have no meaning inside.
-    let plan = match (fs::canonicalize(&plan.root), fs::canonicalize(&plan.data)) {
-        (Ok(root), data) => Plan { root, data: data.unwrap_or_default(), ..plan },
-        (Err(error), _) => return fail(&format!("{}: {error}", plan.root.display())),
+    let data = fs::canonicalize(&plan.data).unwrap_or_default();
+    let (root, held) = match hold_root(&plan) {
+        Ok(held) => held,
+        Err(error) => return fail(&error),
     };
+    let plan = Plan { root, data, ..plan };
     // Into the background: whoever started this waits for a line, and for no process.
     match fork() {
         Ok(Fork::Child) => {}
         Ok(Fork::Parent(_)) => return ExitCode::SUCCESS,
         Err(error) => return fail(&error.to_string()),
     }
-    match make(&plan) {
+    match make(&plan, held) {
         Ok(Made { process, socket, cgroup }) => {
             keep(&plan, process, &socket);
             drop(cgroup);
@@ -70,6 +74,23 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
             fail(&error)
         }
     }
+}
+
+/// The root, open, and its name without links. What is checked here is what the instance is made of.
+fn hold_root(plan: &Plan) -> Result<(PathBuf, Directory), String> {
+    let text = |error: &dyn std::fmt::Display| format!("{}: {error}", plan.root.display());
+    if !plan.imported {
+        let root = fs::canonicalize(&plan.root).map_err(|error| text(&error))?;
+        let held = Directory::plain(&root).map_err(|error| text(&error))?;
+        return Ok((root, held));
+    }
+    let (Some(holder), Some(name)) = (plan.root.parent(), plan.root.file_name()) else {
+        return Err(text(&"nothing holds it"));
+    };
+    let holder = Holder::open(holder).map_err(|error| error.to_string())?;
+    holder.refuse_open().map_err(|error| error.to_string())?;
+    let held = holder.root(name).map_err(|error| error.to_string())?;
+    Ok((plan.root.clone(), held))
 }
 
 fn fail(error: &str) -> ExitCode {
@@ -91,8 +112,8 @@ struct Made {
 }
 
 /// The cgroup for systemd, where that is wanted, or why there is none.
-fn cgroup(plan: &Plan) -> Result<Option<Cgroup>, String> {
-    if !systemd::is_wanted(plan) {
+fn cgroup(plan: &Plan, root: &Directory) -> Result<Option<Cgroup>, String> {
+    if !systemd::is_wanted(root) {
         return Ok(None);
     }
     Cgroup::make(&plan.name)
@@ -101,7 +122,7 @@ fn cgroup(plan: &Plan) -> Result<Option<Cgroup>, String> {
 }
 
 /// Makes the instance; its init, and the keeper's socket.
-fn make(plan: &Plan) -> Result<Made, String> {
+fn make(plan: &Plan, root: Directory) -> Result<Made, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| text(&e))?;
@@ -112,16 +133,17 @@ fn make(plan: &Plan) -> Result<Made, String> {
     describe(plan).map_err(|error| format!("describing the instance: {error}"))?;
     let own = std::env::current_exe().map_err(|e| text(&e))?;
     let mut report = Report::new().map_err(|e| text(&e))?;
-    let cgroup = cgroup(plan);
+    let cgroup = cgroup(plan, &root);
     match fork().map_err(|e| text(&e))? {
         Fork::Child => {
             // Its end is not the end of the keeper's socket, and nobody inside is to accept there.
             drop(socket.leave_file());
             let cgroup = cgroup.ok().flatten().map(std::mem::ManuallyDrop::new);
             let entered = cgroup.as_ref().map(|cgroup| cgroup.enter());
-            enter(plan, &own, report, entered)
+            enter(plan, &root, &own, report, entered)
         }
         Fork::Parent(maker) => {
+            drop(root);
             report.forget_writers();
             let (cgroup, lack) = match cgroup {
                 Ok(cgroup) => (cgroup, None),
@@ -214,7 +236,13 @@ fn rest(reader: &mut PipeReader) -> String {
 
 /// In the child: the namespaces, then process 1, which never returns. `cgroup` says whether this
 /// process is in a cgroup for systemd; none is wanted where it is empty.
-fn enter(plan: &Plan, own: &Path, report: Report, cgroup: Option<io::Result<()>>) -> ! {
+fn enter(
+    plan: &Plan,
+    root: &Directory,
+    own: &Path,
+    report: Report,
+    cgroup: Option<io::Result<()>>,
+) -> ! {
     let Report { mut mapped_reader, writer, mapped_writer, .. } = report;
     drop(mapped_writer);
     let Some(mut writer) = writer else { winterop_sys::exit(1) };
@@ -232,7 +260,7 @@ fn enter(plan: &Plan, own: &Path, report: Report, cgroup: Option<io::Result<()>>
         }
         Ok(Fork::Child) => {
             drop(mapped_reader);
-            let status = become_init(plan, own, writer, with_systemd);
+            let status = become_init(plan, root, own, writer, with_systemd);
             winterop_sys::exit(status)
         }
         Err(error) => {
@@ -264,7 +292,13 @@ fn enter_namespaces(
 }
 
 /// Process 1: builds the root, then serves until the instance ends; with systemd its child does.
-fn become_init(plan: &Plan, own: &Path, writer: PipeWriter, with_systemd: bool) -> u8 {
+fn become_init(
+    plan: &Plan,
+    root: &Directory,
+    own: &Path,
+    writer: PipeWriter,
+    with_systemd: bool,
+) -> u8 {
     let mut writer = Some(writer);
     // The keeper reads to the end, so the pipe is closed with the first word.
     let mut tell = |word: &str| {
@@ -272,7 +306,7 @@ fn become_init(plan: &Plan, own: &Path, writer: PipeWriter, with_systemd: bool) 
             let _ = writer.write_all(word.as_bytes());
         }
     };
-    let served = prepare(plan, own, with_systemd).and_then(|(prepared, control)| {
+    let served = prepare(plan, root, own, with_systemd).and_then(|(prepared, control)| {
         if prepared.systemd {
             leave_process_1(plan)?;
         }
@@ -307,6 +341,7 @@ fn leave_process_1(plan: &Plan) -> Result<(), String> {
 
 fn prepare(
     plan: &Plan,
+    root: &Directory,
     own: &Path,
     with_systemd: bool,
 ) -> Result<(init::Prepared, OwnedFd), String> {
@@ -321,7 +356,7 @@ fn prepare(
     let control = control.ok_or("no socket")?;
     let runtime = plan.host.socket.parent().unwrap_or(Path::new("/"));
     let outside = Outside { runtime: open(runtime)?, directory: open(&plan.directory)? };
-    let entered = root::enter(plan, own, with_systemd);
+    let entered = root::enter(plan, root, own, with_systemd);
     let (conf, drives) = entered.map_err(|error| error.to_string())?;
     if with_systemd && !systemd::is_there() {
         return Err(

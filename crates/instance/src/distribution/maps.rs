@@ -65,8 +65,7 @@ fn write_single(pid: i32) -> io::Result<()> {
 
 fn write_subordinate(pid: i32) -> Result<(), String> {
     let user = rustix::process::geteuid().as_raw();
-    let accounts = fs::read("/etc/passwd").unwrap_or_default();
-    let name = crate::accounts::Accounts::parse(&accounts, b"").by_id(user);
+    let name = crate::accounts::Accounts::read().by_id(user);
     let name = name.map(|account| String::from_utf8_lossy(&account.name).into_owned());
     let kinds = [
         ("newgidmap", "/etc/subgid", rustix::process::getegid().as_raw()),

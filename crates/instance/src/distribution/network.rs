@@ -3,15 +3,18 @@
 //! The network itself is the machine's. So `/etc/hosts` and `/etc/resolv.conf` are made of the
 //! machine's at each start, unless `[network]` in `wsl.conf` says that the distribution keeps its own.
 
-use super::inside::{Directory, read_text};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, renameat, symlinkat, unlinkat};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use winterop_settings::inside::{Directory, read_text};
 use winterop_settings::wsl_conf::Network;
 
 /// The longest name the kernel takes.
 const LONGEST_NAME: usize = 64;
+
+/// The most of a machine's file that is taken: lists of refused hosts are long.
+const LARGEST: u64 = 16 << 20;
 
 /// The files, in `/etc`.
 const HOSTS: &str = "hosts";
@@ -33,8 +36,13 @@ pub(super) fn set_up(network: &Network, outside: &Path) {
             return;
         }
     };
-    let machines =
-        |file: &str| fs::read_to_string(outside.join("etc").join(file)).unwrap_or_default();
+    // The machine's links lead from its own root, not from this one.
+    let machine = Directory::plain(outside);
+    let machines = |file: &str| {
+        let read = |root: &Directory| root.read(Path::new("etc").join(file), LARGEST).ok()?;
+        let text = machine.as_ref().ok().and_then(read).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    };
     if network.generate_hosts
         && let Err(error) = write_whole(&etc, HOSTS, &hosts(&name, &machines(HOSTS)))
     {

@@ -12,6 +12,9 @@ pub struct Plan {
     pub name: String,
     /// The directory with its files.
     pub root: PathBuf,
+    /// Whether an import made it, so that the directory which holds it must be its user's own and closed
+    /// to others.
+    pub imported: bool,
     /// The instance's own directory, in the user's runtime directory. The keeper makes and removes
     /// it; at most 90 bytes, because sockets are in it.
     pub directory: PathBuf,
@@ -44,6 +47,8 @@ impl Plan {
             self.data.clone().into(),
             "--idle-milliseconds".into(),
             self.idle.as_millis().to_string().into(),
+            "--imported".into(),
+            if self.imported { "yes" } else { "no" }.into(),
             "--host-socket".into(),
             self.host.socket.clone().into(),
             "--host".into(),
@@ -77,6 +82,7 @@ impl Plan {
                 self.name = value.into_string().map_err(|_| "a name is UTF-8".to_owned())?;
             }
             "--root" => self.root = value.into(),
+            "--imported" => self.imported = value == "yes",
             "--directory" => self.directory = value.into(),
             "--data" => self.data = value.into(),
             "--host-socket" => self.host.socket = value.into(),
@@ -100,6 +106,7 @@ mod tests {
         let plan = Plan {
             name: "Debian 12".into(),
             root: "/home/me/distributions/Debian/rootfs".into(),
+            imported: true,
             directory: "/run/user/1000/winterop/instances/1".into(),
             data: "/home/me/.local/share/winterop".into(),
             host: HostAddress {

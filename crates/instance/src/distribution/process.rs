@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use winterop_settings::{WslConf, wsl_conf};
+use winterop_settings::{WslConf, inside};
 use winterop_sys::{CStrings, Directory, Login, Spawn, SpawnError, Step, spawn};
 use winterop_wire::{LinuxProcess, ProcessFlags, Role, ShellOptions};
 
@@ -50,8 +50,10 @@ pub(super) fn create(
     request: &LinuxProcess<'_>,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Started, Problem> {
-    let conf = WslConf::read(Path::new(wsl_conf::PATH)).map(|read| read.0).unwrap_or_default();
-    let accounts = Accounts::read();
+    let (conf, accounts) = match inside::Directory::root() {
+        Ok(root) => (WslConf::read_in(&root).unwrap_or_default().0, Accounts::in_root(&root)),
+        Err(_) => Default::default(),
+    };
     let account = account(request, &conf, &accounts)?;
     let environment = environment(distribution, server, request, &conf, &account);
     let (program, arguments) = program(request, &account, &environment)?;

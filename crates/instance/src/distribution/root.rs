@@ -12,34 +12,36 @@
 //! namespace may mount it, and the network is the machine's too.
 
 use super::drives::{DATA, Drives};
-use super::inside::{Directory, refuse_other_than_directory};
 use super::{Plan, devices, network};
 use crate::namespace::{INIT, NamespaceError, SOCKET_DIRECTORY, failed};
 use crate::registration;
 use rustix::fs::symlinkat;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
-    unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+    mount_bind_recursive, mount_change, move_mount, open_tree, unmount,
 };
 use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use winterop_settings::{WslConf, wsl_conf};
+use winterop_settings::WslConf;
+use winterop_settings::inside::{Directory, refuse_other_than_directory};
 
-/// Builds the root and enters it, with a tree of cgroups of its own where that is wanted. Returns the drives, to which more may be added later.
+/// Builds the root and enters it, with a tree of cgroups of its own where that is wanted. `root` is the
+/// directory that was checked. Returns the drives, to which more may be added later.
 ///
 /// # Errors
 /// A [`NamespaceError`]; the process should end then.
 pub(super) fn enter(
     plan: &Plan,
+    root: &Directory,
     init: &Path,
     own_cgroups: bool,
 ) -> Result<(WslConf, Drives), NamespaceError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(failed("making private", "/"))?;
-    let outside = change_root(&plan.root)?;
+    let outside = change_root(root, &plan.root)?;
     mount_kernel(&outside)?;
     if own_cgroups {
         let cgroups = Path::new("/sys/fs/cgroup");
@@ -54,7 +56,7 @@ pub(super) fn enter(
     make_directory(Path::new(SOCKET_DIRECTORY), 0o755)?;
     registration::mount_table().map_err(NamespaceError::NoPrivateTable)?;
     registration::register(INIT)?;
-    let conf = read_conf();
+    let conf = read_conf().map_err(failed("opening", "/"))?;
     network::set_up(&conf.network, &outside);
     bind_data(&outside, &plan.data);
     let drives = Drives::mount(&conf.automount, &plan.data, &plan.root, &outside);
@@ -69,19 +71,30 @@ fn seen_outside(outside: &Path, path: &Path) -> PathBuf {
     outside.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Makes `root` the root, and returns where the machine's is now.
-fn change_root(root: &Path) -> Result<PathBuf, NamespaceError> {
+/// Makes the directory at `path` the root, and returns where the machine's is now. It is opened anew,
+/// since a descriptor belongs to the mounts among which it was made, and must be the one that was
+/// checked.
+fn change_root(checked: &Directory, path: &Path) -> Result<PathBuf, NamespaceError> {
     let outside = name_of_outside()?;
-    mount_bind_recursive(root, root).map_err(failed("binding", root))?;
-    let run = root.join("run");
+    let here = Directory::plain(path).map_err(failed("opening", path))?;
+    if !here.is(checked).map_err(failed("looking at", path))? {
+        let swapped = io::Error::other("another directory is in its place now");
+        return Err(failed("using", path)(swapped));
+    }
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let whole = OpenTreeFlags::AT_EMPTY_PATH | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(&here, "", clone | whole).map_err(failed("binding", path))?;
+    let both = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(&tree, "", &here, "", both).map_err(failed("binding", path))?;
+    rustix::process::fchdir(&tree).map_err(failed("changing to", path))?;
+    let run = Path::new("run");
     // No other name has to be looked up before the root is changed, and this one may be no link.
-    refuse_other_than_directory(&run).map_err(failed("using", &run))?;
-    ensure_directory(&run)?;
-    mount_new("tmpfs", &run, c"mode=0755")?;
-    make_directory(&root.join(&outside), 0o700)?;
-    rustix::process::chdir(root).map_err(failed("changing to", root))?;
+    refuse_other_than_directory(run).map_err(failed("using", path.join(run)))?;
+    ensure_directory(run)?;
+    mount_new("tmpfs", run, c"mode=0755")?;
+    make_directory(&outside, 0o700)?;
     rustix::process::pivot_root(".", outside.as_path())
-        .map_err(failed("making the root of", root))?;
+        .map_err(failed("making the root of", path))?;
     rustix::process::chdir("/").map_err(failed("changing to", "/"))?;
     Ok(Path::new("/").join(outside))
 }
@@ -105,8 +118,8 @@ fn mount_kernel(outside: &Path) -> Result<(), NamespaceError> {
 }
 
 /// What the distribution says of itself; what cannot be read leaves WSL's defaults.
-fn read_conf() -> WslConf {
-    match WslConf::read(Path::new(wsl_conf::PATH)) {
+fn read_conf() -> io::Result<WslConf> {
+    let conf = match WslConf::read_in(&Directory::root()?) {
         Ok((conf, diagnostics)) => {
             for diagnostic in diagnostics {
                 tracing::warn!(%diagnostic, "a line of wsl.conf is passed over");
@@ -117,7 +130,8 @@ fn read_conf() -> WslConf {
             tracing::warn!(%error, "wsl.conf is not read");
             WslConf::default()
         }
-    }
+    };
+    Ok(conf)
 }
 
 /// Binds the user's data where only root sees it, for a prefix that is still to be made.

@@ -6,14 +6,14 @@
 //! the child goes on as the instance's init, and the parent executes systemd. That keeps the order in
 //! which WSL has them: `init` is no longer process 1, and `/run/WSL/1_interop` is a link to its socket.
 
-use super::Plan;
 use rustix::fs::{FileType, Mode};
 use rustix::process::{Pid, kill_process};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use winterop_settings::{WslConf, wsl_conf};
+use winterop_settings::WslConf;
+use winterop_settings::inside::Directory;
 use winterop_sys::{CStrings, real_time_signal};
 
 /// Where a distribution has it, in the order in which it is looked for.
@@ -38,10 +38,8 @@ const POWER_OFF_NOW: i32 = 34 + 14;
 const EMPTYING: Duration = Duration::from_secs(5);
 
 /// Whether the distribution wants it and has it.
-pub(super) fn is_wanted(plan: &Plan) -> bool {
-    // Looked at from outside: a link to a file of the machine's tells nothing but yes or no.
-    let conf = WslConf::read(&plan.root.join(wsl_conf::PATH.trim_start_matches('/')));
-    conf.is_ok_and(|(conf, _)| conf.boot.systemd)
+pub(super) fn is_wanted(root: &Directory) -> bool {
+    WslConf::read_in(root).is_ok_and(|(conf, _)| conf.boot.systemd)
 }
 
 /// The cgroup of one instance; it is emptied and removed with this.

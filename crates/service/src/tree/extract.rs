@@ -3,9 +3,10 @@
 //! Each entry's directory is opened from the root with `RESOLVE_BENEATH`: a link on the way that
 //! leads out of the root, as every absolute one does, is an error. The last part of a name is made
 //! by name in that open directory, and no call follows it. Directories get their permissions and
-//! times at the end, when nothing more is made in them.
+//! times at the end, when nothing more is made in them. A name may be longer than the kernel takes at
+//! once.
 
-use super::{Lost, Notes};
+use super::{Lost, Notes, shown};
 use crate::archive::{ArchiveError, Device, Entry, Kind, Time, read::Reader};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -23,7 +24,7 @@ pub enum ExtractError {
     #[error("the archive holds nothing")]
     Empty,
     /// A name leads out of the root.
-    #[error("the archive's entry {name:?} is refused: {problem}")]
+    #[error("the archive's entry \"{name}\" is refused: {problem}")]
     Refused {
         /// The entry.
         name: String,
@@ -31,7 +32,7 @@ pub enum ExtractError {
         problem: &'static str,
     },
     /// The system refused.
-    #[error("{step} {name:?}: {source}")]
+    #[error("{step} \"{name}\": {source}")]
     System {
         /// What was tried.
         step: &'static str,
@@ -42,16 +43,50 @@ pub enum ExtractError {
     },
 }
 
-fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
-}
-
 fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> ExtractError {
     let name = shown(name);
     move |error| ExtractError::System { step, name, source: error.into() }
 }
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The longest name that is looked up at once, in bytes: the kernel takes 4,095.
+const LONGEST: usize = 2048;
+
+/// How often a look-up is tried again that somebody's renames have disturbed.
+const TRIES: usize = 1000;
+
+/// Opens what is below `from` without being led out of it.
+fn open_beneath(from: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let name = if name.is_empty() { b"." } else { name };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = 0;
+    loop {
+        match rustix::fs::openat2(from, name, flags, Mode::empty(), resolve) {
+            // Something was renamed meanwhile anywhere on the system.
+            Err(Errno::AGAIN | Errno::INTR) if tries < TRIES => tries += 1,
+            result => return result,
+        }
+    }
+}
+
+/// The same for a name of any length, a part after the other; a link in a later part leads out of none
+/// before it.
+fn open_long(root: BorrowedFd<'_>, mut name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut above = None;
+    loop {
+        let from = above.as_ref().map_or(root, OwnedFd::as_fd);
+        let slash = |part: &[u8]| part.iter().rposition(|byte| *byte == b'/');
+        let end = name.get(..LONGEST).and_then(slash);
+        match end.and_then(|end| name.split_at_checked(end)) {
+            Some((part, rest)) => {
+                above = Some(open_beneath(from, part, DIRECTORY)?);
+                name = rest.strip_prefix(b"/").unwrap_or(rest);
+            }
+            None => return open_beneath(from, name, flags),
+        }
+    }
+}
 
 /// A tree that is being written.
 struct Tree {
@@ -149,6 +184,9 @@ impl Tree {
         if let Some((_, open)) = self.current.take_if(|(current, _)| current == name) {
             return Ok(open);
         }
+        if let Some(open) = self.open_from_current(name) {
+            return Ok(open);
+        }
         match self.open(name) {
             Err(Errno::NOENT) => self.make_all(name)?,
             Ok(open) => return Ok(open),
@@ -163,16 +201,16 @@ impl Tree {
         })
     }
 
+    /// Opens a directory below the one that was used last, where no link leads out of that.
+    fn open_from_current(&self, name: &[u8]) -> Option<OwnedFd> {
+        let (current, open) = self.current.as_ref()?;
+        let rest = name.strip_prefix(current.as_slice())?;
+        let rest = if current.is_empty() { rest } else { rest.strip_prefix(b"/")? };
+        open_long(open.as_fd(), rest, DIRECTORY).ok()
+    }
+
     fn open(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
-        let name = if name.is_empty() { b"." } else { name };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        loop {
-            match rustix::fs::openat2(&self.root, name, DIRECTORY, Mode::empty(), resolve) {
-                // Something was renamed meanwhile anywhere on the system.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                result => return result,
-            }
-        }
+        open_long(self.root.as_fd(), name, DIRECTORY)
     }
 
     fn make_all(&self, name: &[u8]) -> Result<(), ExtractError> {
@@ -360,14 +398,12 @@ impl Tree {
             if !done.insert(entry.name.clone()) {
                 continue;
             }
-            let name = if entry.name.is_empty() { &b"."[..] } else { &entry.name };
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve) {
+            match open_long(self.root.as_fd(), &entry.name, flags) {
                 Ok(open) => self.dress(open.as_fd(), &entry, true)?,
                 // A later entry took its place.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(error) => return Err(failed("opening the directory", name)(error)),
+                Err(error) => return Err(failed("opening the directory", &entry.name)(error)),
             }
         }
         Ok(())

@@ -4,8 +4,17 @@
 pub mod extract;
 pub mod pack;
 pub mod remove;
+mod walk;
 
 use std::collections::BTreeMap;
+
+/// A name of a tree for a person: it may hold anything, and be longer than anybody reads.
+fn shown(name: &[u8]) -> String {
+    const MOST: usize = 200;
+    let end = name.get(name.len().saturating_sub(MOST)..).unwrap_or_default();
+    let cut = if end.len() < name.len() { "…" } else { "" };
+    format!("{cut}{}", String::from_utf8_lossy(end).escape_debug())
+}
 
 /// What could not be kept, by kind: how many, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,14 +50,14 @@ impl Lost {
 impl Notes {
     /// Counts one more of a kind.
     pub fn add(&mut self, lost: Lost, name: &[u8]) {
-        let first = || (0, String::from_utf8_lossy(name).into_owned());
+        let first = || (0, shown(name));
         self.0.entry(lost).or_insert_with(first).0 += 1;
     }
 
     /// One line for each kind.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|(lost, (count, first))| {
-            format!("{count} {} (the first is {first:?})", lost.words())
+            format!("{count} {} (the first is \"{first}\")", lost.words())
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Reading a tree into an archive.
 //!
 //! Each directory is opened from the one above it, and nothing is followed: links are kept as links.
-//! Names come in their order, so that the same tree makes the same archive.
+//! Only what is a regular file is opened. Names come in their order, so that the same tree makes the
+//! same archive.
 
-use super::{Lost, Notes};
+use super::walk::{Mounts, Walk};
+use super::{Lost, Notes, shown};
 use crate::archive::{Attributes, Device, Entry, Kind, Piece, Time, write::Writer};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -17,14 +19,20 @@ const PART: usize = 256 << 10;
 /// The longest list of attributes, and the largest attribute, that Linux has: 64 KiB.
 const LARGEST_ATTRIBUTE: usize = 64 << 10;
 
-const OPEN: OFlags =
-    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+const OPEN: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The name that leads to what is held, and nowhere else.
+fn name_of(held: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", held.as_raw_fd())
+}
 
 /// Why a tree could not be packed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// The system does not give a file.
-    #[error("{step} {name:?}: {source}")]
+    #[error("{step} {name}: {source}")]
     Read {
         /// What was tried.
         step: &'static str,
@@ -33,21 +41,27 @@ pub enum PackError {
         /// Why not.
         source: io::Error,
     },
+    /// A directory is elsewhere now.
+    #[error("{0} was moved while it was read; end what works there, and export again")]
+    Moved(String),
     /// The archive cannot be written.
     #[error("writing the archive: {0}")]
     Write(#[from] io::Error),
 }
 
 fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> PackError {
-    let name = String::from_utf8_lossy(name).into_owned();
-    move |error| PackError::Read { step, name, source: error.into() }
+    let name = shown(name);
+    move |error| match error {
+        Errno::STALE => PackError::Moved(name),
+        error => PackError::Read { step, name, source: error.into() },
+    }
 }
 
-/// A directory on the way down, and which of its names are still to come, the next one last.
+/// A directory on the way down.
 struct Level {
-    directory: OwnedFd,
-    /// Its name from the root, with a slash at the end; empty for the root.
-    prefix: Vec<u8>,
+    /// How long its name from the root is, with a slash at the end.
+    prefix: usize,
+    /// Which of its names are still to come, the next one last.
     names: Vec<Vec<u8>>,
 }
 
@@ -59,6 +73,15 @@ struct Packer<W> {
     buffer: Vec<u8>,
 }
 
+/// Where the next name is.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// In the same directory.
+    Beside,
+    /// In the directory that was just packed.
+    Inside,
+}
+
 /// Writes everything below the directory `root`, and it itself, into `archive`. Returns what could not
 /// be kept, and the archive, which is not ended yet.
 ///
@@ -68,26 +91,32 @@ pub fn pack<W: Write>(root: OwnedFd, archive: Writer<W>) -> Result<(Notes, Write
     let mut packer =
         Packer { archive, names: HashMap::new(), notes: Notes::default(), buffer: vec![0; PART] };
     let status = rustix::fs::fstat(&root).map_err(failed("looking at", b"."))?;
-    let attributes = packer.attributes(root.as_fd(), b".", b"./")?;
+    let attributes = packer.attributes(root.as_fd(), b"./")?;
     packer.archive.entry(&entry_of(b"./", Kind::Directory, &status, attributes))?;
-    let mut levels = vec![level(root, Vec::new())?];
+    let mut walk = Walk::new(root, Mounts::Entered);
+    let mut prefix = Vec::new();
+    let mut levels = vec![level(walk.here(), &prefix)?];
     while let Some(current) = levels.last_mut() {
+        prefix.truncate(current.prefix);
         let Some(name) = current.names.pop() else {
             levels.pop();
+            walk.leave().map_err(failed("leaving the directory", &prefix))?;
             continue;
         };
-        let whole = [current.prefix.as_slice(), &name].concat();
-        if let Some(below) = packer.name(current.directory.as_fd(), &name, whole)? {
-            levels.push(below);
+        let whole = [prefix.as_slice(), &name].concat();
+        if packer.name(walk.here(), &name, &whole)? == Next::Inside {
+            walk.enter(&name).map_err(failed("opening the directory", &whole))?;
+            prefix = [whole.as_slice(), b"/"].concat();
+            levels.push(level(walk.here(), &prefix)?);
         }
     }
     Ok((packer.notes, packer.archive))
 }
 
-fn level(directory: OwnedFd, prefix: Vec<u8>) -> Result<Level, PackError> {
+fn level(directory: BorrowedFd<'_>, prefix: &[u8]) -> Result<Level, PackError> {
     let listed = || -> Result<Vec<Vec<u8>>, Errno> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&directory)? {
+        for entry in Dir::read_from(directory)? {
             let name = entry?.file_name().to_bytes().to_vec();
             if !matches!(&*name, b"." | b"..") {
                 names.push(name);
@@ -96,86 +125,81 @@ fn level(directory: OwnedFd, prefix: Vec<u8>) -> Result<Level, PackError> {
         names.sort_unstable_by(|one, other| other.cmp(one));
         Ok(names)
     };
-    let names = listed().map_err(failed("listing the directory", &prefix))?;
-    Ok(Level { directory, prefix, names })
+    let names = listed().map_err(failed("listing the directory", prefix))?;
+    Ok(Level { prefix: prefix.len(), names })
 }
 
 impl<W: Write> Packer<W> {
-    /// Packs one name; a directory's own names are returned to come next.
+    /// Packs one name.
     fn name(
         &mut self,
         parent: BorrowedFd<'_>,
         name: &[u8],
-        whole: Vec<u8>,
-    ) -> Result<Option<Level>, PackError> {
-        let status = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        whole: &[u8],
+    ) -> Result<Next, PackError> {
+        // What is looked at is what is read: it is held, which opens no device and waits for nobody.
+        let held = match rustix::fs::openat(parent, name, HOLD, Mode::empty()) {
             // It was removed a moment ago.
-            Err(Errno::NOENT) => return Ok(None),
-            status => status.map_err(failed("looking at", &whole))?,
+            Err(Errno::NOENT) => return Ok(Next::Beside),
+            held => held.map_err(failed("looking at", whole))?,
         };
+        let status = rustix::fs::fstat(&held).map_err(failed("looking at", whole))?;
         let device = || Device {
             major: rustix::fs::major(status.st_rdev),
             minor: rustix::fs::minor(status.st_rdev),
         };
         let kind = match FileType::from_raw_mode(status.st_mode) {
             FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
+            FileType::Directory => return self.directory(held.as_fd(), whole, &status),
             FileType::Symlink => {
-                let text = rustix::fs::readlinkat(parent, name, Vec::new());
-                Kind::SymbolicLink(text.map_err(failed("reading the link", &whole))?.into_bytes())
+                let text = rustix::fs::readlinkat(&held, "", Vec::new());
+                Kind::SymbolicLink(text.map_err(failed("reading the link", whole))?.into_bytes())
             }
             FileType::CharacterDevice => Kind::CharacterDevice(device()),
             FileType::BlockDevice => Kind::BlockDevice(device()),
             FileType::Fifo => Kind::Pipe,
             _ => {
-                self.notes.add(Lost::Socket, &whole);
-                return Ok(None);
+                self.notes.add(Lost::Socket, whole);
+                return Ok(Next::Beside);
             }
         };
-        if kind == Kind::Directory {
-            return self.directory(parent, name, whole, &status).map(Some);
-        }
         if status.st_nlink > 1 {
             let first = self.names.entry((status.st_dev, status.st_ino));
-            let first = first.or_insert_with(|| whole.clone());
+            let first = first.or_insert_with(|| whole.to_vec());
             if *first != whole {
                 let link = Kind::HardLink(first.clone());
-                self.archive.entry(&entry_of(&whole, link, &status, Vec::new()))?;
-                return Ok(None);
+                self.archive.entry(&entry_of(whole, link, &status, Vec::new()))?;
+                return Ok(Next::Beside);
             }
         }
-        let attributes = self.attributes(parent, name, &whole)?;
-        let entry = entry_of(&whole, kind, &status, attributes);
+        let attributes = self.attributes(held.as_fd(), whole)?;
+        let entry = entry_of(whole, kind, &status, attributes);
         match entry.kind {
-            Kind::File => self.file(parent, name, entry, &status)?,
+            Kind::File => self.file(held.as_fd(), entry, &status)?,
             _ => self.archive.entry(&entry)?,
         }
-        Ok(None)
+        Ok(Next::Beside)
     }
 
     fn directory(
         &mut self,
-        parent: BorrowedFd<'_>,
-        name: &[u8],
-        whole: Vec<u8>,
+        held: BorrowedFd<'_>,
+        whole: &[u8],
         status: &Stat,
-    ) -> Result<Level, PackError> {
-        let open = rustix::fs::openat(parent, name, OPEN | OFlags::DIRECTORY, Mode::empty());
-        let open = open.map_err(failed("opening the directory", &whole))?;
-        let attributes = self.attributes(parent, name, &whole)?;
-        let prefix = [whole.as_slice(), b"/"].concat();
-        self.archive.entry(&entry_of(&prefix, Kind::Directory, status, attributes))?;
-        level(open, prefix)
+    ) -> Result<Next, PackError> {
+        let attributes = self.attributes(held, whole)?;
+        let whole = [whole, b"/"].concat();
+        self.archive.entry(&entry_of(&whole, Kind::Directory, status, attributes))?;
+        Ok(Next::Inside)
     }
 
     fn file(
         &mut self,
-        parent: BorrowedFd<'_>,
-        name: &[u8],
+        held: BorrowedFd<'_>,
         mut entry: Entry,
         status: &Stat,
     ) -> Result<(), PackError> {
-        let file = rustix::fs::openat(parent, name, OPEN, Mode::empty());
+        let file = rustix::fs::open(name_of(held), OPEN, Mode::empty());
         let file = file.map_err(failed("opening", &entry.name))?;
         entry.size = status.st_size.cast_unsigned();
         let has_holes = status.st_blocks.cast_unsigned().saturating_mul(512) < entry.size;
@@ -212,16 +236,11 @@ impl<W: Write> Packer<W> {
         Ok(())
     }
 
-    /// All attributes of a name, in their order.
-    fn attributes(
-        &mut self,
-        parent: BorrowedFd<'_>,
-        name: &[u8],
-        whole: &[u8],
-    ) -> Result<Attributes, PackError> {
-        let path = [format!("/proc/self/fd/{}/", parent.as_raw_fd()).as_bytes(), name].concat();
+    /// All attributes of what is held, in their order.
+    fn attributes(&mut self, held: BorrowedFd<'_>, whole: &[u8]) -> Result<Attributes, PackError> {
+        let path = name_of(held);
         let mut list = vec![0; LARGEST_ATTRIBUTE];
-        let count = match rustix::fs::llistxattr(path.as_slice(), &mut list) {
+        let count = match rustix::fs::listxattr(&*path, &mut list) {
             Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
             count => count.map_err(failed("listing the attributes of", whole))?,
         };
@@ -231,7 +250,7 @@ impl<W: Write> Packer<W> {
         let mut attributes = Vec::new();
         let mut value = vec![0; if names.is_empty() { 0 } else { LARGEST_ATTRIBUTE }];
         for name in names {
-            match rustix::fs::lgetxattr(path.as_slice(), name, &mut value) {
+            match rustix::fs::getxattr(&*path, name, &mut value) {
                 Ok(count) => {
                     let value = value.get(..count).unwrap_or_default().to_vec();
                     attributes.push((name.to_vec(), value));
