@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
+use winterop_host::starter::Starter;
 use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Places, WineLauncher};
 use winterop_instance::handoff::{HandOffError, HostAddress, start};
 use winterop_instance::namespace::SOCKET_DIRECTORY;
@@ -172,6 +173,9 @@ where
         Err(SocketError::InUse(_)) => return listening(),
         socket => socket.map_err(|error| error.words())?,
     };
+    // Before anybody is served: it is to have nothing of theirs.
+    let starter = Starter::start(&places::own_program()?)
+        .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -195,7 +199,7 @@ where
             }
         });
         let admission = admission(switches, &launcher.1);
-        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?)?;
+        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter.ok())?;
         anyhow::Ok(host.serve(listener, ended()).await?)
     })?;
     drop(socket);

@@ -33,6 +33,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use winterop_host::starter;
 use winterop_sys::Inherited;
 
 /// Runs Windows programs on Linux as if they were Linux programs.
@@ -106,7 +107,7 @@ fn give_inherited_back() {
 fn dispatch() -> Result<ExitCode> {
     let part = part(&std::env::args_os().next().unwrap_or_default());
     let kept = "keeping inherited files to this program";
-    if part == "wslhost" {
+    if ["wslhost", starter::NAME].contains(&&*part) {
         // It outlives whoever started it, whose pipes and locks it would keep.
         winterop_sys::close_inherited().context(kept)?;
     } else {
@@ -115,6 +116,7 @@ fn dispatch() -> Result<ExitCode> {
     }
     match part.as_str() {
         "wslhost" => host::serve_in_background().map(|()| ExitCode::SUCCESS),
+        starter::NAME => Ok(starter::run()),
         "wsl" => match from_windows::run_for_caller()? {
             Some(status) => Ok(status),
             None => wsl::run(wsl::Arguments::parse()),

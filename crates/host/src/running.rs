@@ -2,6 +2,7 @@
 
 use crate::launcher::{Mark, Prepared};
 use crate::request::LaunchRequest;
+use crate::starter::{Plan, Starter};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -31,12 +32,17 @@ impl RunningProgram {
     ///
     /// # Errors
     /// The system's.
-    pub fn start(prepared: &Prepared, request: &LaunchRequest, mark: Mark) -> Result<Self, Errno> {
+    pub fn start(
+        prepared: &Prepared,
+        request: &LaunchRequest,
+        mark: Mark,
+        starter: Option<&Starter>,
+    ) -> Result<Self, Errno> {
         let report = match prepared.report {
             Some(_) => Some(pipe_with(PipeFlags::CLOEXEC)?),
             None => None,
         };
-        let pid = start_process(prepared, request, report.as_ref().map(|(_, writer)| writer))?;
+        let pid = start_process(prepared, request, report.as_ref().map(|(_, writer)| writer), starter)?;
         let reader = report.map(|(reader, _)| reader);
         // Without it the program's end is lost with this host, and nothing else.
         let report = reader.as_ref().and_then(|reader| reader.try_clone().ok());
@@ -101,23 +107,40 @@ fn start_process(
     prepared: &Prepared,
     request: &LaunchRequest,
     report: Option<&OwnedFd>,
+    starter: Option<&Starter>,
 ) -> Result<Pid, Errno> {
     let assignment =
         |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
-    let mut environment: Vec<Vec<u8>> =
-        prepared.environment.iter().map(|(name, value)| assignment(name, value)).collect();
-    if let Some((name, report)) = prepared.report.zip(report) {
+    let directory = open_directory(&prepared.directory);
+    let plan = Plan {
+        program: prepared.program.as_os_str().as_bytes(),
+        arguments: prepared.arguments.iter().map(|it| it.as_bytes().to_vec()).collect(),
+        environment: prepared.environment.iter().map(|(name, it)| assignment(name, it)).collect(),
+        standard: request.descriptors.borrowed_standard(),
+        report: prepared.report.zip(report.map(AsFd::as_fd)),
+        directory: directory.as_ref().map(AsFd::as_fd),
+        caller: request.peer.pid,
+    };
+    match starter.map(|starter| starter.spawn(&plan)) {
+        Some(Err(Errno::PIPE)) | None => start_here(plan),
+        Some(started) => started,
+    }
+}
+
+/// Starts it as this process's own child, without the starter.
+fn start_here(plan: Plan<'_>) -> Result<Pid, Errno> {
+    let mut environment = plan.environment;
+    if let Some((name, report)) = plan.report {
         environment.push(format!("{name}={}", report.as_raw_fd()).into_bytes());
     }
-    let directory = open_directory(&prepared.directory);
-    let _processors = Processors::of_caller(request.peer.pid);
+    let _processors = Processors::of_caller(plan.caller);
     spawn(&Spawn {
-        program: prepared.program.as_os_str().as_bytes(),
-        arguments: &CStrings::new(prepared.arguments.iter().map(|argument| argument.as_bytes())),
+        program: plan.program,
+        arguments: &CStrings::new(plan.arguments.iter().map(Vec::as_slice)),
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
-        standard: request.descriptors.borrowed_standard(),
-        inherited: report.map(AsFd::as_fd),
-        directory: directory.as_ref().map(|it| Directory::Open(it.as_fd())),
+        standard: plan.standard,
+        inherited: plan.report.map(|(_, report)| report),
+        directory: plan.directory.map(Directory::Open),
         login: None,
     })
     .map_err(Errno::from)

@@ -10,6 +10,7 @@ use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
 use crate::request::{Descriptors, LaunchRequest};
 use crate::running::RunningProgram;
+use crate::starter::Starter;
 use crate::tree;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::Signal;
@@ -72,11 +73,12 @@ pub struct Host {
     underway: Mutex<BTreeMap<u64, Underway>>,
     places: Places,
     instances: Instances,
+    starter: Option<Starter>,
 }
 
 impl Host {
-    /// A host that starts programs with `launcher` whatever is admitted, and writes it down. A runtime
-    /// of tokio's must be there.
+    /// A host that starts programs with `launcher` whatever is admitted, and writes it down. Hosted
+    /// programs are started by `starter`, where there is one. A runtime of tokio's must be there.
     ///
     /// # Errors
     /// The system's, where it has no threads for it.
@@ -85,6 +87,7 @@ impl Host {
         settings: Settings,
         admission: Admission,
         audit: Audit,
+        starter: Option<Starter>,
     ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             launcher,
@@ -95,6 +98,7 @@ impl Host {
             underway: Mutex::default(),
             places: Places::new()?,
             instances: Instances::default(),
+            starter,
         }))
     }
 
@@ -407,7 +411,7 @@ impl Host {
                     let path = terminal.path_for_hosted(request.peer.pid);
                     prepared.environment.push((name.into(), path.into()));
                 }
-                let program = RunningProgram::start(&prepared, &request, mark)
+                let program = RunningProgram::start(&prepared, &request, mark, self.starter.as_ref())
                     .map_err(|error| cannot_start(&prepared, error))?;
                 let files =
                     prepared.keeps_descriptors.then(|| request.descriptors.without_standard());

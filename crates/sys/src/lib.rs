@@ -17,7 +17,7 @@ mod unmapped;
 pub use descriptors::{Inherited, close_inherited, keep_to_self};
 pub use errors::system_error;
 pub use sharing::fork_sharing;
-pub use spawn::{Directory, Login, Spawn, SpawnError, Step, spawn};
+pub use spawn::{Directory, Login, Spawn, SpawnError, Step, become_program, spawn};
 pub use text::{CStrings, c_string};
 pub use unmapped::{is_own_user, unmapped_user};
 
@@ -274,6 +274,20 @@ pub enum Fork {
 pub fn fork() -> Result<Fork, Errno> {
     let flags = Signal::CHILD.as_raw() as usize;
     // SAFETY: no CLONE_VM and no stack given: the child goes on with its own copy of everything.
+    let result = checked(unsafe { syscall(number::CLONE, [flags, 0, 0, 0, 0]) })?;
+    let child = i32::try_from(result).ok().and_then(Pid::from_raw);
+    Ok(child.map_or(Fork::Child, Fork::Parent))
+}
+
+const CLONE_PARENT: usize = 0x8000;
+
+/// Makes a process like [`fork`], which is a child not of this process but of its parent.
+///
+/// # Errors
+/// Those of [`fork`]; `EINVAL` for the first process of a pid namespace.
+pub fn fork_sibling() -> Result<Fork, Errno> {
+    let flags = CLONE_PARENT | Signal::CHILD.as_raw() as usize;
+    // SAFETY: as for `fork`.
     let result = checked(unsafe { syscall(number::CLONE, [flags, 0, 0, 0, 0]) })?;
     let child = i32::try_from(result).ok().and_then(Pid::from_raw);
     Ok(child.map_or(Fork::Child, Fork::Parent))

@@ -123,7 +123,7 @@ pub fn spawn(plan: &Spawn<'_>) -> Result<Pid, SpawnError> {
     let program = c_string(plan.program);
     let child = match fork()? {
         Fork::Child => {
-            let error = become_program(plan, &program, &standard);
+            let error = arrange_and_execute(plan, &program, &standard);
             // The parent reads it, or is gone.
             let _ = write(&writer, &error.to_bytes());
             exit(127)
@@ -164,7 +164,18 @@ fn moved_up(descriptor: Option<BorrowedFd<'_>>) -> Result<Option<OwnedFd>, Errno
     descriptor.map(|descriptor| rustix::io::fcntl_dupfd_cloexec(descriptor, 3)).transpose()
 }
 
-fn become_program(
+/// Makes this process the program; returns only if that failed. The process must have one thread.
+pub fn become_program(plan: &Spawn<'_>) -> SpawnError {
+    let copies = || -> Result<_, Errno> {
+        Ok([moved_up(plan.standard[0])?, moved_up(plan.standard[1])?, moved_up(plan.standard[2])?])
+    };
+    match copies() {
+        Ok(standard) => arrange_and_execute(plan, &c_string(plan.program), &standard),
+        Err(error) => error.into(),
+    }
+}
+
+fn arrange_and_execute(
     plan: &Spawn<'_>,
     program: &CString,
     standard: &[Option<OwnedFd>; 3],
