@@ -204,8 +204,7 @@ fn note(
     let Identity { own: name, inside, names } = identity;
     let is_guest = asked.elsewhere || asked.uid != own;
     let places = name.as_deref().zip(program.as_ref()).filter(|_| is_guest);
-    let settled =
-        places.and_then(|(name, file)| identity::open_settled(name, file.as_fd(), own));
+    let settled = places.and_then(|(name, file)| identity::open_settled(name, file.as_fd(), own));
     asked.settled = settled.is_some();
     (asked.program, asked.inside, asked.names) = (name, inside, names);
     settled

@@ -68,7 +68,7 @@ fn own_name(name: &Path, program: BorrowedFd<'_>) -> Option<PathBuf> {
 
 /// Opens a path of the machine's; links of `/proc` that lead to other processes' files are none.
 fn open_here(path: &Path, flags: OFlags) -> Option<OwnedFd> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let flags = flags | OFlags::CLOEXEC;
     openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok()
 }
 

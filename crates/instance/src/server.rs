@@ -42,6 +42,8 @@ pub enum Service {
     Everyone(Arc<HostLink>),
     /// Every user of the machine, each by their own host.
     Users(Arc<Users>),
+    /// The same by a socket that only guests are given: whoever comes is one.
+    Guests(Arc<Users>),
 }
 
 impl Service {
@@ -63,7 +65,8 @@ impl Service {
         match self {
             Self::Own(_) if peer.uid != own => Err(Refusal::ForeignPeer { own, peer: peer.uid }),
             Self::Own(link) | Self::Everyone(link) => Ok(Guest::of(link)),
-            Self::Users(users) => Ok(users.admit(peer, connection)?),
+            Self::Users(users) => Ok(users.admit(peer, connection, false)?),
+            Self::Guests(users) => Ok(users.admit(peer, connection, true)?),
         }
     }
 
@@ -76,7 +79,7 @@ impl Service {
         request: &[u8],
         refusal: &Refusal,
     ) {
-        let Self::Users(_) = self else { return };
+        let (Self::Users(_) | Self::Guests(_)) = self else { return };
         let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
         if setting == AuditSetting::Off {
             return;

@@ -472,10 +472,8 @@ fn patterns(patterns: &[String], in_any_case: bool) -> Result<GlobSet, String> {
         if !pattern.starts_with(['/', '*']) {
             return Err(format!("program: {pattern:?} must begin with / or **"));
         }
-        let glob = GlobBuilder::new(pattern)
-            .literal_separator(true)
-            .case_insensitive(in_any_case)
-            .build();
+        let glob =
+            GlobBuilder::new(pattern).literal_separator(true).case_insensitive(in_any_case).build();
         set.add(glob.map_err(|error| format!("program: {error}"))?);
     }
     set.build().map_err(|error| format!("program: {error}"))

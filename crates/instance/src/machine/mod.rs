@@ -3,6 +3,7 @@
 //! It runs as root on the machine itself, starts nothing but users' hosts, each as its user, and
 //! opens nothing that a peer names.
 
+pub mod guests;
 pub mod healing;
 mod options;
 pub mod users;
@@ -14,6 +15,7 @@ pub(crate) use watch::keep_registered;
 use crate::role::{announce, terminated};
 use crate::server::{Service, serve};
 use crate::socket::ListeningSocket;
+use guests::Guests;
 use rustix::fd::OwnedFd;
 use std::fs::{self, Permissions};
 use std::io;
@@ -68,10 +70,11 @@ async fn serve_machine(options: &Options) -> io::Result<()> {
         announce(&options.socket_directory.join(SOCKET))?;
         move_log(options)?;
     }
+    let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));
+    Guests::new(Service::Guests(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
     tell_systemd()?;
     let Socket { descriptor, file } = socket;
-    let switches = Arc::new(Switches::default());
-    let served = serve(descriptor, Service::Users(Arc::new(users)), switches, terminated()).await;
+    let served = serve(descriptor, Service::Users(users), switches, terminated()).await;
     drop(file);
     served
 }

@@ -62,7 +62,8 @@ impl Users {
         Self { policy, host, links: Mutex::default(), served: Arc::default() }
     }
 
-    /// Lets a peer in, and says by which host it is served.
+    /// Lets a peer in, and says by which host it is served. One that `is_guest` has come by a guests'
+    /// socket, and so lives elsewhere whatever its namespaces are.
     ///
     /// # Errors
     /// Why it is refused.
@@ -70,6 +71,7 @@ impl Users {
         &self,
         peer: PeerCredentials,
         connection: BorrowedFd<'_>,
+        is_guest: bool,
     ) -> Result<Guest, NotServed> {
         let place = Served::enter(&self.served, peer.uid)?;
         // What `/proc` says is only true of a process that still is the one that has connected.
@@ -77,7 +79,7 @@ impl Users {
         let rules = self.policy.rules();
         let asked = asked(peer, rules.ask_for_groups());
         let is_alive = process.as_ref().is_none_or(lives);
-        let asked = Asked { elsewhere: asked.elsewhere || !is_alive, ..asked };
+        let asked = Asked { elsewhere: asked.elsewhere || !is_alive || is_guest, ..asked };
         let user = rules.host_for(&asked)?;
         Ok(Guest { link: self.link(user)?, place: Some(place) })
     }
