@@ -30,7 +30,9 @@ const SERVER: &str = "import os, socket, sys\n\
     \x20   except BlockingIOError: return 0\n\
     print('heard', heard(), flush=True)\n";
 
+/// Puts the scripts there, and has alice's Wine ready: nobody is told to wait from here on.
 fn write_scripts(machine: &mut Machine) {
+    machine.user("alice", "$W/hello.exe");
     machine.write("/opt/client.py", CLIENT);
     machine.write("/opt/server.py", SERVER);
     machine.root("mkdir -p /etc/winterop");
@@ -200,7 +202,7 @@ fn a_containers_paths_count_only_where_the_machine_has_them_and_nobody_else_chan
     assert!(refused(&said), "{said}");
     // Each of these makes the path one that others can change.
     for (change, back) in [
-        ("chmod 666 /opt/tools/hello.exe", "chmod 755 /opt/tools/hello.exe"),
+        ("chmod 757 /opt/tools/hello.exe", "chmod 755 /opt/tools/hello.exe"),
         ("chmod 1777 /opt/tools", "chmod 755 /opt/tools"),
         ("chmod 775 /opt", "chmod 755 /opt"),
         ("chown bob /opt", "chown root /opt"),
@@ -296,7 +298,153 @@ fn a_socket_whose_name_says_no_process_is_not_believed() {
             let said = against_server(&mut machine, "root", &socket, &script);
             assert_eq!(said, "hello\n0\nheard 0\n", "{named}");
         }
-        let said = machine.root(&format!("rm {socket}; ls /run/WSL | grep -c {name}"));
-        assert_eq!(said, "0\n");
+        let said = machine.root(&format!("rm {socket}; test -e {socket}; echo $?"));
+        assert_eq!(said, "1\n");
     }
+}
+
+/// What a guest tries with its directory of sockets; each that works is printed.
+const ATTACKS: &str = "for attack in \
+    'rm /run/WSL/1_interop' 'rm /run/WSL/*_interop' 'mv /run/WSL/1_interop /run/WSL/2_interop' \
+    'touch /run/WSL/x' 'ln -s /tmp/x /run/WSL/9_interop' 'ln -sfn /tmp/x /run/WSL/1_interop' \
+    'mkdir /run/WSL/d' 'chmod 777 /run/WSL' 'chown 1 /run/WSL' 'rmdir /run/WSL' \
+    'mount -o remount,bind,rw /run/WSL && touch /run/WSL/y'; do \
+    sh -c \"$attack\" >/dev/null 2>&1 && echo \"worked: $attack\"; done";
+
+/// What is in a guest's directory, as the machine sees it.
+const LISTING: &str = "ls -ld /run/winterop/guests/build | cut -c1-10; \
+    ls /run/winterop/guests/build | sed 's/^[0-9][0-9][0-9]*_/N_/' | sort -u";
+
+const RULE: &str = "action = \"allow\"\nnamespace = \"other\"\nhost = \"alice\"\n\
+    program = [\"/opt/windows/*.exe\"]";
+
+/// Runs a container that attacks its directory, runs a program, and one more when the machine's init
+/// was started again meanwhile.
+fn through_a_restart(machine: &mut Machine, container: &str, attacks: &str) -> String {
+    let inside = format!(
+        "cd /; {attacks}; /tools/hello.exe; /tools/cat.exe </etc/said; echo first; read -r go; \
+         /tools/hello.exe; ls /run/WSL | grep -c interop"
+    );
+    machine.write("/opt/inside.sh", &inside);
+    machine.root(&format!(
+        "rm -f /srv/in; mkfifo -m 666 /srv/in; : >/srv/out; chmod 666 /srv/out; \
+         {container} </srv/in >/srv/out 2>&1 & exec 7>/srv/in; \
+         until grep -q first /srv/out; do kill -0 $! || break; done; \
+         kill $(ps -e -o pid=,args= | awk '$2 == \"init\" && $3 == \"--machine\" {{print $1}}'); \
+         until ! ps -e -o args= | grep -q '^init --machine'; do :; done; \
+         winterop enable >/dev/null; echo go >&7; exec 7>&-; wait"
+    ));
+    machine.root("cat /srv/out")
+}
+
+#[test]
+fn a_guests_directory_is_made_served_and_taken_away() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    write_scripts(&mut machine);
+    assert_eq!(machine.root("ls /run/winterop 2>&1 | grep -c guests; winterop guest list"), "0\n");
+    let said = machine.user("alice", "winterop guest add build; echo $?");
+    assert!(said.contains("only root can add a guest") && said.ends_with("\n126\n"), "{said}");
+    for wrong in ["../x", ".x", "a/b", "''"] {
+        let said = machine.root(&format!("winterop guest add {wrong}; echo $?"));
+        assert!(said.contains("guest's name") && !said.ends_with("\n0\n"), "{wrong}: {said}");
+    }
+    let said = machine.root("winterop guest add build; echo $?");
+    let option = "--volume /run/winterop/guests/build:/run/WSL:ro";
+    assert!(said.contains(option) && said.ends_with("\n0\n"), "{said}");
+    assert_eq!(machine.root(LISTING), "drwxr-xr-x\n1_interop\nN_interop\n");
+    let list = "winterop guest list; echo $?";
+    let listed = "build\t/run/winterop/guests/build\tserved\n0\n";
+    assert_eq!(machine.user("alice", list), listed);
+    // A server that was killed leaves its sockets; the next one makes its own, in the same directory.
+    let inode = machine.root("stat -c %i /run/winterop/guests/build");
+    machine
+        .root("kill -9 $(ps -e -o pid=,args= | awk '$2 == \"init\" {print $1}'); winterop enable");
+    assert_eq!(machine.user("alice", list), listed);
+    assert_eq!(machine.root(LISTING), "drwxr-xr-x\n1_interop\nN_interop\n");
+    assert_eq!(machine.root("ls /run/winterop/guests/build | wc -l"), "2\n");
+    assert_eq!(machine.root("stat -c %i /run/winterop/guests/build"), inode);
+    // Who comes by it is a guest, although it is a user of the machine in no namespace of its own.
+    let by = "export WSL_INTEROP=/run/winterop/guests/build/1_interop; cd /; $W/hello.exe; echo $?";
+    let said = machine.user("alice", &by.replace("$W/hello.exe", "env WSL_INTEROP= $W/hello.exe"));
+    assert_eq!(said, "hello\n0\n");
+    let asked = format!(
+        "cd /; python3 /opt/client.py /run/winterop/guests/build/1_interop {}",
+        request(Tag::SEARCH_NAME, "hostname")
+    );
+    let said = machine.user("alice", &asked);
+    assert!(said.starts_with("refused:") && said.contains("no rule lets uid 1000"), "{said}");
+    policy(&mut machine, &[RULE]);
+    let said = machine.user("alice", &asked);
+    assert!(said.starts_with("refused:"), "{said}");
+    // A folder of names that others may write is not believed.
+    machine.root("chmod 777 /etc/winterop/guests; touch /etc/winterop/guests/evil");
+    let said = machine.root("winterop guest list; echo $?");
+    assert!(said.contains("/etc/winterop/guests") && said.ends_with("\n126\n"), "{said}");
+    assert_eq!(machine.root("ls /run/winterop/guests"), "build\n");
+    machine.root("rm /etc/winterop/guests/evil; chmod 755 /etc/winterop/guests");
+    assert_eq!(machine.root("winterop guest remove build; echo $?"), "0\n");
+    assert_eq!(
+        machine.root("ls /run/winterop/guests; winterop guest remove build; echo $?"),
+        "there is no guest build\n1\n"
+    );
+    // What is noted is there again with the next server; and disabling takes it away.
+    machine.root("winterop guest add build; winterop disable");
+    assert_eq!(machine.root("ls /run/winterop 2>/dev/null; ls /etc/winterop/guests"), "build\n");
+    machine.root("winterop enable");
+    assert_eq!(machine.user("alice", list), listed);
+}
+
+#[test]
+fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    if machine.root("command -v podman crun >/dev/null; echo $?") != "0\n" {
+        println!("skipped: podman is not installed");
+        return;
+    }
+    write_scripts(&mut machine);
+    policy(&mut machine, &[RULE]);
+    machine.root("winterop guest add build; mkdir -p /srv/c; cd /srv/c; \
+        mkdir -p bin dev proc sys etc run/WSL tmp tools; cp /bin/busybox bin; echo said >etc/said; \
+        for p in sh rm mv touch ln mkdir chmod chown rmdir ls grep cat mount; do ln -sf busybox bin/$p; done; \
+        echo root:x:0:0::/:/bin/sh >etc/passwd; mkdir etc/winterop; \
+        echo /run/WSL/1_interop >etc/winterop/trusted-sockets");
+    // Its root has every capability in its own user namespace.
+    let run = "podman --storage-driver vfs --root /srv/storage --runroot /srv/run \
+        --cgroup-manager cgroupfs --events-backend none run -i --rm --cgroups disabled \
+        --network none --cap-add ALL --uidmap 0:100000:65536 --gidmap 0:100000:65536 --security-opt seccomp=unconfined \
+        --security-opt apparmor=unconfined --volume /opt/inside.sh:/inside.sh:ro \
+        --volume /opt/windows:/tools:ro --volume /run/winterop/guests/build:/run/WSL:ro \
+        --rootfs /srv/c sh /inside.sh";
+    // It wants cgroups of one version only.
+    let cgroups = "mount -t tmpfs tmpfs /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup";
+    if machine.root(&format!("unshare --mount --cgroup sh -c '{cgroups}'; echo $?")) != "0\n" {
+        println!("skipped: cgroups of version 2 cannot be mounted here");
+        return;
+    }
+    let podman = format!("unshare --mount --cgroup sh -c '{cgroups}; exec {run}'");
+    let said = through_a_restart(&mut machine, &podman, ATTACKS);
+    assert_eq!(said, "hello\nsaid\nfirst\nhello\n2\n");
+    assert_eq!(machine.root(LISTING), "drwxr-xr-x\n1_interop\nN_interop\n");
+    assert_eq!(machine.root("ps -u root -o args= | grep -c ^wslhost"), "0\n");
+}
+
+#[test]
+fn a_container_with_all_capabilities_in_its_user_namespace_cannot_touch_its_sockets() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    write_scripts(&mut machine);
+    machine.root(
+        "winterop guest add build; echo said >/etc/said; \
+        echo /run/WSL/1_interop >/etc/winterop/trusted-sockets",
+    );
+    policy(&mut machine, &[RULE]);
+    let wrap = format!(
+        "setpriv --reuid=alice --regid=alice --init-groups env -i PATH=/usr/bin:/bin \
+         bwrap --unshare-all --uid 0 --gid 0 --cap-add ALL --ro-bind /usr /usr --symlink usr/bin /bin \
+         --symlink usr/lib64 /lib64 --symlink usr/lib /lib --ro-bind /opt/windows /tools --proc /proc \
+         --dev /dev --tmpfs /tmp --ro-bind /etc /etc --ro-bind /opt/inside.sh /inside.sh \
+         --dir /run --ro-bind /run/winterop/guests/build /run/WSL --chdir / sh /inside.sh"
+    );
+    let said = through_a_restart(&mut machine, &wrap, ATTACKS);
+    assert_eq!(said, "hello\nsaid\nfirst\nhello\n2\n");
+    assert_eq!(machine.root(LISTING), "drwxr-xr-x\n1_interop\nN_interop\n");
 }

@@ -12,6 +12,7 @@
 use super::prepare_directory;
 use crate::server::{Service, serve};
 use crate::socket::ListeningSocket;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,9 +23,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use winterop_settings::Switches;
 use winterop_settings::machine::{DIRECTORY, GUESTS};
@@ -36,7 +35,7 @@ pub const SOCKET: &str = "1_interop";
 const SUFFIX: &str = "_interop";
 
 /// How often the list is looked at where no event tells of a change.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// The name of a guest: 1 to 64 letters, digits, `-`, `_` and `.`, no `.` first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,12 +166,13 @@ impl Guests {
     /// Serves those that are wanted now, and from then on those that are wanted then, until the
     /// runtime ends.
     pub fn keep_served(mut self) {
-        let mut watch = watch();
         self.look();
+        let changed = Arc::new(Notify::new());
+        let told = Arc::clone(&changed);
+        std::thread::spawn(move || tell_of_changes(&told));
         tokio::spawn(async move {
             loop {
-                wait(watch).await;
-                watch = self::watch();
+                changed.notified().await;
                 self.look();
             }
         });
@@ -246,25 +246,26 @@ fn is_there(name: &GuestName, served: &Served) -> bool {
     !served.task.is_finished() && name.directory().join(SOCKET).exists()
 }
 
+/// Says when the list has to be looked at, for as long as this process runs. It is watched before it
+/// is looked at, and anew each time, because it may be another directory then.
+fn tell_of_changes(changed: &Notify) {
+    loop {
+        let watch = watch();
+        changed.notify_one();
+        let mut interest: Vec<_> =
+            watch.iter().map(|watch| PollFd::new(watch, PollFlags::IN)).collect();
+        // Whatever ends the wait, the list is looked at.
+        let _ = poll(&mut interest, Some(&PAUSE));
+    }
+}
+
 /// Events of the list, or of the directory in which it is to be.
 fn watch() -> Option<OwnedFd> {
     let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
     let events = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE;
-    let list = inotify::add_watch(&watch, &notes(), events);
+    let list = inotify::add_watch(&watch, notes(), events);
     list.or_else(|_| inotify::add_watch(&watch, DIRECTORY, events)).ok()?;
     Some(watch)
-}
-
-async fn wait(watch: Option<OwnedFd>) {
-    let watch = watch.and_then(|watch| AsyncFd::with_interest(watch, Interest::READABLE).ok());
-    let event = async {
-        match &watch {
-            Some(watch) => drop(watch.readable().await),
-            None => std::future::pending().await,
-        }
-    };
-    // Whatever ends the wait, the list is looked at.
-    let _ = tokio::time::timeout(PAUSE, event).await;
 }
 
 #[cfg(test)]

@@ -66,12 +66,13 @@ async fn serve_machine(options: &Options) -> io::Result<()> {
     let users = Users::new(Policy::new(Path::new(machine::DIRECTORY)), options.host.clone());
     let interpreter = options.interpreter.clone();
     std::thread::spawn(move || keep_registered(&interpreter));
+    let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));
+    // Whoever waits for this server may start a guest next.
+    Guests::new(Service::Guests(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
     if options.background {
         announce(&options.socket_directory.join(SOCKET))?;
         move_log(options)?;
     }
-    let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));
-    Guests::new(Service::Guests(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
     tell_systemd()?;
     let Socket { descriptor, file } = socket;
     let served = serve(descriptor, Service::Users(users), switches, terminated()).await;
