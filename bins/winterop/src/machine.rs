@@ -58,7 +58,7 @@ pub fn disable(arguments: &ChangeArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn require_root(what: &str) -> Result<()> {
+pub fn require_root(what: &str) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!(Failure::NotRoot { what: &what }.words());
     }

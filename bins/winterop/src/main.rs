@@ -21,6 +21,7 @@ mod distributions;
 mod doctor;
 mod explain;
 mod from_windows;
+mod guest;
 mod host;
 mod machine;
 mod places;
@@ -68,6 +69,8 @@ enum Command {
     Disable(machine::ChangeArguments),
     /// Say whether Winterop is enabled on this machine, and whether all of it works.
     Status(machine::StatusArguments),
+    /// Make a directory with a socket for a container, list them, or take one away.
+    Guest(guest::Arguments),
     /// Check the settings, and set those of the machine.
     Config(config::Arguments),
     /// Check everything on the way from exec to Windows, and say what mends what is wrong.
@@ -142,6 +145,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Enable(arguments) => machine::enable(&arguments),
         Command::Disable(arguments) => machine::disable(&arguments),
         Command::Status(arguments) => machine::status(&arguments),
+        Command::Guest(arguments) => guest::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

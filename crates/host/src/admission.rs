@@ -14,7 +14,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use winterop_settings::peer::groups_of;
 use winterop_settings::policy::{Asked, Digest, Verdict};
@@ -69,7 +69,9 @@ impl Admission {
             return Ok(());
         }
         let program = program(request, launcher)?;
-        let identified = rules.ask_for_programs().then(|| identify(request, program.as_ref()));
+        let identified = rules
+            .ask_for_programs()
+            .then(|| identify(request, program.as_ref(), rules.refuse_by_path()));
         let settled = identified.and_then(|identity| note(&mut asked, identity, &program, own));
         let mut sealed = None;
         let mut digest = || {
@@ -191,7 +193,7 @@ fn program(
 }
 
 /// The names of the program, as far as they can be found out.
-fn identify(request: &LaunchRequest, program: Option<&OwnedFd>) -> Identity {
+fn identify(request: &LaunchRequest, program: Option<&OwnedFd>, with_all_names: bool) -> Identity {
     let searched = request.search.as_deref().filter(|_| request.descriptors.executable.is_none());
     // What this side has found is in this process's root, and the caller has no part in it.
     let caller = match searched {
@@ -203,10 +205,12 @@ fn identify(request: &LaunchRequest, program: Option<&OwnedFd>) -> Identity {
         Some(program) => Identity::of(caller, program.as_fd(), claimed),
         None => Identity::default(),
     };
+    if with_all_names {
+        identity.add_other_names();
+    }
     if let Some(name) = searched {
         identity.names.extend(identity::names_of_found(name, request.found.as_deref()));
     }
-    identity.names.extend(claimed.map(|name| PathBuf::from(OsStr::from_bytes(name))));
     identity
 }
 
@@ -221,8 +225,7 @@ fn note(
     let Identity { own: name, inside, names } = identity;
     let is_guest = asked.elsewhere || asked.uid != own;
     let places = name.as_deref().zip(program.as_ref()).filter(|_| is_guest);
-    let settled =
-        places.and_then(|(name, file)| identity::open_settled(name, file.as_fd(), own));
+    let settled = places.and_then(|(name, file)| identity::open_settled(name, file.as_fd(), own));
     asked.settled = settled.is_some();
     (asked.program, asked.inside, asked.names) = (name, inside, names);
     settled

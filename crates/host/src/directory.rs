@@ -40,6 +40,20 @@ impl Loss {
         Ok(format!("{shown}: {self}; the program starts in {instead}"))
     }
 
+    /// The same for where [`Loss::program_directory`] says. Whoever is in its root directory is not
+    /// told: nobody who is there means a place.
+    ///
+    /// # Errors
+    /// The [`Refusal`].
+    pub fn accept_there(
+        self,
+        request: &LaunchRequest,
+        instead: &Path,
+    ) -> Result<Option<String>, Refusal> {
+        let warning = self.accept(request, &instead.display().to_string())?;
+        Ok((request.linux_directory.as_deref() != Some(b"/")).then_some(warning))
+    }
+
     /// Where the program starts instead: for a guest whose directory the host does not see, where the
     /// program itself is.
     #[must_use]

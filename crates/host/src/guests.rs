@@ -11,6 +11,7 @@ use crate::wine::command::may_be_passed;
 use rustix::fd::BorrowedFd;
 use rustix::net::getsockname;
 use std::os::unix::ffi::OsStrExt as _;
+use winterop_settings::machine::GUESTS;
 use winterop_translate::groups;
 use winterop_translate::wslenv;
 
@@ -25,7 +26,8 @@ const NEVER: [&[u8]; 6] = [b"PATH", b"PWD", b"HOME", b"QT_", b"VK_", b"WSLENV"];
 /// patterns.
 pub fn restrict(request: &mut LaunchRequest, variables: &[String]) {
     let is_allowed = |name: &[u8]| is_allowed(name, variables);
-    let is_kept = |entry: &Vec<u8>| split(entry).is_some_and(|(name, _)| is_allowed(name.as_bytes()));
+    let is_kept =
+        |entry: &Vec<u8>| split(entry).is_some_and(|(name, _)| is_allowed(name.as_bytes()));
     // Display, runtime directory, Wine's own messages, and what the settings pass: the host's user
     // has their own.
     request.linux_variables.clear();
@@ -70,11 +72,9 @@ pub fn came_by_guests_socket(connection: BorrowedFd<'_>) -> bool {
     let address = getsockname(connection).ok();
     let address = address.and_then(|it| rustix::net::SocketAddrUnix::try_from(it).ok());
     let path = address.as_ref().and_then(|address| address.path_bytes());
-    path.is_some_and(|path| path.starts_with(SOCKETS.as_bytes()))
+    path.and_then(|path| path.strip_prefix(GUESTS.as_bytes()))
+        .is_some_and(|it| it.starts_with(b"/"))
 }
-
-/// Where the machine's init makes the directories that guests are given.
-pub const SOCKETS: &str = "/run/winterop/guests/";
 
 #[cfg(test)]
 mod tests {
@@ -106,8 +106,7 @@ mod tests {
             ..LaunchRequest::default()
         };
         restrict(&mut request, &["BUILD_*".into()]);
-        let expected =
-            list(&["WSLENV=TERM/w:BUILD_ID:BUILD_DIR/p", "TERM=xterm", "BUILD_ID=7"]);
+        let expected = list(&["WSLENV=TERM/w:BUILD_ID:BUILD_DIR/p", "TERM=xterm", "BUILD_ID=7"]);
         assert_eq!(request.environment, expected);
         assert_eq!(request.raw_wslenv, list(&["BUILD_DIR=/src"]));
         assert_eq!(request.set, list(&["NO_COLOR=1"]));
@@ -122,10 +121,27 @@ mod tests {
                 .map(String::from)
                 .into();
         for name in [
-            "PATH", "Path", "HOME", "LD_PRELOAD", "ld_library_path", "LC_ALL", "WINEPREFIX",
-            "WineDebug", "WSLENV", "WINTEROP_X", "XDG_RUNTIME_DIR", "TMPDIR", "DISPLAY",
-            "WAYLAND_DISPLAY", "XAUTHORITY", "QT_PLUGIN_PATH", "PWD", "LANG", "GCONV_PATH",
-            "MALLOC_PERTURB_", "GST_PLUGIN_PATH",
+            "PATH",
+            "Path",
+            "HOME",
+            "LD_PRELOAD",
+            "ld_library_path",
+            "LC_ALL",
+            "WINEPREFIX",
+            "WineDebug",
+            "WSLENV",
+            "WINTEROP_X",
+            "XDG_RUNTIME_DIR",
+            "TMPDIR",
+            "DISPLAY",
+            "WAYLAND_DISPLAY",
+            "XAUTHORITY",
+            "QT_PLUGIN_PATH",
+            "PWD",
+            "LANG",
+            "GCONV_PATH",
+            "MALLOC_PERTURB_",
+            "GST_PLUGIN_PATH",
         ] {
             assert!(!is_allowed(name.as_bytes(), &patterns), "{name}");
         }

@@ -9,7 +9,7 @@
 //!   program's hash;
 //! - a rule that refuses is asked about everything that the file is called, claims too.
 
-use crate::located::{Caller, base_name, kernel_name, open_in, same};
+use crate::located::{Caller, base_name, kernel_name, open_in, other_names, same};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, major, minor, open, openat2,
@@ -45,10 +45,14 @@ impl Identity {
             is_same(opened.as_fd(), program).then(|| caller.below_root(opened.as_fd()))?
         });
         let names = [&own, &inside, &by_kernel, &claimed].into_iter().flatten().cloned();
-        let mut names: Vec<PathBuf> = names.collect();
-        // A file system that is mounted twice gives each file two names.
-        names.extend(own.as_deref().map(crate::located::other_names).unwrap_or_default());
+        let names = names.collect();
         Self { own, inside, names }
+    }
+
+    /// Adds what else it is called on the machine: a file system that is mounted twice gives each file
+    /// two names.
+    pub fn add_other_names(&mut self) {
+        self.names.extend(self.own.as_deref().map(other_names).unwrap_or_default());
     }
 }
 
@@ -68,7 +72,7 @@ fn own_name(name: &Path, program: BorrowedFd<'_>) -> Option<PathBuf> {
 
 /// Opens a path of the machine's; links of `/proc` that lead to other processes' files are none.
 fn open_here(path: &Path, flags: OFlags) -> Option<OwnedFd> {
-    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let flags = flags | OFlags::CLOEXEC;
     openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS).ok()
 }
 

@@ -165,12 +165,13 @@ impl Launcher for CommandLauncher {
             crate::program_name(request, |name| Ok(OsString::from_vec(name.to_vec()).into()))?;
         let path = name.path().to_owned();
         let program = find_on_path(program);
-        let (directory, warnings) = match directory::find(request, &[&program]) {
+        let found = directory::find(request, &[&program]);
+        let (directory, warnings) = match found.clone() {
             Ok(name) => (name, Vec::new()),
             Err(loss) => match loss.program_directory(&name) {
                 Some(own) => {
-                    let warning = loss.accept(request, &own.path().display().to_string())?;
-                    (own, vec![warning])
+                    let warning = loss.accept_there(request, own.path())?;
+                    (own, warning.into_iter().collect())
                 }
                 None => {
                     let root = Name::Own(PathBuf::from("/"));
@@ -178,6 +179,7 @@ impl Launcher for CommandLauncher {
                 }
             },
         };
+        let is_elsewhere = found.is_err();
         let arguments = request.arguments.iter().skip(1).cloned().map(OsString::from_vec);
         let arguments: Vec<OsString> =
             self.command.iter().cloned().chain([path.into_os_string()]).chain(arguments).collect();
@@ -191,7 +193,7 @@ impl Launcher for CommandLauncher {
             needs: vec![program.clone()],
             program,
             directory: directory.path().to_owned(),
-            is_elsewhere: !warnings.is_empty(),
+            is_elsewhere,
             warnings,
             ..Prepared::default()
         };

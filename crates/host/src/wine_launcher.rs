@@ -234,8 +234,8 @@ impl Ready {
                 let own = loss.program_directory(program);
                 let own = own.and_then(|own| self.with_drive_letter(own, translator).ok());
                 if let Some(own) = own {
-                    let warning = loss.accept(request, &own.path().display().to_string())?;
-                    return Ok((own, Some(warning)));
+                    let warning = loss.accept_there(request, own.path())?;
+                    return Ok((own, warning));
                 }
                 let home = self.surroundings.prefix.join("drive_c");
                 Ok((Name::Own(home), Some(loss.accept(request, "C:\\")?)))

@@ -2,12 +2,14 @@
 //! it is taken away again.
 //!
 //! [`trusted`] sees to it that nobody but root can change what will run as every user. [`files`] knows the
-//! files and the manifest of what was put there, [`server`] starts and ends the
-//! machine's init, [`table`] the registration. [`enable`] and [`disable`] are the order of the steps.
+//! files and the manifest of what was put there, [`server`] starts and ends the machine's init,
+//! [`guests`] says whom else it serves, [`table`] has the registration. [`enable`] and [`disable`] are
+//! the order of the steps.
 //! Each step finds out whether it is done, so a call that was interrupted is made good by the next.
 #![forbid(unsafe_code)]
 
 pub mod files;
+pub mod guests;
 pub mod server;
 pub mod table;
 pub mod trusted;
@@ -119,6 +121,7 @@ pub fn disable(root: &Path, entry: &EntryName) -> Result<Vec<String>, InstallErr
     let mut done = Vec::new();
     let manifest = files::Manifest::read(root)?;
     server::stop(root, &mut done)?;
+    guests::remove_directories();
     for entry in manifest.former_entries().iter().chain([manifest.entry.as_ref().unwrap_or(entry)])
     {
         table::unregister(entry, &mut done)?;

@@ -47,6 +47,8 @@ pub enum Service {
     Everyone(Arc<HostLink>),
     /// Every user of the machine, each by their own host.
     Users(Arc<Users>),
+    /// The same by a socket that only guests are given: whoever comes is one.
+    Guests(Arc<Users>),
 }
 
 impl Service {
@@ -62,6 +64,15 @@ impl Service {
         }
     }
 
+    /// The places for those who are served.
+    fn shares(&self) -> Arc<Shares> {
+        match self {
+            // There may be many such sockets.
+            Self::Guests(_) => Shares::new(MOST_OF_ONE / 8, MOST_OF_ALL / 8),
+            _ => Shares::new(MOST_OF_ONE, MOST_OF_ALL),
+        }
+    }
+
     /// Lets a peer in, and says by which host it is served.
     async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Refusal> {
         let own = getuid().as_raw();
@@ -69,14 +80,15 @@ impl Service {
         match self {
             Self::Own(_) if uid != own => Err(Refusal::ForeignPeer { own, peer: uid }),
             Self::Own(link) | Self::Everyone(link) => Ok(Arc::clone(link)),
-            Self::Users(users) => Ok(users.admit(peer).await?),
+            Self::Users(users) => Ok(users.admit(peer, false).await?),
+            Self::Guests(users) => Ok(users.admit(peer, true).await?),
         }
     }
 
     /// Writes a refusal of the machine's init into the audit log, where root wants one. Which program
     /// it was for only a host ever knows.
     fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Refusal) {
-        let Self::Users(_) = self else { return };
+        let (Self::Users(_) | Self::Guests(_)) = self else { return };
         let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
         if setting == AuditSetting::Off {
             return;
@@ -102,24 +114,25 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = Listener::new(listener)?;
     let server = Server {
+        shares: service.shares(),
         service,
         switches,
-        shares: Shares::new(MOST_OF_ONE, MOST_OF_ALL),
         closer: Closer::new()?,
     };
     let server = Arc::new(server);
     tokio::pin!(until);
-    for number in 0_u32.. {
+    let mut taken = 0_u32;
+    loop {
         let connection = tokio::select! {
             connection = listener.accept() => connection?,
-            () = &mut until => break,
+            () = &mut until => return Ok(()),
         };
         server.take(connection);
-        if number % TURN == 0 {
+        taken = taken.wrapping_add(1);
+        if taken.is_multiple_of(TURN) {
             tokio::task::yield_now().await;
         }
     }
-    Ok(())
 }
 
 /// Why a connection was not handed over.

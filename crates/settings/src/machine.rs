@@ -9,6 +9,10 @@ use std::path::Path;
 /// The directory of root's settings.
 pub const DIRECTORY: &str = "/etc/winterop";
 
+/// Where the machine's init makes a directory for each guest, a container for example, that has a
+/// socket of its own.
+pub const GUESTS: &str = "/run/winterop/guests";
+
 /// The machine's settings, with their defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]

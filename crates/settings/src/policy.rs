@@ -260,6 +260,13 @@ impl Rules {
         self.list().is_ok_and(|rules| rules.iter().any(|rule| rule.programs.is_some()))
     }
 
+    /// Whether a rule refuses programs by their path: then all their names matter.
+    #[must_use]
+    pub fn refuse_by_path(&self) -> bool {
+        let refuses = |rule: &Rule| rule.action == Action::Refuse && rule.programs.is_some();
+        self.list().is_ok_and(|rules| rules.iter().any(refuses))
+    }
+
     /// Decides for one launch by the host of uid `own`. `digest` is only called where a rule wants
     /// to know the program's.
     pub fn decide(
@@ -479,10 +486,8 @@ fn patterns(patterns: &[String], in_any_case: bool) -> Result<GlobSet, String> {
         if !pattern.starts_with(['/', '*']) {
             return Err(format!("program: {pattern:?} must begin with / or **"));
         }
-        let glob = GlobBuilder::new(pattern)
-            .literal_separator(true)
-            .case_insensitive(in_any_case)
-            .build();
+        let glob =
+            GlobBuilder::new(pattern).literal_separator(true).case_insensitive(in_any_case).build();
         set.add(glob.map_err(|error| format!("program: {error}"))?);
     }
     set.build().map_err(|error| format!("program: {error}"))

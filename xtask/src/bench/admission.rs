@@ -48,7 +48,7 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
     let users = Users::new(Policy::new(folder.path()), "winterop".into());
     let launch = || {
         let Ok(peer) = Peer::of(connection.as_fd()) else { return false };
-        let is_let_in = runtime.block_on(users.admit(&peer)).is_ok();
+        let is_let_in = runtime.block_on(users.admit(&peer, false)).is_ok();
         let rules = policy.rules();
         let Ok(elsewhere) = lives_elsewhere(own, Compared::Own) else { return false };
         let program = Some("/home/me/tools/x.exe".into());

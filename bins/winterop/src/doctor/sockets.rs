@@ -66,7 +66,7 @@ pub fn directory(context: &Context) -> Finding {
         .take(MOST)
         .collect();
     entries.sort();
-    let looks: Vec<Look> = entries.iter().map(|path| look(context, path)).collect();
+    let looks: Vec<Look> = entries.iter().map(|path| look(path)).collect();
     sum_up(looks)
 }
 
@@ -101,7 +101,7 @@ enum Look {
     Odd(String, PathBuf),
 }
 
-fn look(context: &Context, path: &Path) -> Look {
+fn look(path: &Path) -> Look {
     let name = path.file_name().unwrap_or_default().display().to_string();
     let odd = |why: String| Look::Odd(format!("{name} {why}"), path.to_owned());
     let Ok(data) = fs::metadata(path) else { return Look::Left(path.to_owned()) };

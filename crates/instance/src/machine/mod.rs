@@ -3,6 +3,7 @@
 //! It runs as root on the machine itself, starts nothing but users' hosts, each as its user, and
 //! opens nothing that a peer names.
 
+pub mod guests;
 pub mod healing;
 mod options;
 pub mod users;
@@ -14,6 +15,7 @@ pub(crate) use watch::keep_registered;
 use crate::role::{announce, terminated};
 use crate::server::{Service, serve};
 use crate::socket::ListeningSocket;
+use guests::Guests;
 use rustix::fd::OwnedFd;
 use std::fs::{self, Permissions};
 use std::io;
@@ -64,14 +66,16 @@ async fn serve_machine(options: &Options) -> io::Result<()> {
     let users = Users::new(Policy::new(Path::new(machine::DIRECTORY)), options.host.clone());
     let interpreter = options.interpreter.clone();
     std::thread::spawn(move || keep_registered(&interpreter));
+    let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));
+    // Whoever waits for this server may start a guest next.
+    Guests::new(Service::Guests(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
     if options.background {
         announce(&options.socket_directory.join(SOCKET))?;
         move_log(options)?;
     }
     tell_systemd()?;
     let Socket { descriptor, file } = socket;
-    let switches = Arc::new(Switches::default());
-    let served = serve(descriptor, Service::Users(Arc::new(users)), switches, terminated()).await;
+    let served = serve(descriptor, Service::Users(users), switches, terminated()).await;
     drop(file);
     served
 }

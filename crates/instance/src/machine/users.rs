@@ -69,17 +69,19 @@ impl Users {
         Self { policy, host, links, unknown, asking: tokio::sync::Mutex::default() }
     }
 
-    /// Lets a peer in, and says by which host it is served.
+    /// Lets a peer in, and says by which host it is served. One that `is_guest` has come by a guests'
+    /// socket, and so lives elsewhere whatever its namespaces are.
     ///
     /// # Errors
     /// Why it is refused.
-    pub async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, NotServed> {
+    pub async fn admit(&self, peer: &Peer, is_guest: bool) -> Result<Arc<HostLink>, NotServed> {
         let rules = self.policy.rules();
         let asked = asked(peer, rules.ask_for_groups()).map_err(NotServed::NotSeen)?;
         // What `/proc` says is only true of a process that still is the one that has connected.
         if peer.is_proven() && !peer.lives() {
             return Err(NotServed::Gone);
         }
+        let asked = Asked { elsewhere: asked.elsewhere || is_guest, ..asked };
         self.link(rules.host_for(&asked)?).await
     }
 
