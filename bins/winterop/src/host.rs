@@ -13,6 +13,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Places, WineLauncher};
 use winterop_instance::handoff::{HandOffError, HostAddress, start};
+use winterop_instance::notify;
 use winterop_instance::presence::{Presence, presence};
 use winterop_instance::socket::{ListeningSocket, SocketError};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
@@ -33,6 +34,9 @@ enum Action {
     Status,
     /// Serve in the foreground, with the log on standard error.
     Serve,
+    /// Serve as a service of systemd's, which hears when the host listens.
+    #[command(hide = true)]
+    Supervised,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -40,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Action::Start => ensure().map(|()| ExitCode::SUCCESS),
         Action::Stop => stop(),
         Action::Status => status(),
+        Action::Supervised => serve_supervised().map(|()| ExitCode::SUCCESS),
         Action::Serve => serve(|| Ok(()), std::io::stderr).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -119,13 +124,24 @@ pub fn serve_in_background() -> Result<()> {
         winterop_sys::exit(0);
     }
     rustix::process::setsid().context("a session of its own")?;
+    serve_with_log(tell_that_it_listens)
+}
+
+/// The same as a service: systemd has put it into the background.
+fn serve_supervised() -> Result<()> {
+    let null = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(null)?;
+    serve_with_log(|| notify::ready().context("telling systemd that the host listens"))
+}
+
+fn serve_with_log(listening: impl FnOnce() -> Result<()>) -> Result<()> {
     std::env::set_current_dir("/").context("/")?;
     let path = log_file();
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let log = Arc::new(log.with_context(|| path.display().to_string())?);
     // What a library prints to standard error belongs into the log too.
     rustix::stdio::dup2_stderr(&*log)?;
-    let result = serve(tell_that_it_listens, move || Arc::clone(&log));
+    let result = serve(listening, move || Arc::clone(&log));
     if let Err(error) = &result {
         eprintln!("wslhost: {error:#}");
     }

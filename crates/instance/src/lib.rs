@@ -11,6 +11,7 @@ pub mod distribution;
 pub mod handoff;
 pub mod machine;
 pub mod namespace;
+pub mod notify;
 pub mod presence;
 pub mod registration;
 pub mod role;

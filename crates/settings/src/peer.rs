@@ -11,6 +11,9 @@ use std::sync::OnceLock;
 pub enum Compared {
     /// This process.
     Own,
+    /// The machine's first process: whoever lives where it does lives on the machine itself. Where it
+    /// cannot be looked at, as by a plain user, this process stands in for it.
+    Machine,
     /// The interop server that is this process.
     Server(i32),
 }
@@ -19,6 +22,7 @@ impl Compared {
     fn directory(self) -> PathBuf {
         match self {
             Self::Own => "/proc/self/ns".into(),
+            Self::Machine => "/proc/1/ns".into(),
             Self::Server(pid) => format!("/proc/{pid}/ns").into(),
         }
     }
@@ -38,8 +42,11 @@ pub fn groups_of(pid: i32) -> Vec<u32> {
 pub fn lives_elsewhere(pid: i32, compared: Compared) -> bool {
     // A process that serves does not change its own.
     static OWN: OnceLock<Namespaces> = OnceLock::new();
+    static MACHINE: OnceLock<Namespaces> = OnceLock::new();
+    let own = || OWN.get_or_init(|| namespaces(&Compared::Own.directory())).clone();
     let ours = match compared {
-        Compared::Own => OWN.get_or_init(|| namespaces(&compared.directory())).clone(),
+        Compared::Own => own(),
+        Compared::Machine => MACHINE.get_or_init(|| machines(own)).clone(),
         Compared::Server(_) => namespaces(&compared.directory()),
     };
     let is_same = |(ours, theirs): (Namespace, Namespace)| theirs.is_some() && ours == theirs;
@@ -53,6 +60,13 @@ pub fn lives_elsewhere(pid: i32, compared: Compared) -> bool {
 type Namespace = Option<CString>;
 
 type Namespaces = [Namespace; 3];
+
+/// The machine's, or what stands in for them. Which of the two it is does not change while this runs: the
+/// first process lives as long as the machine does.
+fn machines(own: impl FnOnce() -> Namespaces) -> Namespaces {
+    let found = namespaces(&Compared::Machine.directory());
+    if found.iter().all(Option::is_some) { found } else { own() }
+}
 
 fn namespaces(directory: &Path) -> Namespaces {
     // One walk through `/proc` for all three.
@@ -72,8 +86,15 @@ mod tests {
             !lives_elsewhere(own, Compared::Own) && !lives_elsewhere(own, Compared::Server(own))
         );
         assert!(lives_elsewhere(0, Compared::Own) && lives_elsewhere(-1, Compared::Own));
+        assert!(lives_elsewhere(0, Compared::Machine) && lives_elsewhere(-1, Compared::Machine));
         // Nobody is the greatest pid there can be.
         assert!(lives_elsewhere(i32::MAX, Compared::Own));
         assert!(groups_of(i32::MAX).is_empty());
+        assert!(
+            !lives_elsewhere(1, Compared::Machine)
+                || namespaces(Path::new("/proc/1/ns"))[0].is_none()
+        );
+        let own = || namespaces(&Compared::Own.directory());
+        assert!(machines(own).iter().all(Option::is_some));
     }
 }

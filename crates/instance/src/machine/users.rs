@@ -106,7 +106,7 @@ impl Users {
 fn asked(peer: PeerCredentials, with_groups: bool) -> Asked {
     let mut groups = if with_groups { groups_of(peer.pid) } else { Vec::new() };
     groups.push(peer.gid);
-    let elsewhere = lives_elsewhere(peer.pid, Compared::Own);
+    let elsewhere = lives_elsewhere(peer.pid, Compared::Machine);
     Asked { uid: peer.uid, groups, elsewhere, ..Asked::default() }
 }
 
