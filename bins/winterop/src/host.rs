@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Places, WineLauncher};
+use winterop_host::{
+    Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
+};
 use winterop_instance::handoff::{HandOffError, HostAddress, start};
 use winterop_instance::notify;
 use winterop_instance::presence::{Presence, presence};
@@ -165,6 +167,7 @@ where
 {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = move || Printable(log());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
     let socket = places::host_socket()?;
     let mut socket = match ListeningSocket::bind(&socket) {
@@ -213,7 +216,7 @@ fn admission(switches: Arc<Switches>) -> Admission {
 
 fn audit() -> Result<Audit> {
     let folder = places::data().or_else(|_| places::runtime())?;
-    Ok(Audit::new(folder.join("audit.log")))
+    Ok(Audit::new(folder.join("audit.log"), rustix::process::geteuid().as_raw()))
 }
 
 /// The switches; a Wine prefix has a say where it is used.

@@ -241,8 +241,9 @@ impl Host {
     /// Writes a record where it is wanted; aside, since a file may block.
     fn record(&self, setting: AuditSetting, record: impl FnOnce() -> Record) {
         if setting != AuditSetting::Off {
-            let (audit, record) = (self.audit.clone(), record());
-            tokio::task::spawn_blocking(move || audit.write(setting, &record));
+            let audit = self.audit.clone();
+            let Some(lines) = audit.take(&record()) else { return };
+            tokio::task::spawn_blocking(move || audit.put(setting, &lines));
         }
     }
 

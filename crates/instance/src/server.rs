@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
-use winterop_audit::{Audit, Record};
+use winterop_audit::Record;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
@@ -85,9 +85,10 @@ impl Service {
         let (uid, pid) = (peer.uid, peer.pid);
         let record = Record::ended(uid, pid, &program, "refused", Duration::ZERO)
             .refused(&refusal.words().to_string());
-        let write = move || Audit::new(winterop_audit::OF_MACHINE.into()).write(setting, &record);
+        let audit = winterop_audit::of_machine();
+        let Some(lines) = audit.take(&record) else { return };
         // A file may block.
-        tokio::task::spawn_blocking(write);
+        tokio::task::spawn_blocking(move || audit.put(setting, &lines));
     }
 }
 
@@ -137,8 +138,12 @@ pub async fn serve(
         };
         let (service, switches) = (service.clone(), Arc::clone(&switches));
         tokio::spawn(async move {
-            if let Err(error) = attend(connection, &service, &switches).await {
-                tracing::info!(%error, "a connection ended without a launch");
+            let uid = peer_credentials(connection.as_fd()).map_or(u32::MAX, |peer| peer.uid);
+            if let Err(error) = attend(connection, &service, &switches).await
+                && let Some(before) = winterop_audit::may_log(uid)
+            {
+                let left_out = before.left_out;
+                tracing::info!(%error, uid, left_out, "a connection ended without a launch");
             }
             drop(slot);
         });

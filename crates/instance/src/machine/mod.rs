@@ -148,6 +148,7 @@ fn move_log(options: &Options) -> io::Result<()> {
     let Some(path) = &options.log else { return Ok(()) };
     use std::os::unix::fs::OpenOptionsExt as _;
     let log = fs::OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    // What a library has to say goes there too; our own log sees to it that the file has an end.
     rustix::stdio::dup2_stderr(log)?;
-    Ok(())
+    winterop_audit::keep_log(path)
 }
