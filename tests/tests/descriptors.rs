@@ -32,7 +32,7 @@ fn start(machine: &mut Machine, how: &str) {
     let script = format!("cd; {how} $W/cat.exe");
     machine.root("rm -f /tmp/wait; mkfifo -m 666 /tmp/wait");
     machine.shell().eval(&format!(
-        "{} sh -c {} </tmp/wait >/tmp/said 2>&1 & exec 8>/tmp/wait; echo",
+        "{} sh -c {} </tmp/wait >/tmp/said 2>/tmp/errors & exec 8>/tmp/wait; echo",
         become_user("alice"),
         quoted(&script)
     ));
@@ -103,7 +103,7 @@ fn an_upgrade_replaces_the_socket_that_others_may_hold() {
     assert!(said.ends_with("\n0\n"), "{said}");
     let after = machine.root(listening);
     assert!(after != before && after.starts_with("socket:"), "{before}{after}");
-    assert_eq!(machine.user("alice", "$W/hello.exe"), "hello\n");
+    assert_eq!(machine.user("alice", "$W/hello.exe 2>/dev/null"), "hello\n");
 }
 
 #[test]
