@@ -11,5 +11,8 @@ fn main() {
     if is_static && is_supported {
         println!("cargo::rustc-cfg=own_entry");
         println!("cargo::rustc-link-arg-bins=-Wl,-e,winterop_entry");
+        println!("cargo::rerun-if-changed=thread-block.ld");
+        let script = format!("{}/thread-block.ld", variable("CARGO_MANIFEST_DIR"));
+        println!("cargo::rustc-link-arg-bins={script}");
     }
 }

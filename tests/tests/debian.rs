@@ -16,7 +16,7 @@ fn the_package_is_installed_upgraded_and_removed() {
     // Nothing of the layout that the tests use otherwise.
     machine.root("rm -rf /opt/winterop");
     let files = "find /init /etc /run/WSL /usr/bin /usr/lib/binfmt.d /usr/lib/systemd /usr/lib/winterop /var/lib/winterop \
-        /usr/share/man/man1/winterop* -xdev 2>/dev/null | grep -v -e /etc/alternatives/README -e /etc/ld.so.cache | sort";
+        /var/log/winterop* /usr/share/man/man1/winterop* -xdev 2>/dev/null | grep -v -e /etc/alternatives/README -e /etc/ld.so.cache | sort";
     let before = machine.root(files);
     let run = "PATH=/usr/bin:/bin; $W/hello.exe; echo $?";
 
@@ -62,6 +62,8 @@ fn the_package_is_installed_upgraded_and_removed() {
     machine.root(
         "winterop enable; mkdir -p /etc/winterop; echo 'heal = true' >/etc/winterop/config.toml",
     );
+    // Logs, those that were put aside too, stay when it is removed and go when it is purged.
+    machine.root("cd /var/log; touch winterop-audit.log winterop-audit.log.7 winterop.log.1");
 
     let said = machine.root("dpkg -r winterop; echo $?");
     assert!(said.ends_with("\n0\n"), "{said}");
@@ -69,6 +71,7 @@ fn the_package_is_installed_upgraded_and_removed() {
         machine.root(&format!("ls {TABLE}; ps -e -o args= | grep -c '^init --machine'")),
         "register\nstatus\n0\n"
     );
+    assert_eq!(machine.root("ls /var/log/winterop* | wc -l"), "4\n");
     assert_eq!(machine.root("dpkg -P winterop >/dev/null; echo $?"), "0\n");
     assert_eq!(machine.root(files), before);
 }

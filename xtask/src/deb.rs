@@ -141,11 +141,12 @@ remove | deconfigure)
 esac
 "#;
 
-/// Root's settings go with a purge only.
+/// Root's settings go with a purge only, and so do the logs, with those that were put aside.
 const POSTRM: &str = r#"#!/bin/sh
 set -e
 if [ "$1" = purge ]; then
-    rm -rf /etc/winterop /var/lib/winterop /var/log/winterop.log
+    rm -rf /etc/winterop /var/lib/winterop
+    rm -f /var/log/winterop.log* /var/log/winterop-audit.log*
 fi
 "#;
 

@@ -24,6 +24,7 @@ const TOOLS: &[&str] = &[
     "bubblewrap",
     "cron",
     "sudo",
+    "fuse3",
     "systemd",
     "e2fsprogs",
     "qemu-utils",

@@ -151,6 +151,8 @@ struct ThreadBlock(UnsafeCell<[u8; THREAD_BLOCK]>);
 const THREAD_BLOCK: usize = 8192;
 /// What libc keeps behind the thread pointer; more than its `struct pthread` has.
 const CONTROL_BLOCK: usize = 4096;
+// As `thread-block.ld` has it, by which a program with larger ones is not linked.
+const _: () = assert!(THREAD_BLOCK - CONTROL_BLOCK == 4096);
 
 // SAFETY: used by one thread, before there are others.
 unsafe impl Sync for ThreadBlock {}

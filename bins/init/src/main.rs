@@ -62,7 +62,7 @@ fn log(level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
-    log.with_writer(std::io::stderr).init();
+    log.with_writer(|| winterop_audit::Log).init();
 }
 
 fn interpret(arguments: Vec<&[u8]>, auxiliary: Auxiliary) -> ExitCode {

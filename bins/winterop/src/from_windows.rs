@@ -54,10 +54,40 @@ impl Caller {
         let mut stream = stream.with_context(|| {
             format!("telling Windows' wsl.exe at port {} how this ends", self.port)
         })?;
+        self.refuse_foreign()?;
         stream.write_all(self.token.as_bytes())?;
         stream.write_all(&[kind])?;
         Ok(stream)
     }
+}
+
+impl Caller {
+    /// Somebody else may have taken the port since: they are not told the token, nor what comes after it.
+    fn refuse_foreign(&self) -> Result<()> {
+        let table = std::fs::read_to_string(CONNECTIONS).context(CONNECTIONS)?;
+        let own = rustix::process::geteuid().as_raw();
+        match listener_of(&table, self.port) {
+            Some(user) if user == own => Ok(()),
+            Some(user) => {
+                bail!("port {} is served by uid {user}, not by Windows' wsl.exe", self.port)
+            }
+            None => bail!("port {} is not served by Windows' wsl.exe any more", self.port),
+        }
+    }
+}
+
+/// The kernel's table of connections over IPv4.
+const CONNECTIONS: &str = "/proc/net/tcp";
+
+/// The user who listens at a port of the loopback interface.
+fn listener_of(table: &str, port: u16) -> Option<u32> {
+    let address = format!("0100007F:{port:04X}");
+    let user = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_meant = words.get(1) == Some(&&*address) && words.get(3) == Some(&"0A");
+        is_meant.then(|| words.get(7)?.parse().ok()).flatten()
+    };
+    table.lines().find_map(user)
 }
 
 /// Runs `wsl` for a Windows caller, if there is one; `None` where it is to go on by itself.
@@ -147,5 +177,20 @@ mod tests {
         for wrong in ["", "80", "x ab", "70000 ab", "80 ab stderr more"] {
             assert_eq!(Caller::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn who_listens_at_a_port_is_known() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n\
+            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000  0 5 1\n\
+            1: 0100007F:1F91 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1001  0 6 1\n";
+        assert_eq!(listener_of(table, 8080), Some(1000));
+        assert_eq!(listener_of(table, 8081), None);
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let caller = Caller { port, token: String::new(), wants_errors: false };
+        caller.refuse_foreign().unwrap();
+        drop(listener);
+        assert!(caller.refuse_foreign().is_err());
     }
 }

@@ -12,9 +12,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use winterop_host::starter::Starter;
-use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Places, WineLauncher};
+use winterop_host::{
+    Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
+};
 use winterop_instance::handoff::{HandOffError, HostAddress, start};
 use winterop_instance::namespace::SOCKET_DIRECTORY;
+use winterop_instance::notify;
 use winterop_instance::presence::{Presence, presence};
 use winterop_instance::role::KEEPER_LINK;
 use winterop_instance::socket::{ListeningSocket, SocketError};
@@ -37,6 +40,9 @@ enum Action {
     Status,
     /// Serve in the foreground, with the log on standard error.
     Serve,
+    /// Serve as a service of systemd's, which hears when the host listens.
+    #[command(hide = true)]
+    Supervised,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -44,6 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Action::Start => ensure().map(|()| ExitCode::SUCCESS),
         Action::Stop => stop(),
         Action::Status => status(),
+        Action::Supervised => serve_supervised().map(|()| ExitCode::SUCCESS),
         Action::Serve => serve(|| Ok(()), std::io::stderr).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -136,13 +143,24 @@ pub fn serve_in_background() -> Result<()> {
         winterop_sys::exit(0);
     }
     rustix::process::setsid().context("a session of its own")?;
+    serve_with_log(tell_that_it_listens)
+}
+
+/// The same as a service: systemd has put it into the background.
+fn serve_supervised() -> Result<()> {
+    let null = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(null)?;
+    serve_with_log(|| notify::ready().context("telling systemd that the host listens"))
+}
+
+fn serve_with_log(listening: impl FnOnce() -> Result<()>) -> Result<()> {
     std::env::set_current_dir("/").context("/")?;
     let path = log_file()?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let log = Arc::new(log.with_context(|| path.display().to_string())?);
     // What a library prints to standard error belongs into the log too.
     rustix::stdio::dup2_stderr(&*log)?;
-    let result = serve(tell_that_it_listens, move || Arc::clone(&log));
+    let result = serve(listening, move || Arc::clone(&log));
     if let Err(error) = &result {
         eprintln!("wslhost: {error:#}");
     }
@@ -166,6 +184,7 @@ where
 {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = move || Printable(log());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
     let socket = places::host_socket()?;
     let mut socket = match ListeningSocket::bind(&socket) {
@@ -218,7 +237,7 @@ fn admission(switches: Arc<Switches>, settings: &Settings) -> Admission {
 
 fn audit() -> Result<Audit> {
     let folder = places::data().or_else(|_| places::runtime())?;
-    Ok(Audit::new(folder.join("audit.log")))
+    Ok(Audit::new(folder.join("audit.log"), rustix::process::geteuid().as_raw()))
 }
 
 /// The switches; a Wine prefix has a say where it is used.

@@ -183,8 +183,9 @@ impl Launcher for CommandLauncher {
         let arguments = request.arguments.iter().skip(1).cloned().map(OsString::from_vec);
         let arguments: Vec<OsString> =
             self.command.iter().cloned().chain([path.into_os_string()]).chain(arguments).collect();
-        let mut environment: Vec<(OsString, OsString)> =
-            std::env::vars_os().filter(|(name, _)| name != Mark::VARIABLE).collect();
+        let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
+            .filter(|(name, _)| name != Mark::VARIABLE && name != "NOTIFY_SOCKET")
+            .collect();
         environment.extend(variables::chosen(request, &self.groups, None));
         environment.push(mark.entry());
         let prepared = Prepared {

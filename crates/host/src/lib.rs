@@ -29,7 +29,7 @@ pub use admission::Admission;
 pub use launcher::{CommandLauncher, Launcher, Mark, Prepared, Refusal};
 pub use service::Host;
 pub use wine_launcher::{Places, WineLauncher};
-pub use winterop_audit::Audit;
+pub use winterop_audit::{Audit, Printable};
 
 use located::Name;
 use request::LaunchRequest;

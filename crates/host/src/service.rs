@@ -29,7 +29,7 @@ use winterop_serve::{Crowded, Listener, Peer, Place, queries};
 use winterop_settings::Settings;
 use winterop_settings::machine::AuditSetting;
 use winterop_settings::peer::lives_elsewhere;
-use winterop_sys::PeerCredentials;
+use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{
     CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, Instance,
     Message, MessageType, ResponseFlags, Signal as SignalMessage, Tag,
@@ -157,7 +157,11 @@ impl Host {
 
     /// Refuses a connection of which nothing was read.
     fn turn_away(&self, channel: Channel, refusal: &Refusal) {
-        tracing::info!(text = refusal.text, "a connection is refused");
+        let uid = peer_credentials(channel.as_fd()).map_or(u32::MAX, |peer| peer.uid);
+        if let Some(before) = winterop_audit::may_log(uid) {
+            let left_out = before.left_out;
+            tracing::info!(text = refusal.text, uid, left_out, "a connection is refused");
+        }
         // Nothing was sent on it, so there is room.
         let _ = send_some(&channel, &refusal_message(refusal), &[]);
         self.places.closer().close(channel);
@@ -357,8 +361,9 @@ impl Host {
     /// Writes a record where it is wanted; aside, since a file may block.
     fn record(&self, setting: AuditSetting, record: impl FnOnce() -> Record) {
         if setting != AuditSetting::Off {
-            let (audit, record) = (self.audit.clone(), record());
-            tokio::task::spawn_blocking(move || audit.write(setting, &record));
+            let audit = self.audit.clone();
+            let Some(lines) = audit.take(&record()) else { return };
+            tokio::task::spawn_blocking(move || audit.put(setting, &lines));
         }
     }
 

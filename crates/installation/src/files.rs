@@ -311,8 +311,13 @@ RemoveOnStop=yes
 WantedBy=sockets.target
 ";
 
-/// The machine's init. It keeps the registration too, so it runs from the start. What it has started
-/// for users is theirs, and goes on when it ends.
+/// The machine's init. It keeps the registration too, so it runs from the start.
+///
+/// It is sandboxed: systemd starts the hosts, so nothing of this is theirs. It can connect to sockets in
+/// users' folders and see which namespaces processes live in, for which it has the two capabilities; it
+/// asks the name services, which may be anywhere. `/tmp` is the machine's, because hosts' sockets may lie
+/// there. `/proc` is the machine's, because the kernel's table is mounted in it: `ProtectControlGroups`,
+/// `ProtectProc` and `ProtectKernelTunables` would put another one there.
 fn service_unit(program: &Path) -> String {
     format!(
         "\
@@ -327,14 +332,44 @@ After=systemd-binfmt.service
 Type=notify
 ExecStart={INIT} --machine --host {program}
 Restart=on-failure
+WatchdogSec=30
+LimitNOFILE=16384
+# Hosts that a version before this one has started are in its cgroup, with their users' programs.
 KillMode=process
-
+{sandbox}
 [Install]
 WantedBy=multi-user.target
 ",
-        program = quoted(program)
+        program = quoted(program),
+        sandbox = SANDBOX
     )
 }
+
+/// What the machine's init may do.
+const SANDBOX: &str = "\
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_SYS_PTRACE
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectHome=read-only
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectSystem=strict
+ReadOnlyPaths=/sys/fs/cgroup
+ReadWritePaths=/var/log
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077
+";
 
 /// A word of a unit file.
 fn quoted(path: &Path) -> String {

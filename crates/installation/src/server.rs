@@ -67,7 +67,9 @@ pub fn start(plan: &Plan, is_new: bool, done: &mut Vec<String>) -> Result<(), In
         systemctl(&["daemon-reload"])?;
         systemctl(&["enable", "--now", UNIT_NAMES[0], UNIT_NAMES[1]])?;
         if is_new {
-            systemctl(&["restart", UNIT_NAMES[1]])?;
+            // The socket too: whoever holds the one that was, such as a host of a version that did not
+            // keep it to itself, hears of nobody any more.
+            systemctl(&["restart", UNIT_NAMES[0], UNIT_NAMES[1]])?;
         }
         done.push(format!("systemd runs {}", UNIT_NAMES.join(" and ")));
         return Ok(());

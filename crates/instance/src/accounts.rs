@@ -187,7 +187,7 @@ pub fn ask(key: &[u8], reaped: Reaped) -> Option<Account> {
 }
 
 /// Everything up to the end, if that comes in time.
-fn read_until(reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
+pub(crate) fn read_until(reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let deadline = Instant::now() + patience;
     let mut text = Vec::new();

@@ -12,6 +12,7 @@ pub mod handoff;
 pub mod keeper;
 pub mod machine;
 pub mod namespace;
+pub mod notify;
 pub mod own;
 pub mod presence;
 pub mod registration;

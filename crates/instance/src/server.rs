@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use winterop_audit::{Audit, Record};
+use winterop_audit::Record;
 use winterop_channel::unix::send_some;
 use winterop_serve::{Closer, Crowded, Listener, NotKnown, Peer, Place, Shares, queries};
 use winterop_settings::machine::AuditSetting;
@@ -96,9 +96,10 @@ impl Service {
         let (uid, pid) = (peer.credentials.uid, peer.credentials.pid);
         let record = Record::ended(uid, pid, "", "refused", Duration::ZERO)
             .refused(&refusal.words().to_string());
-        let write = move || Audit::new(winterop_audit::OF_MACHINE.into()).write(setting, &record);
+        let audit = winterop_audit::of_machine();
+        let Some(lines) = audit.take(&record) else { return };
         // A file may block.
-        tokio::task::spawn_blocking(write);
+        tokio::task::spawn_blocking(move || audit.put(setting, &lines));
     }
 }
 
@@ -242,7 +243,11 @@ impl Server {
         refusal: &Refusal,
         place: Option<Place>,
     ) {
-        tracing::info!(%refusal, uid = peer.map(|it| it.credentials.uid), "a connection is refused");
+        // Of whom nothing is known, all together are one.
+        let uid = peer.map_or(u32::MAX, |peer| peer.credentials.uid);
+        if let Some(before) = winterop_audit::may_log(uid) {
+            tracing::info!(%refusal, uid, left_out = before.left_out, "a connection is refused");
+        }
         answer(connection.as_fd(), &refusal.words());
         // Whoever still writes learns at once that nobody reads it.
         let _ = shutdown(&connection, Shutdown::Both);

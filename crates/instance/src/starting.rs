@@ -1,19 +1,24 @@
 //! The start of a user's host: by whom, as whom, and until it listens.
+//!
+//! The machine's init starts users' hosts. Where systemd runs the machine it has systemd start them, as
+//! services in their users' slices: so a host has its user's limits and nothing of the init's, whose
+//! own unit is sandboxed. Anywhere else they are forked.
 
-use crate::accounts::Account;
+use crate::accounts::{Account, PATH, read_until};
 use crate::handoff::HandOffError;
-use rustix::fd::AsFd;
+use crate::notify;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{Gid, Pid, Uid, WaitOptions, waitpid};
-use std::ffi::OsStr;
+use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, kill_process, waitpid};
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use winterop_channel::unix::connect_path;
 use winterop_sys::{CStrings, Directory, Login, PeerCredentials, Spawn, spawn};
 
@@ -72,6 +77,11 @@ pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
         return Err(HandOffError::NotRunning(address.socket.clone()));
     };
     let failed = |source| HandOffError::Start { program: program.into(), source };
+    if let Some(owner) = &address.owner
+        && notify::systemd_runs_this_machine()
+    {
+        return have_started(owner, program).map_err(failed);
+    }
     let (reader, writer) = io::pipe().map_err(failed)?;
     if let Some(owner) = &address.owner {
         let child = start_as(owner, program, writer).map_err(failed)?;
@@ -118,6 +128,93 @@ fn start_as(owner: &Owner, program: &OsStr, writer: io::PipeWriter) -> io::Resul
     started.map_err(|error| Errno::from(error).into())
 }
 
+/// What starts a service for us.
+const SYSTEMD_RUN: &CStr = c"/usr/bin/systemd-run";
+
+/// How much longer systemd may take than the host.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Has systemd start the host, as its user and in the user's slice, and waits until it listens.
+fn have_started(owner: &Owner, program: &OsStr) -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let (reader, writer) = io::pipe()?;
+    let arguments = service(owner, program, &unit(owner));
+    let path = format!("PATH={PATH}");
+    let child = spawn(&Spawn {
+        program: SYSTEMD_RUN.to_bytes(),
+        arguments: &CStrings::new(arguments.iter().map(Vec::as_slice)),
+        environment: &CStrings::new([path.as_bytes()]),
+        standard: [Some(null.as_fd()), Some(null.as_fd()), Some(writer.as_fd())],
+        inherited: None,
+        directory: Some(Directory::Named(c"/")),
+        login: None,
+    })
+    .map_err(|error| io::Error::from(error.error))?;
+    drop(writer);
+    let said = read_until(&OwnedFd::from(reader), START_PATIENCE + MARGIN);
+    if said.is_none() {
+        let _ = kill_process(child, Signal::KILL);
+    }
+    let status = waitpid(Some(child), WaitOptions::empty())?;
+    if said.is_some() && status.is_some_and(|(_, status)| status.exit_status() == Some(0)) {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(said.as_deref().unwrap_or(b"systemd does not answer"));
+    Err(io::Error::other(said.trim().replace('\n', "; ")))
+}
+
+/// The name of a unit that nobody has yet. Only root makes units of the system's, so nobody else can
+/// take a name before. One name for each user would not do: a host that does not end would keep it.
+fn unit(owner: &Owner) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("winterop-host-{}-{:x}", owner.account.user, now.as_nanos())
+}
+
+/// What makes a service like a login of its user's: no more than the user's slice allows, and what it
+/// has started goes on when it ends. It is no login: a session of PAM's would keep the user logged in
+/// for as long as the host runs, and ask for what nobody is there to answer.
+const PROPERTIES: [&str; 9] = [
+    "KillMode=process",
+    "OOMPolicy=continue",
+    "TasksMax=infinity",
+    "KeyringMode=shared",
+    "IgnoreSIGPIPE=no",
+    "UMask=0022",
+    "NotifyAccess=main",
+    "UnsetEnvironment=INVOCATION_ID JOURNAL_STREAM",
+    "SyslogIdentifier=wslhost",
+];
+
+/// The command line that has systemd start the host.
+fn service(owner: &Owner, program: &OsStr, unit: &str) -> Vec<Vec<u8>> {
+    let user = owner.account.user;
+    let mut words: Vec<Vec<u8>> = vec![b"systemd-run".to_vec()];
+    let mut add = |option: String| words.push(option.into_bytes());
+    for flag in ["--quiet", "--collect", "--no-ask-password", "--service-type=notify"] {
+        add(flag.to_owned());
+    }
+    add(format!("--unit={unit}"));
+    add(format!("--description=Windows programs of user {user}"));
+    add(format!("--slice=user-{user}.slice"));
+    add(format!("--uid={user}"));
+    add(format!("--gid={}", owner.account.group));
+    add("--working-directory=/".to_owned());
+    add(format!("--property=TimeoutStartSec={}", START_PATIENCE.as_secs()));
+    PROPERTIES.iter().for_each(|property| add(format!("--property={property}")));
+    for variable in &owner.environment {
+        words.push([b"--setenv=", variable.as_slice()].concat());
+    }
+    words.push(b"--".to_vec());
+    // systemd puts variables into the words of a command.
+    words.push(program.as_bytes().iter().flat_map(|byte| escaped(*byte)).collect());
+    words.extend([b"host".to_vec(), b"supervised".to_vec()]);
+    words
+}
+
+fn escaped(byte: u8) -> impl Iterator<Item = u8> {
+    std::iter::repeat_n(byte, if byte == b'$' { 2 } else { 1 })
+}
+
 /// Has the keeper start it: a connection is the request, a byte the answer.
 fn ask_keeper(keeper: &Path, address: &HostAddress) -> Result<(), HandOffError> {
     let Ok(connection) = connect_path(keeper.as_os_str().as_bytes()) else {
@@ -135,4 +232,24 @@ fn wait_for_byte(mut reader: impl io::Read + AsFd) -> bool {
     let mut interest = [PollFd::new(&reader, PollFlags::IN)];
     let patience = Timespec { tv_sec: START_PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
     matches!(poll(&mut interest, Some(&patience)), Ok(1)) && matches!(reader.read(&mut [0]), Ok(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_service_of_its_users() {
+        let account = Account::parse(b"me:x:1000:5::/home/me:/bin/sh").unwrap();
+        let environment = vec![b"HOME=/home/me".to_vec()];
+        let owner = Owner { account, groups: vec![5], environment };
+        let words = service(&owner, OsStr::new("/opt/a$b/winterop"), "unit");
+        let words: Vec<_> = words.into_iter().map(|it| String::from_utf8(it).unwrap()).collect();
+        for word in ["--uid=1000", "--gid=5", "--slice=user-1000.slice", "--setenv=HOME=/home/me"] {
+            assert!(words.iter().any(|it| it == word), "{words:?}");
+        }
+        let command = words.iter().skip_while(|it| *it != "--").skip(1);
+        assert_eq!(command.collect::<Vec<_>>(), ["/opt/a$$b/winterop", "host", "supervised"]);
+        assert_ne!(unit(&owner), unit(&owner));
+    }
 }

@@ -13,7 +13,8 @@ use rustix::process::Pid;
 /// another program ([`exec`](crate::exec)) or ended ([`exit`](crate::exit)).
 ///
 /// What `child` writes to memory this process sees afterwards; descriptors, the directory and signal
-/// actions are the child's own. It has 32 KiB of stack: it should do little more than system calls.
+/// actions are the child's own. It has 32 KiB of stack: it should do little more than system calls. A
+/// child that needs more ends with SIGSEGV, and has changed nothing below its stack.
 ///
 /// # Errors
 /// The system's: a limit on processes, no memory.
@@ -30,17 +31,49 @@ fn start(child: &mut impl FnMut() -> Infallible) -> Result<Pid, Errno> {
     }
 }
 
-/// The child's stack: 32 KiB, aligned as the ABI has it. Nothing of it is touched before it is used.
+/// The child's stack: 32 KiB above a page that nobody may touch. Nothing of it is touched before it is
+/// used.
 #[cfg(target_arch = "x86_64")]
-type Stack = [u128; 2048];
+struct Stack(*mut core::ffi::c_void);
+
+#[cfg(target_arch = "x86_64")]
+impl Stack {
+    const GUARD: usize = 4096;
+    const SIZE: usize = Self::GUARD + 32 * 1024;
+
+    fn new() -> Result<Self, Errno> {
+        use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::STACK;
+        // SAFETY: a new mapping where the kernel finds room replaces nothing.
+        let lowest =
+            unsafe { mmap_anonymous(core::ptr::null_mut(), Self::SIZE, protection, flags)? };
+        let stack = Self(lowest);
+        // SAFETY: the first page of the mapping, which nobody uses yet.
+        unsafe { mprotect(lowest, Self::GUARD, MprotectFlags::empty())? };
+        Ok(stack)
+    }
+
+    /// Where it begins: the address above it, aligned as a page is.
+    fn top(&self) -> *mut core::ffi::c_void {
+        self.0.wrapping_byte_add(Self::SIZE)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and its child has other memory by now or has ended.
+        let _ = unsafe { rustix::mm::munmap(self.0, Self::SIZE) };
+    }
+}
 
 #[cfg(target_arch = "x86_64")]
 fn start<F: FnMut() -> Infallible>(child: &mut F) -> Result<Pid, Errno> {
     const CLONE_VM: usize = 0x100;
     const CLONE_VFORK: usize = 0x4000;
     let flags = CLONE_VM | CLONE_VFORK | rustix::process::Signal::CHILD.as_raw() as usize;
-    let mut stack = alloc::boxed::Box::<Stack>::new_uninit();
-    let end = stack.as_mut_ptr().wrapping_add(1);
+    let stack = Stack::new()?;
     let result: isize;
     // SAFETY: the child never returns from `enter`, and runs on `stack`, which outlives it here:
     // CLONE_VFORK keeps this thread waiting until the child has memory of its own or has ended. So
@@ -58,7 +91,7 @@ fn start<F: FnMut() -> Infallible>(child: &mut F) -> Result<Pid, Errno> {
             "2:",
             inlateout("rax") crate::number::CLONE => result,
             in("rdi") flags,
-            in("rsi") end,
+            in("rsi") stack.top(),
             in("rdx") 0,
             in("r10") 0,
             in("r8") 0,
@@ -112,5 +145,30 @@ mod tests {
         });
         assert_eq!(status_of(child.unwrap()), Some(3));
         assert_eq!(written, 42);
+    }
+
+    /// Uses a kilobyte of stack and more for each level.
+    fn descend(levels: u32) {
+        let block = [levels; 256];
+        core::hint::black_box(&block);
+        if levels > 0 {
+            descend(levels - 1);
+        }
+        core::hint::black_box(&block);
+    }
+
+    #[test]
+    fn a_child_with_too_little_stack_ends_and_changes_nothing_below_it() {
+        let child = fork_sharing(|| {
+            descend(8);
+            exit(0)
+        });
+        assert_eq!(status_of(child.unwrap()), Some(0));
+        let child = fork_sharing(|| {
+            descend(40);
+            exit(0)
+        });
+        let (_, status) = waitpid(Some(child.unwrap()), WaitOptions::empty()).unwrap().unwrap();
+        assert_eq!(status.terminating_signal(), Some(rustix::process::Signal::SEGV.as_raw()));
     }
 }

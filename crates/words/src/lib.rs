@@ -20,11 +20,13 @@ extern crate alloc;
 extern crate std;
 
 mod catalogue;
+mod printable;
 pub mod system;
 pub mod visible;
 pub mod windows;
 
 pub use catalogue::{CATALOGUE, Failure};
+pub use printable::{printable, steers};
 
 use alloc::format;
 use alloc::string::String;

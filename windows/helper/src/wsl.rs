@@ -10,13 +10,14 @@
 //! The token, 32 bytes; a byte that says what follows: `s`, then 4 bytes, little-endian, the exit
 //! status, once there is one; or `e`, then standard error until it ends.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::windows::io::AsRawHandle as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use windows_sys::Win32::System::Console::GetConsoleMode;
 use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
@@ -34,6 +35,14 @@ const VARIABLE: &str = "WINTEROP_WINDOWS_CALLER";
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection may take to show its token.
 const INTRODUCTION: Duration = Duration::from_secs(5);
+/// How many may be about to show it.
+const MOST_STRANGERS: usize = 16;
+/// How long to wait before looking whether they have.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The bytes of a token.
+const TOKEN: usize = 32;
+/// Linux's table of connections, by the name that Wine has for Linux's files.
+const CONNECTIONS: &str = r"\\?\unix\proc\net\tcp";
 
 /// Whether this program was called as `wsl`.
 pub(crate) fn is_wanted(name: &[u16]) -> bool {
@@ -57,6 +66,7 @@ fn report_of(rest: &[u16]) -> io::Result<u32> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let token = token();
     let with_errors = !is_console_or_nothing();
+    let digits = <[u8; TOKEN]>::try_from(token.as_bytes()).map_err(io::Error::other)?;
     let errors = if with_errors { " stderr" } else { "" };
     let value = format!("{} {token}{errors}", listener.local_addr()?.port());
     // SAFETY: on Windows the call is safe in itself, and no other thread runs yet.
@@ -64,7 +74,7 @@ fn report_of(rest: &[u16]) -> io::Result<u32> {
     interrupt::install(Interrupts::Shared)?;
     start(rest);
     let (connected, connections) = channel();
-    thread::spawn(move || accept(&listener, token.as_bytes(), &connected));
+    thread::spawn(move || accept(&listener, &digits, &connected));
     wait(&connections, with_errors)
 }
 
@@ -114,28 +124,110 @@ fn system_directory() -> io::Result<Vec<u16>> {
 }
 
 /// Takes connections, and hands on those that know the token. Ends with the process.
-fn accept(listener: &TcpListener, token: &[u8], connected: &Sender<(u8, TcpStream)>) {
-    for stream in listener.incoming().flatten() {
-        let (token, connected) = (token.to_vec(), connected.clone());
-        // One that says nothing holds up nobody else.
-        thread::spawn(move || {
-            if let Ok(connection) = introduced(stream, &token) {
-                // Nobody waits any more: then nothing is lost.
-                let _ = connected.send(connection);
+///
+/// Any process of the machine can connect. It holds up nobody and costs nothing but its place here: no
+/// thread is made for it, and of too many that say nothing the oldest goes.
+fn accept(listener: &TcpListener, token: &[u8; TOKEN], connected: &Sender<(u8, TcpStream)>) {
+    let mut strangers = VecDeque::new();
+    loop {
+        // While somebody has yet to show the token nothing here may wait for the next one.
+        let _ = listener.set_nonblocking(!strangers.is_empty());
+        match listener.accept() {
+            Ok((stream, peer)) if is_own(listener, peer) => {
+                strangers.extend(Stranger::new(stream));
+                if strangers.len() > MOST_STRANGERS {
+                    strangers.pop_front();
+                }
             }
-        });
+            Ok(_) => {}
+            Err(_) => thread::sleep(PAUSE),
+        }
+        let look = |stranger: Stranger| match stranger.look(token) {
+            Look::Wait(stranger) => Some(stranger),
+            Look::Drop => None,
+            Look::Known(kind, stream) => {
+                // Nobody waits any more: then nothing is lost.
+                let _ = connected.send((kind, stream));
+                None
+            }
+        };
+        strangers = strangers.into_iter().filter_map(look).collect();
     }
 }
 
-fn introduced(mut stream: TcpStream, token: &[u8]) -> io::Result<(u8, TcpStream)> {
-    stream.set_read_timeout(Some(INTRODUCTION))?;
-    let mut said = vec![0; token.len() + 1];
-    stream.read_exact(&mut said)?;
-    stream.set_read_timeout(None)?;
-    match said.split_last() {
-        Some((kind, said)) if said == token => Ok((*kind, stream)),
-        _ => Err(io::ErrorKind::PermissionDenied.into()),
+/// A connection that has not shown its token.
+struct Stranger {
+    stream: TcpStream,
+    said: [u8; TOKEN + 1],
+    length: usize,
+    since: Instant,
+}
+
+/// What has become of a stranger.
+enum Look {
+    Wait(Stranger),
+    Drop,
+    Known(u8, TcpStream),
+}
+
+impl Stranger {
+    fn new(stream: TcpStream) -> Option<Self> {
+        stream.set_nonblocking(true).ok()?;
+        Some(Self { stream, said: [0; TOKEN + 1], length: 0, since: Instant::now() })
     }
+
+    /// Reads what it has said meanwhile. It is judged by the whole token alone: whoever were told after
+    /// each byte that it is wrong would soon know all of them.
+    fn look(mut self, token: &[u8; TOKEN]) -> Look {
+        while self.length < self.said.len() {
+            match self.stream.read(&mut self.said[self.length..]) {
+                Ok(0) => return Look::Drop,
+                Ok(count) => self.length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let is_late = self.since.elapsed() > INTRODUCTION;
+                    return if is_late { Look::Drop } else { Look::Wait(self) };
+                }
+                Err(_) => return Look::Drop,
+            }
+        }
+        let [said @ .., kind] = self.said;
+        match is_same(&said, token) && self.stream.set_nonblocking(false).is_ok() {
+            true => Look::Known(kind, self.stream),
+            false => Look::Drop,
+        }
+    }
+}
+
+/// Compares in a time that says nothing of where two differ.
+fn is_same(left: &[u8; TOKEN], right: &[u8; TOKEN]) -> bool {
+    let differ = |all: u8, (left, right): (&u8, &u8)| all | (left ^ right);
+    std::hint::black_box(left.iter().zip(right).fold(0, differ)) == 0
+}
+
+/// Whether the process at the other end is of the same user, as Linux has it. Where its table cannot be
+/// read the token alone decides.
+fn is_own(listener: &TcpListener, peer: SocketAddr) -> bool {
+    let Ok(own) = listener.local_addr() else { return false };
+    let Ok(table) = std::fs::read_to_string(CONNECTIONS) else { return true };
+    let mut owner = None;
+    let mut caller = None;
+    for line in table.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (Some(local), Some(remote), Some(state), Some(user)) =
+            (words.get(1), words.get(2), words.get(3), words.get(7))
+        else {
+            continue;
+        };
+        let ends_in = |address: &str, port: u16| address.ends_with(&format!(":{port:04X}"));
+        if *state == "0A" && ends_in(local, own.port()) {
+            owner = Some((*user).to_owned());
+        } else if ends_in(local, peer.port()) && ends_in(remote, own.port()) {
+            caller = Some((*user).to_owned());
+        }
+    }
+    // One that is gone already has no line; then there is nobody to be heard.
+    owner.is_none() || owner == caller
 }
 
 /// Waits for the exit status, and until standard error is delivered.

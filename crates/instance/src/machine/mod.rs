@@ -20,7 +20,6 @@ use rustix::fd::OwnedFd;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -73,7 +72,8 @@ async fn serve_machine(options: &Options) -> io::Result<()> {
         announce(&options.socket_directory.join(SOCKET))?;
         move_log(options)?;
     }
-    tell_systemd()?;
+    crate::notify::ready()?;
+    tokio::spawn(crate::notify::stay_alive());
     let Socket { descriptor, file } = socket;
     let served = serve(descriptor, Service::Users(users), switches, terminated()).await;
     drop(file);
@@ -152,19 +152,7 @@ fn move_log(options: &Options) -> io::Result<()> {
     let Some(path) = &options.log else { return Ok(()) };
     use std::os::unix::fs::OpenOptionsExt as _;
     let log = fs::OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    // What a library has to say goes there too; our own log sees to it that the file has an end.
     rustix::stdio::dup2_stderr(log)?;
-    Ok(())
-}
-
-/// Tells systemd that connections are served; does nothing where it does not ask.
-fn tell_systemd() -> io::Result<()> {
-    use std::os::linux::net::SocketAddrExt as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
-    let address = match address.as_bytes().split_first() {
-        Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
-        _ => SocketAddr::from_pathname(&address)?,
-    };
-    UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address)?;
-    Ok(())
+    winterop_audit::keep_log(path)
 }

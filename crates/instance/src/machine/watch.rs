@@ -8,6 +8,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::inotify;
 use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use winterop_settings::MachineSettings;
 use winterop_settings::machine::{self, EntryName};
 
@@ -74,12 +75,26 @@ fn look(entry: &EntryName) -> Seen {
     Seen::Present { entry, before }
 }
 
+/// Mounts the table where everybody sees it: under systemd this process has mounts of its own.
+fn mount_table() -> io::Result<()> {
+    if !crate::notify::systemd_runs_this_machine() {
+        return registration::mount_table();
+    }
+    let mut systemctl = Command::new("/usr/bin/systemctl");
+    systemctl.args(["--quiet", "--no-ask-password", "start", "proc-sys-fs-binfmt_misc.mount"]);
+    let output = systemctl.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
 fn act(action: &Action, entry: &EntryName, interpreter: &str) -> io::Result<()> {
     match action {
         Action::Nothing => {}
         Action::Tell(trouble) => tracing::warn!(%entry, "{trouble}"),
         Action::Mount => {
-            registration::mount_table()?;
+            mount_table()?;
             tracing::info!("binfmt_misc was not mounted, and is again");
         }
         Action::Register => {
