@@ -48,7 +48,7 @@ fn root_with_another_users_variables_touches_nothing_of_hers() {
     assert_eq!(fs::read_dir(&roots).expect("root's").count(), 0);
     // Data and settings have no other place that anybody would expect.
     for (variable, command) in [
-        ("XDG_DATA_HOME", "wsl --import a b c.tar"),
+        ("XDG_DATA_HOME", "wsl --set-default a"),
         ("XDG_DATA_HOME", "wsl --list"),
         ("XDG_CONFIG_HOME", "winterop host serve"),
     ] {

@@ -103,7 +103,7 @@ impl Accounts {
     /// Reads the two files of a system; its links lead nowhere else. What cannot be read has no users.
     #[must_use]
     pub fn in_root(root: &Directory) -> Self {
-        let read = |path: &str| root.read(path, LARGEST).ok().flatten().unwrap_or_default();
+        let read = |path: &str| root.begin(path, LARGEST).ok().flatten().unwrap_or_default();
         Self::parse(&read("etc/passwd"), &read("etc/group"))
     }
 

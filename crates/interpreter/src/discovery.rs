@@ -81,6 +81,7 @@ enum Step {
     Variable,
     Process { pid: i32, left: usize },
     User,
+    UserOfLogin,
     UserElsewhere,
     Instance,
     Done,
@@ -91,16 +92,16 @@ fn socket_of(pid: i32) -> Vec<u8> {
 }
 
 impl Candidates<'_> {
-    /// The user's own socket, where a runtime directory is known for the user.
-    fn user_socket(&self) -> Vec<u8> {
+    /// The user's own socket in the runtime directory that the environment names.
+    fn named_socket(&self) -> Option<Vec<u8>> {
         let runtime = self.environment.non_empty(b"XDG_RUNTIME_DIR");
-        let is_named = |directory: &&[u8]| self.trusts_environment && is_own(directory);
-        let mut path = match runtime.filter(is_named) {
-            Some(directory) => directory.to_vec(),
-            None => format!("/run/user/{}", getuid().as_raw()).into_bytes(),
-        };
-        path.extend_from_slice(b"/winterop/interop");
-        path
+        let directory = runtime.filter(|it| self.trusts_environment && !is_anothers(it))?;
+        Some([directory, b"/winterop/interop"].concat())
+    }
+
+    /// The user's own socket in the directory that a login makes.
+    fn login_socket() -> Vec<u8> {
+        format!("/run/user/{}/winterop/interop", getuid().as_raw()).into_bytes()
     }
 
     /// The user's own socket on a machine that makes no runtime directories.
@@ -109,14 +110,14 @@ impl Candidates<'_> {
     }
 }
 
-/// Whether a directory is the user's own and closed to others: under a `sudo` that keeps variables it
-/// is another user's, and the user's own server is elsewhere.
-fn is_own(directory: &[u8]) -> bool {
+/// Whether a directory is there and is not the user's own, closed to others: under a `sudo` that keeps
+/// variables it is another user's, and the user's own server is elsewhere.
+fn is_anothers(directory: &[u8]) -> bool {
     let status = rustix::fs::statat(CWD, directory, AtFlags::SYMLINK_NOFOLLOW);
     status.is_ok_and(|status| {
-        status.st_uid == getuid().as_raw()
-            && status.st_mode & 0o077 == 0
-            && FileType::from_raw_mode(status.st_mode) == FileType::Directory
+        status.st_uid != getuid().as_raw()
+            || status.st_mode & 0o077 != 0
+            || FileType::from_raw_mode(status.st_mode) != FileType::Directory
     })
 }
 
@@ -143,8 +144,14 @@ impl Iterator for Candidates<'_> {
                     return Some(socket_of(pid));
                 }
                 Step::User => {
+                    self.step = Step::UserOfLogin;
+                    if let Some(path) = self.named_socket() {
+                        return Some(path);
+                    }
+                }
+                Step::UserOfLogin => {
                     self.step = Step::UserElsewhere;
-                    return Some(self.user_socket());
+                    return Some(Self::login_socket());
                 }
                 Step::UserElsewhere => {
                     self.step = Step::Instance;
@@ -356,7 +363,8 @@ mod tests {
         assert_eq!(paths[0], b"/x");
         assert_eq!(paths[1], socket_of(own));
         assert_eq!(paths[2], socket_of(parent_of(own).unwrap()));
-        assert_eq!(paths[paths.len() - 3], [&runtime[..], b"/winterop/interop"].concat());
+        assert_eq!(paths[paths.len() - 4], [&runtime[..], b"/winterop/interop"].concat());
+        assert!(paths[paths.len() - 3].starts_with(b"/run/user/"));
         assert!(paths[paths.len() - 2].starts_with(b"/tmp/winterop-"));
         assert_eq!(paths[paths.len() - 1], b"/run/WSL/1_interop");
     }
@@ -366,7 +374,7 @@ mod tests {
         let (paths, runtime) = candidates("open", 0o755);
         assert!(!paths.iter().any(|path| path.starts_with(&runtime)));
         assert!(paths[paths.len() - 3].starts_with(b"/run/user/"));
-        assert!(!is_own(b"/nowhere") && !is_own(b"/tmp"));
+        assert!(is_anothers(b"/tmp") && !is_anothers(b"/nowhere"));
     }
 
     #[test]

@@ -97,6 +97,18 @@ impl Directory {
     /// # Errors
     /// The system's; where it is no regular file, and where it has more than `largest` bytes.
     pub fn read(&self, path: impl AsRef<Path>, largest: u64) -> io::Result<Option<Vec<u8>>> {
+        let bytes = self.begin(path, largest + 1)?;
+        match bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > largest) {
+            true => Err(io::Error::other(format!("it has more than {largest} bytes"))),
+            false => Ok(bytes),
+        }
+    }
+
+    /// The first bytes of what is in the file at `path`; `None` where there is none. It never blocks.
+    ///
+    /// # Errors
+    /// The system's, and where it is no regular file.
+    pub fn begin(&self, path: impl AsRef<Path>, most: u64) -> io::Result<Option<Vec<u8>>> {
         let held = match self.look_up(path.as_ref(), OFlags::PATH, ResolveFlags::empty()) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             held => held?,
@@ -106,17 +118,14 @@ impl Directory {
             return Err(io::Error::other("it is no regular file"));
         }
         let mut bytes = Vec::new();
-        open_held(&held, &status)?.take(largest + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > largest {
-            return Err(io::Error::other(format!("it has more than {largest} bytes")));
-        }
+        open_held(&held, &status)?.take(most).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
     /// A text that describes the system, at most 1 MiB. Empty where it cannot be read.
     #[must_use]
     pub fn text(&self, path: impl AsRef<Path>) -> String {
-        let bytes = self.read(path, LARGEST).ok().flatten().unwrap_or_default();
+        let bytes = self.begin(path, LARGEST).ok().flatten().unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

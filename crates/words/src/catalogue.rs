@@ -33,7 +33,7 @@ macro_rules! failures {
                         on: visible::line(&format!($on)),
                         error: visible::line(&format!($error)),
                         advice: visible::line(&format!($advice)),
-                        more: visible::lines(&failures!(@more $($more)?)),
+                        more: failures!(@more $($more)?),
                     },)+
                 }
             }
@@ -59,7 +59,7 @@ macro_rules! failures {
         }
     };
     (@more) => { String::new() };
-    (@more $more:literal) => { format!($more) };
+    (@more $more:literal) => { visible::lines(&format!($more)) };
 }
 
 failures! {

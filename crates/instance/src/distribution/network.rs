@@ -39,7 +39,7 @@ pub(super) fn set_up(network: &Network, outside: &Path) {
     // The machine's links lead from its own root, not from this one.
     let machine = Directory::plain(outside);
     let machines = |file: &str| {
-        let read = |root: &Directory| root.read(Path::new("etc").join(file), LARGEST).ok()?;
+        let read = |root: &Directory| root.begin(Path::new("etc").join(file), LARGEST).ok()?;
         let text = machine.as_ref().ok().and_then(read).unwrap_or_default();
         String::from_utf8_lossy(&text).into_owned()
     };
