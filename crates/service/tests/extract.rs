@@ -8,7 +8,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
-use winterop_service::archive::{compression::decompressed, read::Reader, write::Writer};
+use winterop_service::archive::{
+    Source as _, compression::decompressed, read::Reader, write::Writer,
+};
 use winterop_service::tree::{extract::extract, pack::pack, remove::remove};
 
 fn open(path: &Path) -> OwnedFd {
@@ -359,6 +361,83 @@ fn what_an_archive_claims_is_not_believed() {
     }
     let alone = archive(&[header(XHeader, "pax", "", b"9 uid=10\n")]);
     assert!(unpack(alone).1.is_err());
+}
+
+/// A header of pax records before an entry.
+fn pax(kind: tar::EntryType, records: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut data = Vec::new();
+    for (key, value) in records {
+        let rest = key.len() + value.len() + 3;
+        let length =
+            (1..9).map(|digits| rest + digits).find(|all| all.to_string().len() + rest == *all);
+        data.extend(format!("{} {key}=", length.unwrap()).as_bytes());
+        data.extend(value);
+        data.push(b'\n');
+    }
+    header(kind, "pax", "", &data)
+}
+
+#[test]
+fn attributes_that_wait_for_the_end_are_bounded() {
+    use tar::EntryType::{Directory, XHeader};
+    let attributes: Vec<_> = (0..16)
+        .map(|number| (format!("SCHILY.xattr.user.n{number}"), vec![b'v'; 60_000]))
+        .collect();
+    let mut entries = Vec::new();
+    for number in 0..90 {
+        entries.push(pax(XHeader, &attributes));
+        entries.push(header(Directory, &format!("d{number}"), "", b""));
+    }
+    let words = unpack(archive(&entries)).1.expect_err("too much");
+    assert!(words.contains("64 MiB"), "{words}");
+}
+
+#[test]
+fn records_for_all_entries_are_few() {
+    use tar::EntryType::{Regular, XGlobalHeader};
+    let comment = |length| pax(XGlobalHeader, &[("comment".to_owned(), vec![b'c'; length])]);
+    let with = |length| unpack(archive(&[comment(length), header(Regular, "a", "", b"1")])).1;
+    assert_eq!(with(100), Ok(Vec::new()));
+    let words = with(100_000).expect_err("each entry would go through them");
+    assert!(words.contains("for all entries"), "{words}");
+}
+
+#[test]
+fn names_and_depth_are_those_that_linux_has() {
+    use tar::EntryType::{GNULongLink, GNULongName, Link, Regular, Symlink};
+    let named = |name: &str| {
+        let entries =
+            [header(GNULongName, "l", "", name.as_bytes()), header(Regular, "a", "", b"")];
+        unpack(archive(&entries))
+    };
+    for name in ["a/".repeat(2100) + "a", "b".repeat(256), format!("x/{}/y", "c".repeat(300))] {
+        let (folder, result) = named(&name);
+        let words = result.expect_err("too long");
+        assert!(words.contains("refused") && words.contains("bytes"), "{words}");
+        assert_eq!(fs::read_dir(folder.path().join("root")).unwrap().count(), 0);
+    }
+    let (folder, result) = named(&("a/".repeat(2000) + "a"));
+    assert_eq!(result, Ok(Vec::new()));
+    gone(&folder);
+    for kind in [Symlink, Link] {
+        let long = "t".repeat(5000);
+        let entries = [header(GNULongLink, "l", "", long.as_bytes()), header(kind, "a", "", b"")];
+        let words = unpack(archive(&entries)).1.expect_err("too long");
+        assert!(words.contains("refused"), "{words}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_it_is_written() {
+    let mut large =
+        tar::Header::from_byte_slice(&header(tar::EntryType::Regular, "large", "", b"")[..512])
+            .clone();
+    large.set_size(1 << 60);
+    large.set_cksum();
+    let (folder, result) = unpack([large.as_bytes().to_vec(), vec![7; 1 << 20]].concat());
+    let words = result.expect_err("an exbibyte");
+    assert!(words.contains("No space left") && words.contains("large"), "{words}");
+    assert_eq!(fs::read_dir(folder.path().join("root")).unwrap().count(), 0);
 }
 
 #[test]

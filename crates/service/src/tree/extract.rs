@@ -1,17 +1,30 @@
-//! Writing a tree from an archive.
+//! Writing a tree from an archive, or from the file system in an image.
 //!
-//! Each entry's directory is opened from the root with `RESOLVE_BENEATH`: a link on the way that
-//! leads out of the root, as every absolute one does, is an error. The last part of a name is made
+//! Nothing that a source claims is believed: what waits for the end is bounded, and what does not fit
+//! on the disk is refused before it is written. Each entry's directory is opened from the root with
+//! `RESOLVE_BENEATH`: a link on the way that leads out of the root, as every absolute one does, is an error. The last part of a name is made
 //! by name in that open directory, and no call follows it. Directories get their permissions and
 //! times at the end, when nothing more is made in them.
 
 use super::{Lost, Notes};
-use crate::archive::{ArchiveError, Device, Entry, Kind, Time, read::Reader};
+use crate::archive::{ArchiveError, Attributes, Device, Entry, Kind, Source, Time};
+use crate::image::ImageError;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
-use std::collections::HashSet;
-use std::io::Read;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+/// The longest name from the root, in bytes: the kernel takes no longer path. It bounds the depth too.
+const LONGEST: usize = 4095;
+/// The longest part of a name.
+const LONGEST_PART: usize = 255;
+
+/// The most bytes of names and attributes of directories, which wait for the end.
+const MOST_WAITING: usize = 64 << 20;
+
+/// What a file takes at least, in bytes, and what may be written until the disk is asked again.
+const LEAST: u64 = 4096;
+const ASK_AFTER: u64 = 64 << 20;
 
 /// Why a tree could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +32,31 @@ pub enum ExtractError {
     /// The archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The disk image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// It does not fit.
+    #[error(
+        "No space left on the disk for {name:?}: it takes {size} bytes, and {free} may be used; make \
+         room, or choose a directory on another disk"
+    )]
+    Full {
+        /// The entry.
+        name: String,
+        /// How much it takes.
+        size: u64,
+        /// How much is free, without what is left to others.
+        free: u64,
+    },
+    /// There are too many directories, or too large ones, to remember.
+    #[error(
+        "the directories down to {name:?} have more than 64 MiB of names and attributes, which no \
+         Linux system has"
+    )]
+    TooMuch {
+        /// The directory at which it was too much.
+        name: String,
+    },
     /// The archive holds nothing.
     #[error("the archive holds nothing")]
     Empty,
@@ -42,8 +80,11 @@ pub enum ExtractError {
     },
 }
 
+/// A name as a message has it: of a very long one the beginning.
 fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
+    let begin = name.get(..LONGEST_PART).unwrap_or(name);
+    let more = if begin.len() < name.len() { "…" } else { "" };
+    format!("{}{more}", String::from_utf8_lossy(begin))
 }
 
 fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> ExtractError {
@@ -53,34 +94,107 @@ fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> ExtractError
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// What a file or directory gets when its content is there.
+struct Looks<'a> {
+    mode: u32,
+    owner: (u32, u32),
+    modified: Time,
+    attributes: &'a Attributes,
+}
+
+impl<'a> Looks<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        Self {
+            mode: entry.mode,
+            owner: (entry.uid, entry.gid),
+            modified: entry.modified,
+            attributes: &entry.attributes,
+        }
+    }
+}
+
+/// What a directory gets at the end, when nothing more is made in it.
+struct Waiting {
+    mode: u32,
+    owner: (u32, u32),
+    modified: Time,
+    attributes: Attributes,
+}
+
+impl Waiting {
+    fn looks(&self) -> Looks<'_> {
+        let Self { mode, owner, modified, attributes } = self;
+        Looks { mode: *mode, owner: *owner, modified: *modified, attributes }
+    }
+
+    fn size(&self, name: &[u8]) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len());
+        name.len() + attributes.sum::<usize>()
+    }
+}
+
+/// The disk's free space, of which some is left to others.
+struct Space {
+    free: u64,
+    taken: u64,
+}
+
+impl Space {
+    fn ask(&mut self, root: &OwnedFd) -> Result<(), Errno> {
+        let status = rustix::fs::fstatvfs(root)?;
+        let size = status.f_blocks.saturating_mul(status.f_frsize);
+        let left_to_others = (size / 100).min(1 << 30);
+        let free = status.f_bavail.saturating_mul(status.f_frsize);
+        *self = Self { free: free.saturating_sub(left_to_others), taken: 0 };
+        Ok(())
+    }
+}
+
 /// A tree that is being written.
 struct Tree {
     root: OwnedFd,
     /// The directory that was used last, by its name: entries come directory by directory.
     current: Option<(Vec<u8>, OwnedFd)>,
-    /// Directories whose permissions and times are still to be set.
-    directories: Vec<Entry>,
+    /// Directories whose permissions and times are still to be set, by their names. The last entry of
+    /// a name counts.
+    directories: BTreeMap<Vec<u8>, Waiting>,
+    /// How many bytes these names and attributes have.
+    waiting: usize,
+    space: Space,
     own: (u32, u32),
     notes: Notes,
 }
 
-/// Writes everything in `archive` below the directory `root`, which should be empty. Returns what
+/// Writes everything in `source` below the directory `root`, which should be empty. Returns what
 /// could not be kept. What was written when an error is met stays there.
 ///
 /// # Errors
 /// An [`ExtractError`].
-pub fn extract(mut archive: Reader<impl Read>, root: OwnedFd) -> Result<Notes, ExtractError> {
+pub fn extract<S>(mut source: S, root: OwnedFd) -> Result<Notes, ExtractError>
+where
+    S: Source,
+    ExtractError: From<S::Error>,
+{
     // Each file is made with its own permissions.
     rustix::process::umask(Mode::empty());
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let mut tree =
-        Tree { root, current: None, directories: Vec::new(), own, notes: Notes::default() };
+    let mut space = Space { free: 0, taken: 0 };
+    space.ask(&root).map_err(failed("asking for the free space of", b"."))?;
+    let mut tree = Tree {
+        root,
+        current: None,
+        directories: BTreeMap::new(),
+        waiting: 0,
+        space,
+        own,
+        notes: Notes::default(),
+    };
     let mut is_empty = true;
-    while let Some(entry) = archive.next_entry()? {
+    while let Some(entry) = source.next_entry()? {
         is_empty = false;
-        tree.write(entry, &mut archive)?;
+        tree.write(entry, &mut source)?;
     }
-    archive.finish()?;
+    tree.notes.extend(source.finish()?);
     if is_empty {
         return Err(ExtractError::Empty);
     }
@@ -91,6 +205,9 @@ pub fn extract(mut archive: Reader<impl Read>, root: OwnedFd) -> Result<Notes, E
 /// An entry's name without `.`, empty parts and a `/` at its end.
 fn clean(name: &[u8]) -> Result<Vec<u8>, ExtractError> {
     let refused = |problem| Err(ExtractError::Refused { name: shown(name), problem });
+    if name.len() > LONGEST {
+        return refused("its name has more than 4,095 bytes");
+    }
     if name.first() == Some(&b'/') {
         return refused("its name is absolute");
     }
@@ -99,6 +216,9 @@ fn clean(name: &[u8]) -> Result<Vec<u8>, ExtractError> {
     }
     let parts = name.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
     let parts: Vec<_> = parts.collect();
+    if parts.iter().any(|part| part.len() > LONGEST_PART) {
+        return refused("a part of its name has more than 255 bytes");
+    }
     if parts.contains(&&b".."[..]) {
         return refused("its name has a part '..'");
     }
@@ -113,34 +233,77 @@ fn split(name: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl Tree {
-    fn write(&mut self, entry: Entry, archive: &mut Reader<impl Read>) -> Result<(), ExtractError> {
+    fn write<S>(&mut self, entry: Entry, source: &mut S) -> Result<(), ExtractError>
+    where
+        S: Source,
+        ExtractError: From<S::Error>,
+    {
         let name = clean(&entry.name)?;
         let entry = Entry { name, ..entry };
         if entry.name.is_empty() {
             return match entry.kind {
-                Kind::Directory => {
-                    self.directories.push(entry);
-                    Ok(())
-                }
+                Kind::Directory => self.put_off(entry),
                 _ => Err(ExtractError::Refused {
                     name: String::new(),
                     problem: "the root itself can only be a directory",
                 }),
             };
         }
+        self.fits(&entry)?;
         let (parent, last) = split(&entry.name);
         let parent = self.directory(parent)?;
         match &entry.kind {
-            Kind::File => self.file(parent.as_fd(), last, &entry, archive),
+            Kind::File => self.file(parent.as_fd(), last, &entry, source),
             Kind::HardLink(to) => self.hard_link(parent.as_fd(), last, &entry.name, to),
             Kind::Directory => self.make_directory(parent.as_fd(), last, &entry),
             _ => self.special(parent.as_fd(), last, &entry),
         }?;
         let (at, _) = split(&entry.name);
         self.current = Some((at.to_vec(), parent));
-        if entry.kind == Kind::Directory {
-            self.directories.push(entry);
+        match entry.kind {
+            Kind::Directory => self.put_off(entry),
+            _ => Ok(()),
         }
+    }
+
+    /// Whether an entry fits on the disk, as it says itself; a file's holes take nothing.
+    fn fits(&mut self, entry: &Entry) -> Result<(), ExtractError> {
+        let size = match &entry.pieces {
+            Some(pieces) => {
+                pieces.iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.length))
+            }
+            None => entry.size,
+        };
+        let takes = size.saturating_add(LEAST);
+        let taken = self.space.taken.saturating_add(takes);
+        if taken > ASK_AFTER || taken > self.space.free {
+            self.space.ask(&self.root).map_err(failed("asking for the free space of", b"."))?;
+        }
+        self.space.taken = self.space.taken.saturating_add(takes);
+        match self.space.taken > self.space.free {
+            true => {
+                Err(ExtractError::Full { name: shown(&entry.name), size, free: self.space.free })
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Remembers what a directory gets at the end.
+    fn put_off(&mut self, entry: Entry) -> Result<(), ExtractError> {
+        let waiting = Waiting {
+            mode: entry.mode,
+            owner: (entry.uid, entry.gid),
+            modified: entry.modified,
+            attributes: entry.attributes,
+        };
+        if let Some(before) = self.directories.remove(&entry.name) {
+            self.waiting = self.waiting.saturating_sub(before.size(&entry.name));
+        }
+        self.waiting = self.waiting.saturating_add(waiting.size(&entry.name));
+        if self.waiting > MOST_WAITING {
+            return Err(ExtractError::TooMuch { name: shown(&entry.name) });
+        }
+        self.directories.insert(entry.name, waiting);
         Ok(())
     }
 
@@ -208,50 +371,55 @@ impl Tree {
         }
     }
 
-    fn file(
+    fn file<S>(
         &mut self,
         parent: BorrowedFd<'_>,
         last: &[u8],
         entry: &Entry,
-        archive: &mut Reader<impl Read>,
-    ) -> Result<(), ExtractError> {
+        source: &mut S,
+    ) -> Result<(), ExtractError>
+    where
+        S: Source,
+        ExtractError: From<S::Error>,
+    {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         // The special bits come when the owner is right.
         let mode = Mode::from_raw_mode(entry.mode & 0o777);
         let file = self
             .make(parent, last, || rustix::fs::openat(parent, last, flags, mode))
             .map_err(failed("making", &entry.name))?;
-        archive.copy_data(|offset, part| {
+        source.copy_data(|offset, part| {
             write_at(&file, part, offset).map_err(failed("writing", &entry.name))
         })?;
         if entry.pieces.is_some() {
             rustix::fs::ftruncate(&file, entry.size).map_err(failed("writing", &entry.name))?;
         }
-        self.dress(file.as_fd(), entry, entry.mode & 0o7000 != 0)
+        self.dress(file.as_fd(), &entry.name, &Looks::of(entry), entry.mode & 0o7000 != 0)
     }
 
     /// Gives an open file its owner, permissions, attributes and times.
     fn dress(
         &mut self,
         file: BorrowedFd<'_>,
-        entry: &Entry,
+        name: &[u8],
+        looks: &Looks<'_>,
         mode: bool,
     ) -> Result<(), ExtractError> {
-        if (entry.uid, entry.gid) != self.own {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        if looks.owner != self.own {
+            let (uid, gid) = (Uid::from_raw(looks.owner.0), Gid::from_raw(looks.owner.1));
             let changed = rustix::fs::fchown(file, Some(uid), Some(gid));
-            self.owner_kept(changed, &entry.name)?;
+            self.owner_kept(changed, name)?;
         }
         if mode {
-            rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))
-                .map_err(failed("setting the permissions of", &entry.name))?;
+            rustix::fs::fchmod(file, Mode::from_raw_mode(looks.mode))
+                .map_err(failed("setting the permissions of", name))?;
         }
-        for (name, value) in &entry.attributes {
-            let set = rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty());
-            self.attribute_kept(set, &entry.name)?;
+        for (attribute, value) in looks.attributes {
+            let set = rustix::fs::fsetxattr(file, attribute.as_slice(), value, XattrFlags::empty());
+            self.attribute_kept(set, name)?;
         }
-        rustix::fs::futimens(file, &times(entry.modified))
-            .map_err(failed("setting the time of", &entry.name))
+        rustix::fs::futimens(file, &times(looks.modified))
+            .map_err(failed("setting the time of", name))
     }
 
     fn owner_kept(&mut self, changed: Result<(), Errno>, name: &[u8]) -> Result<(), ExtractError> {
@@ -324,6 +492,12 @@ impl Tree {
             self.make(parent, last, || rustix::fs::mknodat(parent, last, kind, mode, device))
         };
         let made = match &entry.kind {
+            Kind::SymbolicLink(text) if text.len() > LONGEST => {
+                return Err(ExtractError::Refused {
+                    name: shown(&entry.name),
+                    problem: "its link has more than 4,095 bytes",
+                });
+            }
             Kind::SymbolicLink(text) => {
                 self.make(parent, last, || rustix::fs::symlinkat(text.as_slice(), parent, last))
             }
@@ -353,21 +527,17 @@ impl Tree {
             .map_err(failed("setting the time of", &entry.name))
     }
 
-    /// The last one of a name counts; below comes before above, whose time it would change.
+    /// Below comes before above, whose time it would change: a name stands behind those it begins with.
     fn finish_directories(&mut self) -> Result<(), ExtractError> {
-        let mut done = HashSet::new();
-        for entry in std::mem::take(&mut self.directories).into_iter().rev() {
-            if !done.insert(entry.name.clone()) {
-                continue;
-            }
-            let name = if entry.name.is_empty() { &b"."[..] } else { &entry.name };
+        for (name, waiting) in std::mem::take(&mut self.directories).into_iter().rev() {
+            let path = if name.is_empty() { &b"."[..] } else { &name };
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(&self.root, name, flags, Mode::empty(), resolve) {
-                Ok(open) => self.dress(open.as_fd(), &entry, true)?,
+            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+                Ok(open) => self.dress(open.as_fd(), &name, &waiting.looks(), true)?,
                 // A later entry took its place.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(error) => return Err(failed("opening the directory", name)(error)),
+                Err(error) => return Err(failed("opening the directory", path)(error)),
             }
         }
         Ok(())
