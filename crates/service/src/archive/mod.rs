@@ -93,6 +93,11 @@ pub trait Source {
     /// What may go wrong.
     type Error;
 
+    /// How many bytes of data all files have, as far as that is known at the beginning.
+    fn size(&self) -> u64 {
+        0
+    }
+
     /// The next entry; `None` at the end. What was not read of the last entry's data is skipped. Of
     /// several names of a file the first one has its data.
     ///

@@ -180,6 +180,10 @@ where
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let mut space = Space { free: 0, taken: 0 };
     space.ask(&root).map_err(failed("asking for the free space of", b"."))?;
+    if source.size() > space.free {
+        let name = "all of it".to_owned();
+        return Err(ExtractError::Full { name, size: source.size(), free: space.free });
+    }
     let mut tree = Tree {
         root,
         current: None,
