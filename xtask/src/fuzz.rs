@@ -63,15 +63,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     let all = targets()?;
-    if let Some(unknown) = options.targets.iter().find(|name| !all.iter().any(|t| t.name == **name)) {
+    if let Some(unknown) = options.targets.iter().find(|name| !all.iter().any(|t| t.name == **name))
+    {
         let names: Vec<_> = all.iter().map(|target| target.name.as_str()).collect();
         bail!("there is no fuzz target {unknown}; there are {}", names.join(", "));
     }
     println!("{:24} {:>12} {:>8}  finding", "target", "executions", "seconds");
     let mut has_found = false;
-    for target in all.iter().filter(|target| {
-        options.targets.is_empty() || options.targets.contains(&target.name)
-    }) {
+    for target in all
+        .iter()
+        .filter(|target| options.targets.is_empty() || options.targets.contains(&target.name))
+    {
         let run = run_one(target, options.seconds)?;
         let executions = run.executions.map_or("?".to_owned(), |count| count.to_string());
         let finding = match &run.finding {
@@ -103,8 +105,10 @@ pub(crate) fn build() -> Result<()> {
 }
 
 fn run_one(target: &Target, seconds: u64) -> Result<Run> {
-    let (corpus, seeds) =
-        (target.folder.join("corpus").join(&target.name), target.folder.join("seeds").join(&target.name));
+    let (corpus, seeds) = (
+        target.folder.join("corpus").join(&target.name),
+        target.folder.join("seeds").join(&target.name),
+    );
     fs::create_dir_all(&corpus).with_context(|| corpus.display().to_string())?;
     let log = target_folder().join(format!("{}.log", target.name));
     fs::create_dir_all(target_folder()).with_context(|| target_folder().display().to_string())?;
@@ -134,7 +138,8 @@ fn run_one(target: &Target, seconds: u64) -> Result<Run> {
 
 /// How many inputs libFuzzer says to have tried: at its end, or as far as it came.
 fn executions(log: &str) -> Option<u64> {
-    let at_end = |line: &str| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok();
+    let at_end =
+        |line: &str| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok();
     let so_far = |line: &str| line.strip_prefix('#')?.split_whitespace().next()?.parse().ok();
     let last = |find: &dyn Fn(&str) -> Option<u64>| log.lines().filter_map(find).next_back();
     last(&at_end).or_else(|| last(&so_far))
