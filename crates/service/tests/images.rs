@@ -146,6 +146,20 @@ fn everything_in_an_image_is_kept() {
 }
 
 #[test]
+fn directories_with_tables_are_read_as_those_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = source(folder.path());
+    for options in ["-t ext4 -b 1024", "-t ext4 -b 1024 -O ^metadata_csum", "-t ext2 -b 1024"] {
+        let image = make(folder.path(), options);
+        // It says with 1 that it has changed something.
+        run(folder.path(), "e2fsck -fyD image >/dev/null 2>&1 || test $? = 1");
+        let flags = run(folder.path(), "debugfs -R 'stat many' image 2>/dev/null | grep Flags:");
+        assert!(flags.contains("0x1000") || flags.contains("0x81000"), "{flags}");
+        has_all(&image, &source);
+    }
+}
+
+#[test]
 fn every_kind_of_image_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let source = source(folder.path());

@@ -158,14 +158,15 @@ impl Image {
                 // A file system that does not know of holes.
                 Err(_) => (begin, end),
                 Ok(from) => {
+                    let from = from.clamp(begin, end);
                     let to = rustix::fs::seek(&self.file, SeekFrom::Hole(from));
-                    (from.min(end), to.map_or(end, |to| to.clamp(from, end.max(from))).min(end))
+                    (from, to.map_or(end, |to| to.clamp(from, end)))
                 }
             };
             if from < to {
                 take(from, to);
             }
-            begin = to.max(from).max(begin + 1);
+            begin = to.max(begin + 1);
         }
         Ok(())
     }

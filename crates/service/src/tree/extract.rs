@@ -7,7 +7,7 @@
 //! times at the end, when nothing more is made in them.
 
 use super::{Lost, Notes};
-use crate::archive::{ArchiveError, Attributes, Device, Entry, Kind, Source, Time};
+use crate::archive::{ArchiveError, Attributes, Device, Entry, Kind, Piece, Source, Time};
 use crate::image::ImageError;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -19,10 +19,14 @@ const LONGEST: usize = 4095;
 /// The longest part of a name.
 const LONGEST_PART: usize = 255;
 
-/// The most bytes of names and attributes of directories, which wait for the end.
-const MOST_WAITING: usize = 64 << 20;
+/// The most bytes of attributes of directories, which wait for the end, and of their names with what
+/// each of them takes beside.
+const MOST_ATTRIBUTES: usize = 64 << 20;
+const MOST_NAMES: usize = 256 << 20;
+const BESIDE: usize = 256;
 
-/// What a file takes at least, in bytes, and what may be written until the disk is asked again.
+/// What a file and each of its pieces takes at least, in bytes, and what may be written until the disk
+/// is asked again.
 const LEAST: u64 = 4096;
 const ASK_AFTER: u64 = 64 << 20;
 
@@ -50,8 +54,8 @@ pub enum ExtractError {
     },
     /// There are too many directories, or too large ones, to remember.
     #[error(
-        "the directories down to {name:?} have more than 64 MiB of names and attributes, which no \
-         Linux system has"
+        "down to {name:?} there are more directories, or more attributes of them, than a Linux system \
+         has: 256 MiB of names, or 64 MiB of attributes"
     )]
     TooMuch {
         /// The directory at which it was too much.
@@ -127,9 +131,8 @@ impl Waiting {
         Looks { mode: *mode, owner: *owner, modified: *modified, attributes }
     }
 
-    fn size(&self, name: &[u8]) -> usize {
-        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len());
-        name.len() + attributes.sum::<usize>()
+    fn size(&self) -> usize {
+        self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
 }
 
@@ -144,8 +147,12 @@ impl Space {
         let status = rustix::fs::fstatvfs(root)?;
         let size = status.f_blocks.saturating_mul(status.f_frsize);
         let left_to_others = (size / 100).min(1 << 30);
-        let free = status.f_bavail.saturating_mul(status.f_frsize);
-        *self = Self { free: free.saturating_sub(left_to_others), taken: 0 };
+        let free = match size {
+            // A file system that does not say.
+            0 => u64::MAX,
+            _ => status.f_bavail.saturating_mul(status.f_frsize).saturating_sub(left_to_others),
+        };
+        *self = Self { free, taken: 0 };
         Ok(())
     }
 }
@@ -158,8 +165,9 @@ struct Tree {
     /// Directories whose permissions and times are still to be set, by their names. The last entry of
     /// a name counts.
     directories: BTreeMap<Vec<u8>, Waiting>,
-    /// How many bytes these names and attributes have.
-    waiting: usize,
+    /// How many bytes their names and their attributes have.
+    names: usize,
+    attributes: usize,
     space: Space,
     own: (u32, u32),
     notes: Notes,
@@ -188,7 +196,8 @@ where
         root,
         current: None,
         directories: BTreeMap::new(),
-        waiting: 0,
+        names: 0,
+        attributes: 0,
         space,
         own,
         notes: Notes::default(),
@@ -273,12 +282,11 @@ impl Tree {
     /// Whether an entry fits on the disk, as it says itself; a file's holes take nothing.
     fn fits(&mut self, entry: &Entry) -> Result<(), ExtractError> {
         let size = match &entry.pieces {
-            Some(pieces) => {
-                pieces.iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.length))
-            }
+            Some(pieces) => on_disk(pieces),
             None => entry.size,
         };
-        let takes = size.saturating_add(LEAST);
+        let attributes = entry.attributes.iter().map(|(name, value)| name.len() + value.len());
+        let takes = size.saturating_add(attributes.sum::<usize>() as u64).saturating_add(LEAST);
         let taken = self.space.taken.saturating_add(takes);
         if taken > ASK_AFTER || taken > self.space.free {
             self.space.ask(&self.root).map_err(failed("asking for the free space of", b"."))?;
@@ -300,11 +308,12 @@ impl Tree {
             modified: entry.modified,
             attributes: entry.attributes,
         };
-        if let Some(before) = self.directories.remove(&entry.name) {
-            self.waiting = self.waiting.saturating_sub(before.size(&entry.name));
+        self.attributes = self.attributes.saturating_add(waiting.size());
+        match self.directories.remove(&entry.name) {
+            Some(before) => self.attributes = self.attributes.saturating_sub(before.size()),
+            None => self.names = self.names.saturating_add(entry.name.len() + BESIDE),
         }
-        self.waiting = self.waiting.saturating_add(waiting.size(&entry.name));
-        if self.waiting > MOST_WAITING {
+        if self.attributes > MOST_ATTRIBUTES || self.names > MOST_NAMES {
             return Err(ExtractError::TooMuch { name: shown(&entry.name) });
         }
         self.directories.insert(entry.name, waiting);
@@ -548,6 +557,17 @@ impl Tree {
     }
 }
 
+/// What pieces take on a disk of blocks: a byte takes a whole one, which those beside it share.
+fn on_disk(pieces: &[Piece]) -> u64 {
+    let (mut end, mut blocks) = (0, 0_u64);
+    for piece in pieces {
+        let first = (piece.offset / LEAST).max(end);
+        end = piece.offset.saturating_add(piece.length).div_ceil(LEAST).max(first);
+        blocks = blocks.saturating_add(end - first);
+    }
+    blocks.saturating_mul(LEAST)
+}
+
 fn times(modified: Time) -> Timestamps {
     let time = Timespec { tv_sec: modified.seconds, tv_nsec: modified.nanoseconds.into() };
     Timestamps { last_access: time, last_modification: time }
@@ -565,4 +585,19 @@ fn write_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scattered_bytes_take_whole_blocks() {
+        let piece = |offset, length| Piece { offset, length };
+        assert_eq!(on_disk(&[]), 0);
+        assert_eq!(on_disk(&[piece(0, 1), piece(2, 1), piece(4095, 2)]), 8192);
+        let scattered: Vec<_> = (0..1000).map(|n| piece(n << 20, 1)).collect();
+        assert_eq!(on_disk(&scattered), 4096 * 1000);
+        assert_eq!(on_disk(&[piece(u64::MAX - 1, 1)]), 4096);
+    }
 }

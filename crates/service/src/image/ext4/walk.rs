@@ -15,6 +15,9 @@ const PART: usize = 256 << 10;
 const LONGEST_LINK: u64 = 4095;
 const SHORT_LINK: u64 = 60;
 
+/// The most bytes of names of files that have several.
+const MOST_NAMES: usize = 256 << 20;
+
 /// What a mode says of a file's kind.
 const DIRECTORY: u16 = 0o040_000;
 const SOCKET: u16 = 0o140_000;
@@ -42,6 +45,7 @@ pub struct Walk<'p> {
     claims: Claims,
     /// The first name of each file that has several.
     first: HashMap<u32, Vec<u8>>,
+    names: usize,
     data: Vec<Data>,
     /// How many bytes of attributes there were: no more than the image has, though files share them.
     attributes: u64,
@@ -66,6 +70,7 @@ impl<'p> Walk<'p> {
             has_begun: false,
             claims: Claims::default(),
             first: HashMap::new(),
+            names: 0,
             data: Vec::new(),
             attributes: 0,
             notes: Notes::default(),
@@ -105,6 +110,10 @@ impl<'p> Walk<'p> {
             if let Some(first) = self.first.get(&number) {
                 entry.kind = Kind::HardLink(first.clone());
                 return Ok(Some(entry));
+            }
+            self.names += name.len();
+            if self.names > MOST_NAMES {
+                return wrong("it has more than 256 MiB of names of files that have several");
             }
             self.first.insert(number, name.to_vec());
         }
