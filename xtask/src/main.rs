@@ -7,6 +7,7 @@ mod conformance;
 mod deb;
 mod debian;
 mod fetch;
+mod fuzz;
 mod layout;
 mod paths;
 mod progress;
@@ -55,6 +56,8 @@ enum Task {
     /// Check the formatting, the lints, and the dependencies where cargo-deny is installed.
     #[command(after_help = "Examples:\n  cargo xtask check\n  cargo fmt && cargo xtask check")]
     Check,
+    /// Fuzz every parser that reads what others send, one after another, and say how much was tried.
+    Fuzz(fuzz::Options),
     /// Measure what launches cost, beside what they cost without us.
     Bench(bench::Options),
     /// The part of `bench` that runs inside an instance.
@@ -93,6 +96,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test { filters } => return test::run(&filters),
         Task::Conformance(options) => return conformance::run(&options),
         Task::Check => return check::run(),
+        Task::Fuzz(options) => return fuzz::run(&options),
         Task::Bench(options) => bench::run(&options)?,
         Task::BenchInside(plan) => bench::measure_inside(&plan)?,
         Task::Deb => {

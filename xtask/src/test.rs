@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::debian::{self, Purpose};
 use crate::fetch::{self, Program};
-use crate::{bootstrap, deb, layout, paths, windows};
+use crate::{bootstrap, deb, fuzz, layout, paths, windows};
 
 /// What the end-to-end tests call besides Wine.
 const TOOLS: &[&str] = &[
@@ -77,6 +77,7 @@ pub(crate) fn prepare() -> Result<()> {
     let programs = windows::build()?;
     layout::add_helper(&layout, &programs)?;
     deb::build(&layout)?;
+    fuzz::build()?;
     if let Err(error) = bootstrap::ensure() {
         // Its test is skipped, and says so.
         eprintln!("without a Debian for the tests: {error:#}");

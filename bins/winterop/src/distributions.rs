@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use winterop_instance::accounts::Accounts;
@@ -20,11 +20,12 @@ use winterop_instance::distribution::holder::{Holder, HolderError, plain_name};
 use winterop_instance::distribution::ids::{Done, with_ids};
 use winterop_service::DistributionName;
 use winterop_service::archive::compression::{Compression, Compressor, decompressed};
-use winterop_service::archive::{read::Reader, write::Writer};
-use winterop_service::image::{Image, ImageError};
+use winterop_service::archive::{Source, read::Reader, write::Writer};
+use winterop_service::image::{Image, ImageError, ext4::Walk};
 use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid, Version};
 use winterop_service::store::{Place, Store};
-use winterop_service::tree::{Notes, extract::extract, pack::pack, remove::remove};
+use winterop_service::tree::extract::{ExtractError, extract};
+use winterop_service::tree::{Notes, pack::pack, remove::remove};
 use winterop_settings::inside::Directory;
 use winterop_words::visible;
 
@@ -230,7 +231,7 @@ fn write_files(source: File, size: Option<u64>, one: &Distribution, holder: &Hol
     let is_image = size.is_some() && Image::is_one(&source);
     let root = holder.root(OsStr::new(ROOT))?;
     let write = || match is_image {
-        true => extract_image(source, one, &root),
+        true => extract_image(source, size, &root),
         false => extract_all(source, size, &root),
     };
     let what = if is_image { "disk image" } else { "archive" };
@@ -241,70 +242,25 @@ fn write_files(source: File, size: Option<u64>, one: &Distribution, holder: &Hol
     }
 }
 
-/// In the child: has the kernel read the file system in an image, in a mount namespace that ends with
-/// the child.
-fn extract_image(source: File, one: &Distribution, root: &Directory) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!(
-            "only root can have the kernel read a disk image; import it as root, or make a tar \
-             archive of its files"
-        );
-    }
-    let image = Image::open(source)?;
-    let bar = progress("Import", Some(image.size()));
-    let disk = match image.whole() {
-        Some(file) => file.try_clone()?,
-        None => {
-            let disk = Image::scratch(&one.directory).context("unfolding the disk image")?;
-            image.unfold(&disk, |count| bar.inc(count))?;
-            disk
-        }
-    };
-    let target = opened(root)?;
-    winterop_sys::unshare(winterop_sys::Namespaces::MOUNT)?;
-    mount(&["--make-rprivate".into(), "/".into()])?;
-    // Its size is the image's, without what stands behind it. Nothing is written into it, not even
-    // what its journal has.
-    let options = format!("ro,noload,loop,sizelimit={}", image.size());
-    let disk_name = format!("/proc/{}/fd/{}", std::process::id(), disk.as_raw_fd());
-    // The directory is ours, and what is in it is open already.
-    let place = one.directory.as_os_str().to_owned();
-    mount(&["-t".into(), "ext4".into(), "-o".into(), options.into(), disk_name.into(), place])?;
-    let files = opened(Directory::plain(&one.directory)?)?;
-    let (reader, writer) = io::pipe()?;
-    let packing = std::thread::spawn(move || -> Result<Notes> {
-        let (notes, archive) =
-            pack(files, Writer::new(io::BufWriter::with_capacity(1 << 20, writer)))?;
-        io::Write::flush(&mut archive.finish()?)?;
-        Ok(notes)
-    });
-    let extracted = extract(Reader::new(reader), target.try_clone()?);
-    let packed = packing.join().map_err(|_| anyhow::anyhow!("reading the disk image"))?;
-    bar.finish_and_clear();
-    // Of two errors the reader's is the cause.
-    let (packed, extracted) = (packed.context("reading the disk image")?, extracted?);
-    tell(&packed);
-    tell(&extracted);
-    rustix::fs::syncfs(target).context("writing everything to the disk")
-}
-
-/// Calls the system's `mount`, which knows of loop devices.
-fn mount(arguments: &[std::ffi::OsString]) -> Result<()> {
-    let output = std::process::Command::new("mount").args(arguments).output();
-    let output = output.context("calling mount")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("the kernel does not read the disk image: {}", said.trim());
-    }
-    Ok(())
+/// In the child: reads the file system in an image, without the kernel.
+fn extract_image(source: File, size: Option<u64>, root: &Directory) -> Result<()> {
+    let bar = progress("Import", size);
+    let walk = Walk::new(Image::open(source)?)?.with_progress(|count| bar.inc(count));
+    extract_from(walk, root, &bar)
 }
 
 /// In the child. When this returns, every file is on the disk.
 fn extract_all(source: File, size: Option<u64>, root: &Directory) -> Result<()> {
     let bar = progress("Import", size);
-    let reader = Reader::new(decompressed(bar.wrap_read(source))?);
+    extract_from(Reader::new(decompressed(bar.wrap_read(source))?), root, &bar)
+}
+
+fn extract_from<S: Source>(source: S, root: &Directory, bar: &ProgressBar) -> Result<()>
+where
+    ExtractError: From<S::Error>,
+{
     let root = opened(root)?;
-    let notes = extract(reader, root.try_clone()?)?;
+    let notes = extract(source, root.try_clone()?)?;
     bar.finish_and_clear();
     tell(&notes);
     rustix::fs::syncfs(root).context("writing everything to the disk")

@@ -1,19 +1,20 @@
 //! Archives as GNU tar writes them, and such as nobody should: what comes of them on disk.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod common;
+
+use common::{gone, is_same, manifest, open, sample};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
-use winterop_service::archive::{compression::decompressed, read::Reader, write::Writer};
-use winterop_service::tree::{extract::extract, pack::pack, remove::remove};
-
-fn open(path: &Path) -> OwnedFd {
-    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap()
-}
+use winterop_service::archive::{
+    Source as _, compression::decompressed, read::Reader, write::Writer,
+};
+use winterop_service::tree::{extract::extract, pack::pack};
 
 /// Writes an archive below a fresh directory; returns that, and what was lost or went wrong.
 fn unpack(archive: Vec<u8>) -> (tempfile::TempDir, Result<Vec<String>, String>) {
@@ -30,46 +31,6 @@ fn tar(folder: &Path, options: &[&str]) -> Vec<u8> {
     let output = output.expect("tar");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
-}
-
-/// Everything below a directory, a line each: what `tar` is to keep.
-fn manifest(root: &Path) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut inodes = std::collections::HashMap::new();
-    let mut names = vec![root.to_owned()];
-    while let Some(path) = names.pop() {
-        let status = fs::symlink_metadata(&path).unwrap();
-        let name = path.strip_prefix(root).unwrap().to_owned();
-        if status.is_dir() {
-            let entries = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-            let mut entries: Vec<_> = entries.collect();
-            entries.sort();
-            names.extend(entries.into_iter().rev());
-        }
-        let first = inodes.entry(status.ino()).or_insert_with(|| name.clone()).clone();
-        let content = if status.is_file() {
-            let mut bytes = Vec::new();
-            fs::File::open(&path).unwrap().read_to_end(&mut bytes).unwrap();
-            let hash = bytes.iter().fold(5381_u64, |h, b| h.wrapping_mul(33) ^ u64::from(*b));
-            format!("{hash:x}")
-        } else {
-            fs::read_link(&path).map(|to| to.display().to_string()).unwrap_or_default()
-        };
-        let mut list = vec![0; 4096];
-        let count = rustix::fs::llistxattr(&path, &mut list).unwrap_or(0);
-        let attributes = String::from_utf8_lossy(&list[..count]).into_owned();
-        lines.push(format!(
-            "{name:?} {:o} {}:{} {} {}.{:09} {first:?} {content} {attributes:?} {}",
-            status.mode(),
-            status.uid(),
-            status.gid(),
-            if status.is_dir() { 0 } else { status.size() },
-            status.mtime(),
-            status.mtime_nsec(),
-            status.rdev(),
-        ));
-    }
-    lines
 }
 
 fn header(kind: tar::EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
@@ -92,55 +53,6 @@ fn header(kind: tar::EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> 
 
 fn archive(entries: &[Vec<u8>]) -> Vec<u8> {
     [entries.concat(), vec![0; 1024]].concat()
-}
-
-fn sample(root: &Path) {
-    let is_root = rustix::process::geteuid().is_root();
-    fs::create_dir_all(root.join("a/deep/er")).unwrap();
-    fs::create_dir(root.join("closed")).unwrap();
-    fs::write(root.join("a/file"), "text\n").unwrap();
-    fs::hard_link(root.join("a/file"), root.join("a/deep/again")).unwrap();
-    fs::write(root.join("closed/inside"), "x").unwrap();
-    symlink("/etc/passwd", root.join("absolute")).unwrap();
-    symlink("a/file", root.join("relative")).unwrap();
-    let long = "n".repeat(200);
-    fs::create_dir(root.join(&long)).unwrap();
-    fs::write(root.join(&long).join("m".repeat(200)), "long").unwrap();
-    symlink("t".repeat(300), root.join("long-link")).unwrap();
-    fs::write(root.join("program"), "#!").unwrap();
-    fs::set_permissions(root.join("program"), fs::Permissions::from_mode(0o4755)).unwrap();
-    let sparse = fs::File::create(root.join("sparse")).unwrap();
-    use std::os::unix::fs::FileExt as _;
-    for piece in 0..8 {
-        sparse.write_all_at(&[b'a' + piece; 4096], u64::from(piece) << 20).unwrap();
-    }
-    sparse.set_len(16 << 20).unwrap();
-    fs::File::create(root.join("hole")).unwrap().set_len(16 << 20).unwrap();
-    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), Mode::from_raw_mode(0o600)).unwrap();
-    rustix::fs::setxattr(
-        root.join("a/file"),
-        "user.note",
-        b"a\nb\0c",
-        rustix::fs::XattrFlags::empty(),
-    )
-    .unwrap();
-    if is_root {
-        std::os::unix::fs::chown(root.join("a"), Some(12), Some(34)).unwrap();
-        std::os::unix::fs::chown(root.join("program"), Some(70_000), Some(5)).unwrap();
-        fs::set_permissions(root.join("program"), fs::Permissions::from_mode(0o6755)).unwrap();
-        std::os::unix::fs::lchown(root.join("absolute"), Some(1), Some(2)).unwrap();
-        let device = rustix::fs::makedev(1, 3);
-        let kind = rustix::fs::FileType::CharacterDevice;
-        let made = rustix::fs::mknodat(
-            rustix::fs::CWD,
-            root.join("null"),
-            kind,
-            Mode::from_raw_mode(0o666),
-            device,
-        );
-        made.unwrap();
-    }
-    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o500)).unwrap();
 }
 
 #[test]
@@ -240,22 +152,8 @@ fn what_is_packed_is_what_was_there_for_us_and_for_gnu_tar() {
     gone(&ours);
 }
 
-#[track_caller]
-fn is_same(found: &[String], expected: &[String]) {
-    for (found, expected) in found.iter().zip(expected) {
-        assert_eq!(found, expected);
-    }
-    assert_eq!(found.len(), expected.len());
-}
-
 fn open_to_read(path: &Path) -> OwnedFd {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
-}
-
-fn gone(folder: &tempfile::TempDir) {
-    use std::os::fd::AsFd as _;
-    remove(open(folder.path()).as_fd(), "root").unwrap();
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -359,6 +257,83 @@ fn what_an_archive_claims_is_not_believed() {
     }
     let alone = archive(&[header(XHeader, "pax", "", b"9 uid=10\n")]);
     assert!(unpack(alone).1.is_err());
+}
+
+/// A header of pax records before an entry.
+fn pax(kind: tar::EntryType, records: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut data = Vec::new();
+    for (key, value) in records {
+        let rest = key.len() + value.len() + 3;
+        let length =
+            (1..9).map(|digits| rest + digits).find(|all| all.to_string().len() + rest == *all);
+        data.extend(format!("{} {key}=", length.unwrap()).as_bytes());
+        data.extend(value);
+        data.push(b'\n');
+    }
+    header(kind, "pax", "", &data)
+}
+
+#[test]
+fn attributes_that_wait_for_the_end_are_bounded() {
+    use tar::EntryType::{Directory, XHeader};
+    let attributes: Vec<_> = (0..16)
+        .map(|number| (format!("SCHILY.xattr.user.n{number}"), vec![b'v'; 60_000]))
+        .collect();
+    let mut entries = Vec::new();
+    for number in 0..90 {
+        entries.push(pax(XHeader, &attributes));
+        entries.push(header(Directory, &format!("d{number}"), "", b""));
+    }
+    let words = unpack(archive(&entries)).1.expect_err("too much");
+    assert!(words.contains("64 MiB"), "{words}");
+}
+
+#[test]
+fn records_for_all_entries_are_few() {
+    use tar::EntryType::{Regular, XGlobalHeader};
+    let comment = |length| pax(XGlobalHeader, &[("comment".to_owned(), vec![b'c'; length])]);
+    let with = |length| unpack(archive(&[comment(length), header(Regular, "a", "", b"1")])).1;
+    assert_eq!(with(100), Ok(Vec::new()));
+    let words = with(100_000).expect_err("each entry would go through them");
+    assert!(words.contains("for all entries"), "{words}");
+}
+
+#[test]
+fn names_and_depth_are_those_that_linux_has() {
+    use tar::EntryType::{GNULongLink, GNULongName, Link, Regular, Symlink};
+    let named = |name: &str| {
+        let entries =
+            [header(GNULongName, "l", "", name.as_bytes()), header(Regular, "a", "", b"")];
+        unpack(archive(&entries))
+    };
+    for name in ["a/".repeat(33_000) + "a", "b".repeat(256), format!("x/{}/y", "c".repeat(300))] {
+        let (folder, result) = named(&name);
+        let words = result.expect_err("too long");
+        assert!(words.contains("refused") && words.contains("bytes"), "{words}");
+        assert_eq!(fs::read_dir(folder.path().join("root")).unwrap().count(), 0);
+    }
+    let (folder, result) = named(&("a/".repeat(2100) + "a"));
+    assert_eq!(result, Ok(Vec::new()));
+    gone(&folder);
+    for kind in [Symlink, Link] {
+        let long = "t".repeat(5000);
+        let entries = [header(GNULongLink, "l", "", long.as_bytes()), header(kind, "a", "", b"")];
+        let words = unpack(archive(&entries)).1.expect_err("too long");
+        assert!(words.contains("refused"), "{words}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_it_is_written() {
+    let mut large =
+        tar::Header::from_byte_slice(&header(tar::EntryType::Regular, "large", "", b"")[..512])
+            .clone();
+    large.set_size(1 << 60);
+    large.set_cksum();
+    let (folder, result) = unpack([large.as_bytes().to_vec(), vec![7; 1 << 20]].concat());
+    let words = result.expect_err("an exbibyte");
+    assert!(words.contains("No space left") && words.contains("large"), "{words}");
+    assert_eq!(fs::read_dir(folder.path().join("root")).unwrap().count(), 0);
 }
 
 #[test]

@@ -219,6 +219,14 @@ impl Policy {
         parse(content.as_ref().map(|content| &*content.bytes), &path).map(drop)
     }
 
+    /// What is wrong with the text of such a file.
+    ///
+    /// # Errors
+    /// A [`SettingsError`].
+    pub fn examine_text(text: &[u8]) -> Result<(), SettingsError> {
+        parse(Some(text), Path::new("policy.toml")).map(drop)
+    }
+
     /// The rules as they are now, for one decision.
     #[must_use]
     pub fn rules(&self) -> Rules {

@@ -9,6 +9,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 const PART: usize = 256 << 10;
 const PARTS: usize = 8;
 
+/// The most memory that a decompressor may take for what it looks back on: what `xz -9` and
+/// `zstd --ultra -22` need, and some room. A header of a few bytes could ask for 4 GiB.
+const MEMORY_MIB: u32 = 128;
+/// The same as zstd counts it: the power of two.
+const WINDOW_LOG: u32 = 27;
+
 /// How an archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,8 +81,12 @@ pub fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Ahead>
         match compression {
             Compression::None => send_all(buffered, &sender),
             Compression::Gzip => send_all(flate2::bufread::MultiGzDecoder::new(buffered), &sender),
-            Compression::Xz => send_all(XzReader::new(buffered, true), &sender),
-            Compression::Zstd => match zstd::Decoder::with_buffer(buffered) {
+            Compression::Xz => {
+                // Its own tables come on top.
+                let most = (MEMORY_MIB + 1) << 10;
+                send_all(Damage(XzReader::new_mem_limit(buffered, true, most)), &sender);
+            }
+            Compression::Zstd => match zstd(buffered) {
                 Ok(decoder) => send_all(Damage(decoder), &sender),
                 Err(error) => drop(sender.send(Err(error))),
             },
@@ -85,16 +95,35 @@ pub fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Ahead>
     Ok(Ahead { parts, part: Vec::new(), used: 0, has_ended: false })
 }
 
-/// zstd says of damage that it is "other".
+fn zstd<R: io::BufRead>(source: R) -> io::Result<zstd::Decoder<'static, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(source)?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+/// What is wrong with the data, in words. zstd says of everything that it is "other".
 struct Damage<R>(R);
 
 impl<R: Read> Read for Damage<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => too_much_memory(),
+            // The library has no number for it, only this text.
+            io::ErrorKind::Other if error.to_string().contains("too much memory") => {
+                too_much_memory()
+            }
             io::ErrorKind::Other => io::Error::new(io::ErrorKind::InvalidData, error),
             _ => error,
         })
     }
+}
+
+fn too_much_memory() -> io::Error {
+    let words = format!(
+        "decompressing it takes more than {MEMORY_MIB} MiB of memory; decompress it, and compress \
+         it again with `xz -9` or `zstd -19`"
+    );
+    io::Error::new(io::ErrorKind::OutOfMemory, words)
 }
 
 /// Hands everything over, until its end, an error, or nobody reads any more.
@@ -246,6 +275,37 @@ mod tests {
             let mut flipped = whole.clone();
             *flipped.get_mut(whole.len() / 2).unwrap() ^= 0x10;
             assert!(unpacked(flipped).is_err(), "{compression:?}");
+        }
+    }
+
+    /// An archive whose one block wants the largest dictionary that xz knows, 4 GiB.
+    fn xz_of_a_large_dictionary() -> Vec<u8> {
+        let mut data = packed(Compression::Xz, b"small");
+        let begin = 12;
+        let end = begin + (usize::from(data[begin]) + 1) * 4 - 4;
+        let filter = data[begin..end].windows(2).position(|two| two == [0x21, 1]).unwrap();
+        data[begin + filter + 2] = 40;
+        let mut sum = flate2::Crc::new();
+        sum.update(&data[begin..end]);
+        data[end..end + 4].copy_from_slice(&sum.sum().to_le_bytes());
+        data
+    }
+
+    /// A frame of zstd with one raw block of a byte, and a window of 2 to the power of `log`.
+    fn zstd_of_a_large_window(log: u8) -> Vec<u8> {
+        [&[0x28, 0xB5, 0x2F, 0xFD, 0, (log - 10) << 3][..], &[9, 0, 0], b"x"].concat()
+    }
+
+    #[test]
+    fn what_would_take_too_much_memory_is_refused_with_words() {
+        assert_eq!(unpacked(zstd_of_a_large_window(27)).unwrap(), b"x");
+        for data in [xz_of_a_large_dictionary(), zstd_of_a_large_window(31)] {
+            let compression = Compression::of_data(&data);
+            let error = unpacked(data).unwrap_err().to_string();
+            assert!(
+                error.contains("128 MiB") && error.contains("compress"),
+                "{compression:?} {error}"
+            );
         }
     }
 

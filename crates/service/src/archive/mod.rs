@@ -5,6 +5,7 @@ pub mod pax;
 pub mod read;
 pub mod write;
 
+use crate::tree::Notes;
 use std::io;
 
 /// Everything in an archive begins at a whole block, in bytes.
@@ -85,6 +86,39 @@ pub struct Entry {
     pub size: u64,
     /// Which pieces of the file have data, in their order; `None` for all of it.
     pub pieces: Option<Vec<Piece>>,
+}
+
+/// What a tree is written from, entry by entry: an archive, or the file system in an image.
+pub trait Source {
+    /// What may go wrong.
+    type Error;
+
+    /// How many bytes of data all files have, as far as that is known at the beginning.
+    fn size(&self) -> u64 {
+        0
+    }
+
+    /// The next entry; `None` at the end. What was not read of the last entry's data is skipped. Of
+    /// several names of a file the first one has its data.
+    ///
+    /// # Errors
+    /// Nothing more can be read then.
+    fn next_entry(&mut self) -> Result<Option<Entry>, Self::Error>;
+
+    /// Hands out the current entry's data, each part with where it belongs in the file.
+    ///
+    /// # Errors
+    /// The source's, or what `sink` returns.
+    fn copy_data<E: From<Self::Error>>(
+        &mut self,
+        sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// Looks at what is behind the last entry.
+    ///
+    /// # Errors
+    /// Where what was read so far turns out to be worth nothing.
+    fn finish(self) -> Result<Notes, Self::Error>;
 }
 
 /// Why an archive cannot be read.

@@ -5,13 +5,17 @@
 //! is cut off between two entries for a whole one, and splits pax records at newlines, which the
 //! values of extended attributes may hold.
 
-use super::{ArchiveError, BLOCK, Device, Entry, Kind, Piece, Time, padding, pax};
+use super::{ArchiveError, BLOCK, Device, Entry, Kind, Piece, Source, Time, padding, pax};
+use crate::tree::Notes;
 use std::io::{ErrorKind, Read};
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
 /// The most bytes of the headers before one entry: long names, pax records. Linux allows 4 KiB of
 /// path and 64 KiB of one attribute.
 const LARGEST_HEADER: u64 = 1 << 20;
+
+/// The most bytes of records for all entries, since each entry goes through them.
+const LARGEST_GLOBAL: u64 = 16 << 10;
 
 /// The most pieces of a sparse file.
 const MOST_PIECES: usize = 1 << 20;
@@ -51,77 +55,6 @@ impl<R: Read> Reader<R> {
             globals: Vec::new(),
             is_archive: false,
             buffer: vec![0; 256 << 10],
-        }
-    }
-
-    /// The next entry; `None` at the archive's end mark. What was not read of the last entry's data
-    /// is skipped.
-    ///
-    /// # Errors
-    /// An [`ArchiveError`]; nothing more can be read then.
-    pub fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
-        self.skip(self.left + self.padding)?;
-        (self.left, self.padding) = (0, 0);
-        let mut before = Before::default();
-        loop {
-            let Some(header) = self.header()? else {
-                let is_open = before.name.is_some() || before.link.is_some();
-                return match is_open || !before.pax.is_empty() {
-                    true => Err(self.damaged("a name without its entry")),
-                    false => Ok(None),
-                };
-            };
-            match header.entry_type() {
-                EntryType::GNULongName => before.name = Some(self.text(&header)?),
-                EntryType::GNULongLink => before.link = Some(self.text(&header)?),
-                EntryType::XHeader => before.pax = self.data(&header)?,
-                EntryType::XGlobalHeader => self.globals = self.data(&header)?,
-                _ => return self.entry(&header, &before).map(Some),
-            }
-        }
-    }
-
-    /// Hands out the current entry's data, each part with where it belongs in the file.
-    ///
-    /// # Errors
-    /// An [`ArchiveError`], or what `sink` returns.
-    pub fn copy_data<E: From<ArchiveError>>(
-        &mut self,
-        mut sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut copy = || {
-            for piece in std::mem::take(&mut self.pieces) {
-                let mut done = 0;
-                while done < piece.length {
-                    let most = (piece.length - done).min(buffer.len() as u64);
-                    let part = buffer.get_mut(..usize::try_from(most).unwrap_or(0));
-                    let part = part.unwrap_or_default();
-                    self.exactly(part)?;
-                    sink(piece.offset + done, part)?;
-                    done += most;
-                    self.left -= most;
-                }
-            }
-            Ok(())
-        };
-        let copied = copy();
-        self.buffer = buffer;
-        copied
-    }
-
-    /// Reads what stands behind the end mark, so that a compression's checksum is looked at.
-    ///
-    /// # Errors
-    /// An [`ArchiveError`].
-    pub fn finish(mut self) -> Result<(), ArchiveError> {
-        loop {
-            match self.source.read(&mut self.buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => self.at += count as u64,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.refused(error)),
-            }
         }
     }
 
@@ -192,6 +125,16 @@ impl<R: Read> Reader<R> {
         self.exactly(&mut data)?;
         self.skip(padding(size))?;
         Ok(data)
+    }
+
+    fn global(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
+        match header.entry_size() {
+            Ok(size) if size > LARGEST_GLOBAL => {
+                let problem = "more than 16 KiB of records for all entries";
+                Err(ArchiveError::TooLarge { at: self.at, problem })
+            }
+            _ => self.data(header),
+        }
     }
 
     fn text(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
@@ -413,6 +356,69 @@ impl<R: Read> Reader<R> {
         entry.pieces = Some(pieces.clone());
         self.pieces = pieces;
         Ok(())
+    }
+}
+
+impl<R: Read> Source for Reader<R> {
+    type Error = ArchiveError;
+
+    fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
+        self.skip(self.left.saturating_add(self.padding))?;
+        (self.left, self.padding) = (0, 0);
+        let mut before = Before::default();
+        loop {
+            let Some(header) = self.header()? else {
+                let is_open = before.name.is_some() || before.link.is_some();
+                return match is_open || !before.pax.is_empty() {
+                    true => Err(self.damaged("a name without its entry")),
+                    false => Ok(None),
+                };
+            };
+            match header.entry_type() {
+                EntryType::GNULongName => before.name = Some(self.text(&header)?),
+                EntryType::GNULongLink => before.link = Some(self.text(&header)?),
+                EntryType::XHeader => before.pax = self.data(&header)?,
+                EntryType::XGlobalHeader => self.globals = self.global(&header)?,
+                _ => return self.entry(&header, &before).map(Some),
+            }
+        }
+    }
+
+    fn copy_data<E: From<ArchiveError>>(
+        &mut self,
+        mut sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut copy = || {
+            for piece in std::mem::take(&mut self.pieces) {
+                let mut done = 0;
+                while done < piece.length {
+                    let most = (piece.length - done).min(buffer.len() as u64);
+                    let part = buffer.get_mut(..usize::try_from(most).unwrap_or(0));
+                    let part = part.unwrap_or_default();
+                    self.exactly(part)?;
+                    sink(piece.offset + done, part)?;
+                    done += most;
+                    self.left -= most;
+                }
+            }
+            Ok(())
+        };
+        let copied = copy();
+        self.buffer = buffer;
+        copied
+    }
+
+    /// Reads what stands behind the end mark, so that a compression's checksum is looked at.
+    fn finish(mut self) -> Result<Notes, ArchiveError> {
+        loop {
+            match self.source.read(&mut self.buffer) {
+                Ok(0) => return Ok(Notes::default()),
+                Ok(count) => self.at += count as u64,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.refused(error)),
+            }
+        }
     }
 }
 

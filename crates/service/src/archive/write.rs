@@ -230,7 +230,7 @@ fn map_of(pieces: &[Piece], size: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Device, Time, read::Reader};
+    use super::super::{Device, Source as _, Time, read::Reader};
     use super::*;
 
     fn entry(name: &[u8], kind: Kind, size: u64) -> Entry {

@@ -1,13 +1,14 @@
 //! Disk images: a file system alone, VHD, and VHDX, which is what WSL exports with `--vhd`.
 //!
 //! An image is a disk's bytes in their order, or a table of blocks, of which those that were never
-//! written are not there. What reads it here only finds the blocks; the file system in them is the
-//! kernel's to read.
+//! written are not there. They are read where they lie: nothing is unfolded, and the kernel, whose
+//! drivers trust what they read, never sees a foreign image. [`ext4`] finds the files in it.
 
+pub mod ext4;
 mod vhd;
 mod vhdx;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::SeekFrom;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -19,7 +20,7 @@ const LARGEST: u64 = 64 << 40;
 const EXT_AT: u64 = 1080;
 const EXT_MARK: [u8; 2] = [0x53, 0xEF];
 
-/// How much is copied at a time, in bytes; pieces of zeros are left out.
+/// How much of a table is read at a time, in bytes.
 const PIECE: usize = 64 << 10;
 
 /// Why an image cannot be used.
@@ -45,8 +46,8 @@ fn wrong<T>(problem: impl Into<String>) -> Result<T, ImageError> {
 enum Layout {
     /// From its beginning, in their order.
     Whole,
-    /// In blocks of one size: where each begins in the file; none for one of zeros.
-    Blocks { size: u64, offsets: Vec<Option<u64>> },
+    /// In blocks of one size: the number of each that is there, and where it begins in the file.
+    Blocks { size: u64, there: Vec<(u64, u64)> },
 }
 
 /// A disk image.
@@ -82,7 +83,7 @@ impl Image {
             return Err(ImageError::NotAnImage);
         }
         let length = file.metadata()?.len();
-        let (size, layout) = match vhdx::read(&file)? {
+        let (size, layout) = match vhdx::read(&file, length)? {
             Some(found) => found,
             None => vhd::read(&file, length)?.unwrap_or((length, Layout::Whole)),
         };
@@ -106,70 +107,108 @@ impl Image {
         self.size
     }
 
-    /// The file, if the disk's bytes are in it in their order from the beginning.
+    /// How many bytes the image itself has; no disk has more data than that.
     #[must_use]
-    pub fn whole(&self) -> Option<&File> {
-        matches!(self.layout, Layout::Whole).then_some(&self.file)
+    pub fn stored(&self) -> u64 {
+        self.file.metadata().map_or(0, |status| status.len())
     }
 
-    /// Reads some bytes that lie in one block.
+    /// Reads some of the disk's bytes.
     fn read_at(&self, bytes: &mut [u8], at: u64) -> Result<(), ImageError> {
-        let (offset, from) = match &self.layout {
-            Layout::Whole => (Some(0), at),
-            Layout::Blocks { size, offsets } => {
-                let index = usize::try_from(at / size).unwrap_or(usize::MAX);
-                (offsets.get(index).copied().flatten(), at % size)
-            }
-        };
-        match offset {
-            Some(offset) => Ok(self.file.read_exact_at(bytes, offset.saturating_add(from))?),
-            None => {
-                bytes.fill(0);
-                Ok(())
-            }
+        let is_inside = at.checked_add(bytes.len() as u64).is_some_and(|end| end <= self.size);
+        if !is_inside {
+            return wrong("it ends before its file system does; get it again");
         }
-    }
-
-    /// Writes the disk's bytes in their order into an empty file, without those that are zero.
-    ///
-    /// # Errors
-    /// An [`ImageError`].
-    pub fn unfold(&self, into: &File, mut progress: impl FnMut(u64)) -> Result<(), ImageError> {
-        into.set_len(self.size)?;
-        let whole = [Some(0)];
-        let (block, offsets) = match &self.layout {
-            Layout::Whole => (self.size.max(1), &whole[..]),
-            Layout::Blocks { size, offsets } => (*size, offsets.as_slice()),
+        let Layout::Blocks { size, there } = &self.layout else {
+            return Ok(self.file.read_exact_at(bytes, at)?);
         };
-        let mut buffer = vec![0; PIECE];
-        for (index, offset) in offsets.iter().enumerate() {
-            let Some(offset) = offset else { continue };
-            let begin = (index as u64).saturating_mul(block);
-            let length = block.min(self.size.saturating_sub(begin));
-            let mut done = 0;
-            while done < length {
-                let most = usize::try_from((length - done).min(PIECE as u64)).unwrap_or(PIECE);
-                let piece = buffer.get_mut(..most).unwrap_or_default();
-                self.file.read_exact_at(piece, offset.saturating_add(done))?;
-                if piece.iter().any(|byte| *byte != 0) {
-                    into.write_all_at(piece, begin + done)?;
-                }
-                done += most as u64;
+        let (mut rest, mut at) = (bytes, at);
+        while !rest.is_empty() {
+            let (index, from) = (at / size, at % size);
+            let most = rest.len().min(usize::try_from(size - from).unwrap_or(usize::MAX));
+            let (part, others) = rest.split_at_mut(most);
+            let found = there.binary_search_by_key(&index, |(index, _)| *index);
+            match found.ok().and_then(|found| there.get(found)) {
+                Some((_, offset)) => self.file.read_exact_at(part, offset.saturating_add(from))?,
+                None => part.fill(0),
             }
-            progress(length);
+            (rest, at) = (others, at + most as u64);
         }
         Ok(())
     }
 
-    /// Makes a file without a name in a directory, to unfold an image into; it goes with its last
-    /// descriptor.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn scratch(directory: &std::path::Path) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::open(directory, flags, Mode::from_raw_mode(0o600))?))
+    /// Hands out which pieces of some of the disk's bytes are in the image, the others being zeros.
+    fn data(
+        &self,
+        mut begin: u64,
+        end: u64,
+        mut take: impl FnMut(u64, u64),
+    ) -> Result<(), ImageError> {
+        if let Layout::Blocks { size, there } = &self.layout {
+            let first = there.partition_point(|(index, _)| *index < begin / size);
+            let rest = there.get(first..).unwrap_or_default();
+            for (index, _) in rest.iter().take_while(|(index, _)| index * size < end) {
+                take(begin.max(index * size), end.min((index + 1) * size));
+            }
+            return Ok(());
+        }
+        while begin < end {
+            let (from, to) = match rustix::fs::seek(&self.file, SeekFrom::Data(begin)) {
+                Err(rustix::io::Errno::NXIO) => return Ok(()),
+                // A file system that does not know of holes.
+                Err(_) => (begin, end),
+                Ok(from) => {
+                    let from = from.clamp(begin, end);
+                    let to = rustix::fs::seek(&self.file, SeekFrom::Hole(from));
+                    (from, to.map_or(end, |to| to.clamp(from, end)))
+                }
+            };
+            if from < to {
+                take(from, to);
+            }
+            begin = to.max(begin + 1);
+        }
+        Ok(())
     }
+}
+
+/// A table's blocks, in their order; two of them cannot lie at one place, or a small file would be a
+/// large disk.
+fn placed(
+    mut there: Vec<(u64, u64)>,
+    block: u64,
+    disk: u64,
+    file: u64,
+) -> Result<Layout, ImageError> {
+    there.sort_unstable_by_key(|(_, offset)| *offset);
+    let mut end = 0;
+    for (index, offset) in &there {
+        if *offset < end {
+            return wrong("two of its blocks lie at one place; get it again");
+        }
+        end = offset.saturating_add(block);
+        let used = block.min(disk.saturating_sub(index.saturating_mul(block)));
+        if offset.saturating_add(used) > file {
+            return wrong("it is cut off: one of its blocks lies behind its end; get it again");
+        }
+    }
+    there.sort_unstable();
+    Ok(Layout::Blocks { size: block, there })
+}
+
+/// Adds a block to those that are there, of which a file has no more than fit in it.
+fn add(
+    there: &mut Vec<(u64, u64)>,
+    index: u64,
+    offset: u64,
+    block: u64,
+    file: u64,
+) -> Result<(), ImageError> {
+    if there.len() as u64 > file / block.max(1) {
+        return wrong("its table has more blocks than it; get it again");
+    }
+    there.push((index, offset));
+    Ok(())
 }
 
 /// Hands out the entries of a table, of `N` bytes each, with their indices.
@@ -177,8 +216,8 @@ fn each_entry<const N: usize>(
     file: &File,
     table: u64,
     count: u64,
-    mut take: impl FnMut(u64, [u8; N]),
-) -> io::Result<()> {
+    mut take: impl FnMut(u64, [u8; N]) -> Result<(), ImageError>,
+) -> Result<(), ImageError> {
     let mut part = vec![0; PIECE];
     let mut done = 0;
     while done < count {
@@ -187,7 +226,7 @@ fn each_entry<const N: usize>(
         let read = part.get_mut(..length).unwrap_or_default();
         file.read_exact_at(read, table.saturating_add(done * N as u64))?;
         for (index, entry) in (done..).zip(read.chunks_exact(N)) {
-            take(index, number(entry, 0));
+            take(index, number(entry, 0))?;
         }
         done += most;
     }
@@ -198,6 +237,29 @@ fn each_entry<const N: usize>(
 fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<N>());
     found.copied().unwrap_or([0; N])
+}
+
+/// CRC-32C, gone on with from `sum`, without the exchange of bits at begin and end.
+fn crc32c(sum: u32, bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut index = 0;
+        while index < 256 {
+            let mut value = index as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                value = if value & 1 == 1 { (value >> 1) ^ 0x82F6_3B78 } else { value >> 1 };
+                bit += 1;
+            }
+            table[index] = value;
+            index += 1;
+        }
+        table
+    };
+    bytes.iter().fold(sum, |sum, byte| {
+        let [low, ..] = (sum ^ u32::from(*byte)).to_le_bytes();
+        TABLE.get(usize::from(low)).copied().unwrap_or(0) ^ (sum >> 8)
+    })
 }
 
 #[cfg(test)]
@@ -246,23 +308,45 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_unfolded_to_where_they_belong() {
+    fn blocks_are_read_where_they_lie() {
         let image = open(&dynamic(2 * BLOCK as u64, BLOCK as u32, 2, 1536)).unwrap();
-        assert!(image.whole().is_none());
-        let disk = tempfile::tempfile().unwrap();
-        let mut done = 0;
-        image.unfold(&disk, |count| done += count).unwrap();
-        assert_eq!((disk.metadata().unwrap().len(), done), (2 * BLOCK as u64, BLOCK as u64));
-        let mut bytes = [0; 2];
-        disk.read_exact_at(&mut bytes, 1080).unwrap();
-        assert_eq!(bytes, EXT_MARK);
-        disk.read_exact_at(&mut bytes, BLOCK as u64 - 1).unwrap();
+        let mut pieces = Vec::new();
+        image.data(100, 2 * BLOCK as u64, |begin, end| pieces.push((begin, end))).unwrap();
+        assert_eq!(pieces, [(100, BLOCK as u64)]);
+        // Across the border to a block that is not there.
+        let mut bytes = [9; 2];
+        image.read_at(&mut bytes, BLOCK as u64 - 1).unwrap();
         assert_eq!(bytes, [7, 0]);
+        let end = image.read_at(&mut bytes, 2 * BLOCK as u64 - 1).unwrap_err().to_string();
+        assert!(end.contains("ends before"), "{end}");
         let mut fixed = vec![0; BLOCK];
         fixed[1080..1082].copy_from_slice(&EXT_MARK);
+        fixed[BLOCK - 1] = 3;
         fixed.extend(footer(BLOCK as u64, 2, u64::MAX));
         let image = open(&fixed).unwrap();
-        assert!(image.whole().is_some() && image.size() == BLOCK as u64);
+        assert_eq!(image.size(), BLOCK as u64);
+        image.read_at(&mut bytes[..1], BLOCK as u64 - 1).unwrap();
+        assert_eq!(bytes[0], 3);
+        assert!(image.read_at(&mut bytes, BLOCK as u64 - 1).is_err(), "its footer is no data");
+    }
+
+    #[test]
+    fn one_block_of_a_file_is_one_block_of_the_disk() {
+        // The second block is where the first one is, or begins within it.
+        for sector in [4_u32, 5, 100] {
+            let mut bytes = dynamic(2 * BLOCK as u64, BLOCK as u32, 2, 1536);
+            bytes[1540..1544].copy_from_slice(&sector.to_be_bytes());
+            let error = open(&bytes).unwrap_err().to_string();
+            assert!(error.contains("at one place") || error.contains("more blocks"), "{error}");
+        }
+        // Thousands of blocks, of which the file has one.
+        let blocks = 4096_u32;
+        let mut bytes = dynamic(u64::from(blocks) * BLOCK as u64, BLOCK as u32, blocks, 1536);
+        let end = bytes.split_off(1536);
+        bytes.extend(4_u32.to_be_bytes().repeat(blocks as usize));
+        bytes.extend(end);
+        let error = open(&bytes).unwrap_err().to_string();
+        assert!(error.contains("more blocks than it"), "{error}");
     }
 
     #[test]
@@ -282,6 +366,7 @@ mod tests {
             (dynamic(size, BLOCK as u32, 2, 1 << 40), "reading the disk image"),
             (flipped, "checksum"),
             (footer(size, 2, 0), "cut off"),
+            (dynamic(size, BLOCK as u32, 2, 1536)[..BLOCK + 1024].to_vec(), "cut off"),
             (footer(size, 4, 0), "differences"),
             (footer(size, 9, 0), "type 9"),
             (vec![0; 4096], "no disk image"),

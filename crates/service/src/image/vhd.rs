@@ -4,7 +4,7 @@
 //! header that names the table of blocks. Each block begins with a bitmap of its sectors, which is of
 //! use only for differences to another disk.
 
-use super::{ImageError, Layout, each_entry, number, wrong};
+use super::{ImageError, Layout, add, each_entry, number, placed, wrong};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
@@ -39,7 +39,7 @@ pub(super) fn read(file: &File, length: u64) -> Result<Option<(u64, Layout)>, Im
         2 => wrong("it is cut off; get it again"),
         3 => {
             let header = u64::from_be_bytes(number(&footer, 16));
-            Ok(Some((size, dynamic(file, header, size)?)))
+            Ok(Some((size, dynamic(file, header, size, length)?)))
         }
         4 => wrong("it has only the differences to another image; merge them first"),
         other => wrong(format!("it is a VHD of the unknown type {other}")),
@@ -52,7 +52,7 @@ fn checksum(bytes: &[u8], at: usize) -> u32 {
     !others.map(|(_, byte)| u32::from(*byte)).sum::<u32>()
 }
 
-fn dynamic(file: &File, at: u64, size: u64) -> Result<Layout, ImageError> {
+fn dynamic(file: &File, at: u64, size: u64, length: u64) -> Result<Layout, ImageError> {
     let mut header = [0; 1024];
     file.read_exact_at(&mut header, at)?;
     if !header.starts_with(b"cxsparse") {
@@ -74,10 +74,10 @@ fn dynamic(file: &File, at: u64, size: u64) -> Result<Layout, ImageError> {
         return wrong("its table has fewer blocks than the disk");
     }
     let bitmap = (block / SECTOR).div_ceil(8).next_multiple_of(SECTOR);
-    let mut offsets = Vec::new();
-    each_entry(file, table, count, |_, entry| {
-        let sector = u32::from_be_bytes(entry);
-        offsets.push((sector != UNUSED).then(|| u64::from(sector) * SECTOR + bitmap));
+    let mut there = Vec::new();
+    each_entry(file, table, count, |index, entry| match u32::from_be_bytes(entry) {
+        UNUSED => Ok(()),
+        sector => add(&mut there, index, u64::from(sector) * SECTOR + bitmap, block, length),
     })?;
-    Ok(Layout::Blocks { size: block, offsets })
+    placed(there, block, size, length)
 }

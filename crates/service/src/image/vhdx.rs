@@ -4,7 +4,7 @@
 //! image that was closed does not need. A region table names the table of blocks and the metadata:
 //! the sizes of blocks, sectors, and the disk.
 
-use super::{ImageError, Layout, each_entry, number, wrong};
+use super::{ImageError, Layout, add, crc32c, each_entry, number, placed, wrong};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
@@ -41,7 +41,7 @@ const fn guid(a: u32, b: u16, c: u16, d: [u8; 8]) -> [u8; 16] {
 }
 
 /// Size and layout; `None` where the file is no VHDX.
-pub(super) fn read(file: &File) -> Result<Option<(u64, Layout)>, ImageError> {
+pub(super) fn read(file: &File, length: u64) -> Result<Option<(u64, Layout)>, ImageError> {
     let mut mark = [0; 8];
     if file.read_exact_at(&mut mark, 0).is_err() || mark != MARK {
         return Ok(None);
@@ -85,10 +85,8 @@ pub(super) fn read(file: &File) -> Result<Option<(u64, Layout)>, ImageError> {
     }
     // After so many blocks the table has an entry for a bitmap, which only differences need.
     let ratio = (sector << 23) / block;
-    Ok(Some((
-        size,
-        Layout::Blocks { size: block, offsets: offsets(file, blocks, size, block, ratio)? },
-    )))
+    let there = there(file, blocks, (size, block, ratio), length)?;
+    Ok(Some((size, placed(there, block, size, length)?)))
 }
 
 /// An image that was not closed has changes in its log, and nowhere else.
@@ -137,33 +135,28 @@ fn region(table: &[u8], id: &[u8; 16]) -> Option<u64> {
 
 /// Whether the checksum at byte 4, a CRC-32C, is right.
 fn is_right(bytes: &[u8]) -> bool {
-    let mut crc = u32::MAX;
-    for (at, byte) in bytes.iter().enumerate() {
-        let byte = if (4..8).contains(&at) { 0 } else { *byte };
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
-        }
-    }
-    !crc == u32::from_le_bytes(number(bytes, 4))
+    let sum = crc32c(u32::MAX, bytes.get(..4).unwrap_or_default());
+    let sum = crc32c(crc32c(sum, &[0; 4]), bytes.get(8..).unwrap_or_default());
+    !sum == u32::from_le_bytes(number(bytes, 4))
 }
 
-fn offsets(
+/// The blocks that are there: the number of each, and where it begins.
+fn there(
     file: &File,
     table: u64,
-    size: u64,
-    block: u64,
-    ratio: u64,
-) -> Result<Vec<Option<u64>>, ImageError> {
+    (size, block, ratio): (u64, u64, u64),
+    length: u64,
+) -> Result<Vec<(u64, u64)>, ImageError> {
     let count = size.div_ceil(block);
     let entries = count + count.saturating_sub(1) / ratio.max(1);
-    let mut offsets = Vec::new();
+    let mut there = Vec::new();
     each_entry(file, table, entries, |index, entry| {
         let is_bitmap = index % (ratio + 1) == ratio;
-        if !is_bitmap {
-            let entry = u64::from_le_bytes(entry);
-            offsets.push((entry & STATE == PRESENT).then_some(entry & OFFSET));
+        let entry = u64::from_le_bytes(entry);
+        match entry & STATE == PRESENT && !is_bitmap {
+            true => add(&mut there, index - index / (ratio + 1), entry & OFFSET, block, length),
+            false => Ok(()),
         }
     })?;
-    Ok(offsets)
+    Ok(there)
 }

@@ -33,6 +33,8 @@ pub enum Lost {
     Socket,
     /// What was in a file when it became shorter while it was read.
     Changed,
+    /// Flags as `chattr` sets them.
+    Flag,
 }
 
 impl Lost {
@@ -42,6 +44,7 @@ impl Lost {
             Self::Device => "devices were left out: only root can make them",
             Self::Attribute => "extended attributes could not be kept",
             Self::Socket => "sockets were left out: nobody would listen on them",
+            Self::Flag => "flags such as `chattr` sets could not be kept",
             Self::Changed => "files became shorter while they were read, and end in zeros",
         }
     }
@@ -52,6 +55,13 @@ impl Notes {
     pub fn add(&mut self, lost: Lost, name: &[u8]) {
         let first = || (0, shown(name));
         self.0.entry(lost).or_insert_with(first).0 += 1;
+    }
+
+    /// Counts what others have counted.
+    pub fn extend(&mut self, others: Self) {
+        for (lost, (count, first)) in others.0 {
+            self.0.entry(lost).or_insert((0, first)).0 += count;
+        }
     }
 
     /// One line for each kind.
