@@ -18,7 +18,7 @@ use std::sync::Arc;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
-use winterop_sys::system_error;
+use winterop_sys::{is_own_user, system_error};
 use winterop_words::{Failure, Words};
 
 /// The largest program of which a sealed copy is made.
@@ -87,7 +87,7 @@ impl Admission {
         let own = rustix::process::geteuid().as_raw();
         let mut asked = caller(request, entrance, rules.ask_for_groups());
         // Only the machine's init brings others than the user; sessions know whom they serve.
-        request.is_guest = is_machines && (asked.elsewhere || asked.uid != own);
+        request.is_guest = is_machines && is_foreign(&asked, own);
         let program = program(request, launcher)?;
         let identified = rules
             .ask_for_programs()
@@ -131,6 +131,11 @@ fn caller(request: &LaunchRequest, entrance: Entrance, with_groups: bool) -> Ask
     let elsewhere =
         request.by_guests_socket || lives_elsewhere(request.peer.pid, entrance.compared());
     Asked { uid: request.peer.uid, groups, elsewhere, ..Asked::default() }
+}
+
+/// Whether the caller is not the host's user in the host's namespaces.
+fn is_foreign(asked: &Asked, own: u32) -> bool {
+    asked.elsewhere || !is_own_user(asked.uid, own)
 }
 
 /// The program, open. One that came by its path alone is opened once and used from then on; one that
@@ -206,8 +211,8 @@ fn note(
     own: u32,
 ) -> Option<OwnedFd> {
     let Identity { own: name, inside, names } = identity;
-    let is_guest = asked.elsewhere || asked.uid != own;
-    let places = name.as_deref().zip(program.as_ref()).filter(|_| is_guest);
+    let is_foreign = is_foreign(asked, own);
+    let places = name.as_deref().zip(program.as_ref()).filter(|_| is_foreign);
     let settled = places.and_then(|(name, file)| identity::open_settled(name, file.as_fd(), own));
     asked.settled = settled.is_some();
     (asked.program, asked.inside, asked.names) = (name, inside, names);
