@@ -166,13 +166,14 @@ fn chroot() {
 #[test]
 fn bubblewrap_with_one_mount_and_a_rule() {
     let Some(mut machine) = Machine::enabled() else { return };
-    // Nothing of the machine's but its programs, the program to be run, and the sockets.
+    // Nothing of the machine's but its programs, the program to be run, and a socket of its own.
     let wrap = "bwrap --unshare-all --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib64 /lib64 \
         --symlink usr/lib /lib --ro-bind /opt/windows /tools --proc /proc --dev /dev --tmpfs /tmp \
         --dir /etc/winterop --ro-bind /etc/passwd /etc/passwd \
-        --ro-bind /etc/winterop/trusted-sockets /etc/winterop/trusted-sockets --bind /run/WSL /run/WSL \
+        --ro-bind /etc/winterop/trusted-sockets /etc/winterop/trusted-sockets \
+        --ro-bind /run/winterop/guests/wrap /run/WSL \
         --chdir / sh -c 'id -un; /tools/hello.exe; echo $?'";
-    machine.root("mkdir -p /etc/winterop; : >/etc/winterop/trusted-sockets");
+    machine.root("winterop guest add wrap; : >/etc/winterop/trusted-sockets");
     // A server of somebody whom the container does not know is not believed ...
     let said = machine.user("alice", wrap);
     assert!(said.contains("/run/WSL/1_interop") && said.ends_with("\n126\n"), "{said}");

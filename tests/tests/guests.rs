@@ -303,12 +303,13 @@ fn a_socket_whose_name_says_no_process_is_not_believed() {
     }
 }
 
-/// What a guest tries with its directory of sockets; each that works is printed.
+/// What a guest tries with its directory of sockets; each that works is printed, as the last one does,
+/// which is no attack.
 const ATTACKS: &str = "for attack in \
     'rm /run/WSL/1_interop' 'rm /run/WSL/*_interop' 'mv /run/WSL/1_interop /run/WSL/2_interop' \
     'touch /run/WSL/x' 'ln -s /tmp/x /run/WSL/9_interop' 'ln -sfn /tmp/x /run/WSL/1_interop' \
     'mkdir /run/WSL/d' 'chmod 777 /run/WSL' 'chown 1 /run/WSL' 'rmdir /run/WSL' \
-    'mount -o remount,bind,rw /run/WSL && touch /run/WSL/y'; do \
+    'mount -o remount,bind,rw /run/WSL && touch /run/WSL/y' 'touch /tmp/control'; do \
     sh -c \"$attack\" >/dev/null 2>&1 && echo \"worked: $attack\"; done";
 
 /// What is in a guest's directory, as the machine sees it.
@@ -406,8 +407,8 @@ fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
     machine.root("winterop guest add build; mkdir -p /srv/c; cd /srv/c; \
         mkdir -p bin dev proc sys etc run/WSL tmp tools; cp /bin/busybox bin; echo said >etc/said; \
         for p in sh rm mv touch ln mkdir chmod chown rmdir ls grep cat mount; do ln -sf busybox bin/$p; done; \
-        echo root:x:0:0::/:/bin/sh >etc/passwd; mkdir etc/winterop; \
-        echo /run/WSL/1_interop >etc/winterop/trusted-sockets");
+        : >inside.sh; echo root:x:0:0::/:/bin/sh >etc/passwd; mkdir etc/winterop; \
+        echo /run/WSL/1_interop >etc/winterop/trusted-sockets; : >etc/hosts; : >etc/resolv.conf; : >etc/hostname; chown -R 100000:100000 /srv/c");
     // Its root has every capability in its own user namespace.
     let run = "podman --storage-driver vfs --root /srv/storage --runroot /srv/run \
         --cgroup-manager cgroupfs --events-backend none run -i --rm --cgroups disabled \
@@ -423,7 +424,7 @@ fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
     }
     let podman = format!("unshare --mount --cgroup sh -c '{cgroups}; exec {run}'");
     let said = through_a_restart(&mut machine, &podman, ATTACKS);
-    assert_eq!(said, "hello\nsaid\nfirst\nhello\n2\n");
+    assert_eq!(said, "worked: touch /tmp/control\nhello\nsaid\nfirst\nhello\n2\n");
     assert_eq!(machine.root(LISTING), "drwxr-xr-x\n1_interop\nN_interop\n");
     assert_eq!(machine.root("ps -u root -o args= | grep -c ^wslhost"), "0\n");
 }
@@ -445,6 +446,6 @@ fn a_container_with_all_capabilities_in_its_user_namespace_cannot_touch_its_sock
          --dir /run --ro-bind /run/winterop/guests/build /run/WSL --chdir / sh /inside.sh"
     );
     let said = through_a_restart(&mut machine, &wrap, ATTACKS);
-    assert_eq!(said, "hello\nsaid\nfirst\nhello\n2\n");
+    assert_eq!(said, "worked: touch /tmp/control\nhello\nsaid\nfirst\nhello\n2\n");
     assert_eq!(machine.root(LISTING), "drwxr-xr-x\n1_interop\nN_interop\n");
 }

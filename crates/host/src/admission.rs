@@ -150,6 +150,11 @@ impl Caller {
     }
 }
 
+/// Whether the caller is not the host's user in the host's namespaces.
+fn is_foreign(asked: &Asked, own: u32) -> bool {
+    asked.elsewhere || !is_own_user(asked.uid, own)
+}
+
 /// The program, open. One that came by its path alone is opened once and used from then on; one that
 /// came by its bare name is looked for on this side, and that file is decided on.
 fn program(
@@ -223,8 +228,8 @@ fn note(
     own: u32,
 ) -> Option<OwnedFd> {
     let Identity { own: name, inside, names } = identity;
-    let is_guest = asked.elsewhere || asked.uid != own;
-    let places = name.as_deref().zip(program.as_ref()).filter(|_| is_guest);
+    let is_foreign = is_foreign(asked, own);
+    let places = name.as_deref().zip(program.as_ref()).filter(|_| is_foreign);
     let settled = places.and_then(|(name, file)| identity::open_settled(name, file.as_fd(), own));
     asked.settled = settled.is_some();
     (asked.program, asked.inside, asked.names) = (name, inside, names);

@@ -11,6 +11,7 @@ use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, Stat, statat};
 use std::path::Path;
 use winterop_settings::PlacementSetting;
+use winterop_sys::is_own_user;
 use winterop_wire::{Features, Placement};
 
 /// Where a program is to run.
@@ -51,7 +52,7 @@ fn reason_to_host(
     if request.detach {
         return Some("it shall outlive the caller");
     }
-    if request.peer.uid != rustix::process::geteuid().as_raw() {
+    if !is_own_user(request.peer.uid, rustix::process::geteuid().as_raw()) {
         return Some("the caller is another user");
     }
     if !shares_pid_namespace(request.peer.pid) {

@@ -34,6 +34,8 @@ pub fn add(name: &GuestName) -> Result<bool, InstallError> {
     }
     let note = name.note();
     replace(&note, b"", 0o644).map_err(failed("writing", &note))?;
+    // A folder that others may write to is not believed, and nobody would be served.
+    guests::wanted().map_err(failed("reading", &folder))?;
     Ok(wait_for(|| is_served(name)))
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use winterop_host::Mark;
 use winterop_instance::presence::{Presence, presence};
-use winterop_sys::system_error;
+use winterop_sys::{is_own_user, system_error};
 
 pub fn host(context: &Context) -> Finding {
     let Ok(socket) = places::host_socket() else {
@@ -26,7 +26,7 @@ pub fn host(context: &Context) -> Finding {
             return Finding::wrong(says, format!("rm {}", socket.display()));
         }
     };
-    if peer.uid != context.uid {
+    if !is_own_user(peer.uid, context.uid) {
         let says = format!("{} is served by uid {}, not by you", socket.display(), peer.uid);
         return Finding::wrong(says, format!("rm {} (as root)", socket.display()));
     }
