@@ -18,6 +18,7 @@ if [ "$CGROUP" ]; then echo $$ >"$CGROUP/cgroup.procs"; own=--cgroup; fi
 mount -t tmpfs -o mode=0755 tmpfs "$3"
 cd "$3"
 mkdir upper work root
+mknod -m 666 fuse c 10 229
 mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
 exec unshare --user $own sh -c 'echo up; read -r go; exec unshare --mount --propagation private --pid \
     --fork --kill-child --ipc --uts sh -c "$@"' sh "$@"
@@ -30,6 +31,7 @@ cd "$1"
 mount --bind root root
 mount --rbind /dev root/dev
 mount --rbind /sys root/sys
+if [ -e root/dev/fuse ]; then mount --bind fuse root/dev/fuse; fi
 mount -t proc proc root/proc
 mount -t tmpfs -o mode=0755 tmpfs root/run
 mount -t tmpfs -o mode=1777 tmpfs root/tmp

@@ -387,6 +387,74 @@ fn a_linux_program_is_hung_up_on_where_the_windows_side_goes() {
 }
 
 #[test]
+fn who_does_not_know_the_token_costs_wsl_exe_nothing_and_holds_up_nobody() {
+    use std::io::{Read as _, Write as _};
+    let host = Host::new();
+    host.settled();
+    let linux = "mkfifo go; echo >started; read line <go; echo error >&2; exit 7";
+    std::fs::write(host.work().join("linux.sh"), linux).expect("the script");
+    let mut caller = host
+        .script(Placement::Hosted, "cmd.exe /c 'wsl -e sh linux.sh 2>errors.txt'")
+        .stdin(std::process::Stdio::null())
+        .spawn()
+        .expect("the caller");
+    let started = host.work().join("started");
+    expect_soon("the Linux program runs", || started.exists().then_some(()));
+    let everything = host.everything();
+    let variable = "WINTEROP_WINDOWS_CALLER=";
+    let told = everything.iter().find_map(|process| {
+        let environment = std::fs::read(format!("/proc/{}/environ", process.0)).ok()?;
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        environment.split('\0').find_map(|it| it.strip_prefix(variable)).map(str::to_owned)
+    });
+    let told = told.expect("where wsl.exe waits");
+    let (port, token) = told.split_once(' ').expect("a port and a token");
+    let is_windows_side = |process: &&Process| {
+        let line = process.command_line();
+        let is_wine = process.executable().to_string_lossy().contains("/wine");
+        is_wine && line.contains("linux.sh") && !line.contains("cmd.exe")
+    };
+    let windows_side = everything.iter().find(is_windows_side).expect("wsl.exe");
+    let threads =
+        || std::fs::read_dir(format!("/proc/{}/task", windows_side.0)).map_or(0, Iterator::count);
+    let before = threads();
+    let connect = || {
+        let port = port.parse::<u16>().expect("a port");
+        let stream = std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port));
+        let stream = stream.expect("wsl.exe's port");
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).expect("a deadline");
+        stream
+    };
+    let is_closed = |stream: &mut std::net::TcpStream| match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    };
+    // Many that say nothing, of which the oldest go; and wrong tokens, one of them with the right end.
+    let mut silent: Vec<_> = (0..48).map(|_| connect()).collect();
+    assert!(is_closed(&mut silent[0]), "the oldest is closed");
+    assert!(threads() < before + 8, "{before} threads, now {}", threads());
+    let wrong = format!("x{}s", &token[1..32]);
+    for said in [wrong.as_bytes(), &[0; 33]] {
+        let mut stream = connect();
+        stream.write_all(said).expect("a wrong token");
+        assert!(is_closed(&mut stream));
+    }
+    if rustix::process::geteuid().is_root() {
+        // Nor does it help another user to know it.
+        let script = "exec 3<>/dev/tcp/127.0.0.1/$0; printf '%ss\\11\\0\\0\\0' $1 >&3; cat <&3";
+        let other =
+            ["--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c", script, port];
+        let mut command = std::process::Command::new("setpriv");
+        command.args(other).arg(&token[..32]).current_dir("/");
+        command.stderr(std::process::Stdio::null()).status().expect("another user");
+    }
+    std::fs::write(host.work().join("go"), "\n").expect("the program goes on");
+    assert_eq!(caller.wait().expect("the caller's end").code(), Some(7));
+    let errors = std::fs::read_to_string(host.work().join("errors.txt")).expect("errors");
+    assert_eq!(errors.trim_end(), "error");
+}
+
+#[test]
 fn f5_sessions_name_their_distribution_and_their_server() {
     let host = Host::new();
     for placement in placements() {

@@ -139,6 +139,83 @@ fn what_the_machines_init_refuses_is_written_down() {
 }
 
 #[test]
+fn what_one_user_is_refused_pushes_out_nothing_of_others() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    machine.root("mkdir -p /etc/winterop; echo 'audit = \"file\"' >/etc/winterop/config.toml");
+    // A name that clears the screen, forges a line and turns text around.
+    let name = "$(printf '/tmp/a\\033[2J\\302\\2332J\\n\\342\\200\\256\\377.exe')";
+    machine.root("winterop config set-flags 1");
+    let run = format!(
+        "cp $W/hello.exe \"{name}\"; WSL_INTEROP=/run/WSL/1_interop \"{name}\" 2>/dev/null; echo $?"
+    );
+    assert_eq!(machine.user("alice", &run), "126\n");
+    machine.root("winterop config set-flags 0");
+    let flood = "import socket\nfor _ in range(3000):\n s = socket.socket(socket.AF_UNIX)\n \
+        s.connect('/run/WSL/1_interop')\n s.recv(1)\n s.close()\n";
+    machine.write("/opt/flood.py", flood);
+    // In another namespace each connection is refused.
+    assert_eq!(machine.root("unshare --mount --pid --fork python3 /opt/flood.py; echo $?"), "0\n");
+    machine.root("winterop config set-flags 1");
+    let bobs = "WSL_INTEROP=/run/WSL/1_interop $W/hello.exe 2>/dev/null; echo $?";
+    assert_eq!(machine.user("bob", bobs), "126\n");
+    let count = |machine: &mut Machine, what: &str, file: &str| {
+        let text = machine.root(&format!("grep -c {} /var/log/{file}", quoted(what)));
+        text.trim().parse::<u32>().expect("a number")
+    };
+    let audit = "winterop-audit.log";
+    expect_soon("the last one is written down", || {
+        (count(&mut machine, "\"uid\":1001,", audit) == 1).then_some(())
+    });
+    assert_eq!(count(&mut machine, "\"uid\":1000,", audit), 1);
+    let floods = count(&mut machine, "\"uid\":0,", audit);
+    assert!((100..2000).contains(&floods), "{floods} of 3000");
+    let logged = count(&mut machine, "another namespace", "winterop.log");
+    assert!((100..2000).contains(&logged), "{logged} of 3000");
+    let steering = "LC_ALL=C grep -c -a -P '[\\x00-\\x08\\x0b-\\x1f\\x7f]|\\xc2[\\x80-\\x9f]|\\xe2\\x80\\xae|\\xff' \
+        /var/log/winterop-audit.log /var/log/winterop.log";
+    assert_eq!(machine.root(steering), "/var/log/winterop-audit.log:0\n/var/log/winterop.log:0\n");
+}
+
+#[test]
+fn what_others_than_root_can_change_is_not_enabled() {
+    let Some(mut machine) = Machine::start() else { return };
+    let copy = "cp -a /opt/winterop";
+    for (made, place, why) in [
+        // A folder on the way, the folder of a part, a part, a link's end.
+        (format!("{copy} /home/alice/w; ln -s /home/alice/w /opt/w"), "/home/alice", "uid 1000"),
+        (format!("{copy} /opt/w; chmod g+w /opt/w/lib/winterop"), "/opt/w/lib/winterop", "0775"),
+        (
+            format!("{copy} /opt/w; chown alice /opt/w/lib/winterop/libwinterop_preload.so"),
+            "/opt/w/lib/winterop/libwinterop_preload.so",
+            "uid 1000",
+        ),
+        (format!("{copy} /opt/w; chmod o+w /opt/w/bin/winterop"), "/opt/w/bin/winterop", "0757"),
+        (
+            format!(
+                "{copy} /opt/w; ln -s /home/alice/more.so /opt/w/lib/winterop; touch /home/alice/more.so"
+            ),
+            "/home/alice",
+            "uid 1000",
+        ),
+        (
+            format!("mkdir -m 1777 /opt/w; {copy} /opt/w/w; cd /opt/w; ln -s w/bin bin"),
+            "/opt/w",
+            "1777",
+        ),
+    ] {
+        machine.root(&made);
+        let said = machine.root("/opt/w/bin/winterop enable; echo $?");
+        let expected = format!("installing {place}: others than root can change it: ");
+        assert!(said.contains(&expected) && said.contains(why), "{made}: {said}");
+        assert!(said.ends_with("\n126\n"), "{said}");
+        machine.root("rm -rf /opt/w /home/alice/w");
+    }
+    assert_eq!(machine.root("ls /init /var/lib/winterop /run/WSL 2>/dev/null"), "");
+    let said = machine.root("winterop enable; echo $?");
+    assert!(said.ends_with("\n0\n"), "{said}");
+}
+
+#[test]
 fn nobody_is_led_to_a_squatted_host() {
     let Some(mut machine) = Machine::enabled() else { return };
     let run = "$W/hello.exe; echo $?";
