@@ -212,6 +212,30 @@ fn a_root_that_leads_elsewhere_is_neither_entered_nor_read_nor_emptied() {
 }
 
 #[test]
+fn what_is_mounted_in_a_root_is_not_emptied_with_it() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can mount in a distribution that does not run");
+        return;
+    }
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    let place = host.work().join("alpha/rootfs/tmp");
+    let script = format!(
+        "mount -t tmpfs tmpfs {0} && touch {0}/kept; wsl --unregister alpha --yes; echo $?; ls {0}",
+        place.display()
+    );
+    let mut command = host.command_as_root("unshare", Placement::InPlace);
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    let outcome = finish(&mut command);
+    assert_eq!(outcome.text(), "126\nkept\n", "{}", outcome.errors());
+    assert!(outcome.errors().contains("mounted on rootfs/tmp"), "{}", outcome.errors());
+    // It is gone on with where nothing is mounted.
+    wsl(&host, &["--set-default", "nobody"]).refused(126, &["no distribution nobody"]);
+    nothing_is_left(&host, "alpha");
+}
+
+#[test]
 fn what_a_root_says_of_itself_is_not_read_from_outside_of_it() {
     let host = Host::new();
     let file = archive(&host, &[], "a.tar");
@@ -241,7 +265,8 @@ fn an_export_is_its_owners_alone() {
     let file = archive(&host, &[], "a.tar");
     assert_eq!(import(&host, "alpha", &file).code(), 0);
     let script = "umask 0; wsl --export alpha x.tar";
-    finish(host.command("sh", Placement::InPlace).args(["-c", script]));
+    let outcome = finish(host.command("sh", Placement::InPlace).args(["-c", script]));
+    assert_eq!(outcome.code(), 0, "{}", outcome.errors());
     let exported = fs::metadata(host.work().join("x.tar")).expect("the archive");
     assert_eq!(exported.mode() & 0o7777, 0o600);
     // What a name in it would have a terminal do is shown in letters.

@@ -140,7 +140,7 @@ fn make(plan: &Plan, root: Directory) -> Result<Made, String> {
             drop(socket.leave_file());
             let cgroup = cgroup.ok().flatten().map(std::mem::ManuallyDrop::new);
             let entered = cgroup.as_ref().map(|cgroup| cgroup.enter());
-            enter(plan, &root, &own, report, entered)
+            enter(plan, root, &own, report, entered)
         }
         Fork::Parent(maker) => {
             drop(root);
@@ -238,7 +238,7 @@ fn rest(reader: &mut PipeReader) -> String {
 /// process is in a cgroup for systemd; none is wanted where it is empty.
 fn enter(
     plan: &Plan,
-    root: &Directory,
+    root: Directory,
     own: &Path,
     report: Report,
     cgroup: Option<io::Result<()>>,
@@ -294,7 +294,7 @@ fn enter_namespaces(
 /// Process 1: builds the root, then serves until the instance ends; with systemd its child does.
 fn become_init(
     plan: &Plan,
-    root: &Directory,
+    root: Directory,
     own: &Path,
     writer: PipeWriter,
     with_systemd: bool,
@@ -306,7 +306,10 @@ fn become_init(
             let _ = writer.write_all(word.as_bytes());
         }
     };
-    let served = prepare(plan, root, own, with_systemd).and_then(|(prepared, control)| {
+    let prepared = prepare(plan, &root, own, with_systemd);
+    // From it a way leads up to the machine's own.
+    drop(root);
+    let served = prepared.and_then(|(prepared, control)| {
         if prepared.systemd {
             leave_process_1(plan)?;
         }
