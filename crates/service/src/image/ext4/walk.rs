@@ -254,8 +254,8 @@ impl Source for Walk<'_> {
         &mut self,
         mut sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.buffer.resize(PART, 0);
         for Data { piece, at } in std::mem::take(&mut self.data) {
+            self.buffer.resize(PART, 0);
             let mut done = 0;
             while done < piece.length {
                 let most = (piece.length - done).min(PART as u64);
