@@ -74,7 +74,7 @@ impl<'p> Walk<'p> {
             data: Vec::new(),
             attributes: 0,
             notes: Notes::default(),
-            buffer: vec![0; PART],
+            buffer: Vec::new(),
             progress: None,
         })
     }
@@ -255,6 +255,7 @@ impl Source for Walk<'_> {
         mut sink: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         for Data { piece, at } in std::mem::take(&mut self.data) {
+            self.buffer.resize(PART, 0);
             let mut done = 0;
             while done < piece.length {
                 let most = (piece.length - done).min(PART as u64);
