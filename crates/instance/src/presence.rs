@@ -89,7 +89,11 @@ fn ask(connection: &OwnedFd, patience: Timespec) -> Result<(), ReceiveError> {
     let header = Header::plain(MessageType::EXIT_STATUS, 1);
     // A message of fixed size always fits.
     let _ = ExitStatus::new(0).encode(&header, &mut bytes);
-    send(connection, &bytes, &[])?;
+    match send(connection, &bytes, &[]) {
+        // A server that refuses whoever has connected may have answered and closed before it was asked.
+        Ok(()) | Err(Errno::PIPE | Errno::CONNRESET) => {}
+        Err(error) => return Err(error.into()),
+    }
     receive(connection, &mut Inbox::default(), Some(patience)).map(drop)
 }
 
@@ -111,6 +115,20 @@ mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_refusal_that_came_before_the_question_is_an_answer() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut bytes = Vec::new();
+        let header = Header::plain(MessageType::EXIT_STATUS, 1);
+        ExitStatus::new(0).encode(&header, &mut bytes).unwrap();
+        (&theirs).write_all(&bytes).unwrap();
+        drop(theirs);
+        assert!(ask(&ours.into(), left_until(Instant::now() + PATIENCE)).is_ok());
+        // One that was closed without a word is none.
+        let (ours, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(ask(&ours.into(), left_until(Instant::now() + PATIENCE)).is_err());
+    }
 
     #[test]
     fn an_answer_counts_and_a_connection_does_not() {
