@@ -171,6 +171,18 @@ fn a_guest_brings_its_program_or_names_one_of_the_hosts() {
     let full = "C:\\windows\\system32\\hostname.exe";
     let said = machine.user("bob", &ask(Tag::SEARCH_NAME, full));
     assert!(said.starts_with("refused:") && said.contains("guest-without-program"), "{said}");
+    // Where the guest itself could put another file at the name that was decided on, the file that it
+    // has passed is what runs.
+    policy(
+        &mut machine,
+        &[
+            "action = \"refuse\"\nprogram = [\"/opt/windows/*.exe\"]",
+            "action = \"allow\"\nuser = [\"bob\"]\nhost = \"alice\"",
+        ],
+    );
+    machine.root("mkdir /srv/bob; cp /opt/windows/self-path.exe /srv/bob; chown -R bob: /srv/bob");
+    let said = machine.user("bob", "cd /; /srv/bob/self-path.exe");
+    assert!(said.contains("\\proc\\") && said.contains("\\fd\\"), "{said}");
 }
 
 #[test]

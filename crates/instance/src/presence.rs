@@ -85,7 +85,11 @@ fn process(connection: &OwnedFd, peer: PeerCredentials) -> Option<OwnedFd> {
 
 /// Closes this side without a word: every server and host answers that, and starts nothing for it.
 fn ask(connection: &OwnedFd, patience: Timespec) -> Result<(), ReceiveError> {
-    shutdown(connection, Shutdown::Write)?;
+    match shutdown(connection, Shutdown::Write) {
+        // A server that refuses whoever has connected may have answered and closed before it was asked.
+        Ok(()) | Err(Errno::NOTCONN | Errno::PIPE | Errno::CONNRESET) => {}
+        Err(error) => return Err(error.into()),
+    }
     receive(connection, &mut Inbox::default(), Some(patience)).map(drop)
 }
 
@@ -107,6 +111,17 @@ mod tests {
     use super::*;
     use std::io::Read as _;
     use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_refusal_that_came_before_the_question_is_an_answer() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        winterop_serve::queries::tell_presence(&theirs);
+        drop(theirs);
+        assert!(ask(&ours.into(), left_until(Instant::now() + PATIENCE)).is_ok());
+        // One that was closed without a word is none.
+        let (ours, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(ask(&ours.into(), left_until(Instant::now() + PATIENCE)).is_err());
+    }
 
     #[test]
     fn an_answer_counts_and_a_connection_does_not() {
