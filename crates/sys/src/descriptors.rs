@@ -94,9 +94,9 @@ fn each(mut visit: impl FnMut(RawFd) -> Result<(), Errno>) -> Result<(), Errno> 
     while let Some(entry) = entries.next() {
         let name = entry?;
         let number = name.file_name().to_str().ok().and_then(|text| text.parse().ok());
-        match number.filter(|number| *number >= FIRST && *number != folder.as_raw_fd()) {
-            Some(number) => visit(number)?,
-            None => {}
+        let is_meant = |number: &RawFd| *number >= FIRST && *number != folder.as_raw_fd();
+        if let Some(number) = number.filter(is_meant) {
+            visit(number)?;
         }
     }
     Ok(())
