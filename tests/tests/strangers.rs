@@ -67,10 +67,12 @@ fn request() -> Vec<u8> {
     bytes
 }
 
-fn python(script: &str) -> String {
+/// Puts a script on the machine; the command that runs it.
+fn python(machine: &mut Machine, script: &str) -> String {
     let hex: String = request().iter().map(|byte| format!("{byte:02x}")).collect();
     let words = WORDS.replace("@REQUEST@", &hex);
-    format!("python3 -c {}", quoted(&format!("{words}{script}")))
+    machine.write("/opt/script.py", &format!("{words}{script}"));
+    "python3 /opt/script.py".to_owned()
 }
 
 /// How many files the machine's init has open.
@@ -88,7 +90,7 @@ fn roots_init_holds_nothing_that_a_peer_has_sent() {
     let before = open_files(&mut machine);
     // Whole requests and halves of such, with as many files as fit, some of which cannot be closed;
     // connections on which nothing comes; more of them than one may have.
-    let attack = python(&format!(
+    let attack = python(&mut machine, &format!(
         r#"{LINGERING}
 null = open('/dev/null')
 held = []
@@ -127,7 +129,7 @@ fn what_cannot_be_closed_holds_up_neither_init_nor_host() {
     let Some(mut machine) = Machine::enabled() else { return };
     assert_eq!(machine.user("alice", RUN), "hello\n0\n");
     for socket in ["INIT", "ALICE"] {
-        let attack = python(&format!(
+        let attack = python(&mut machine, &format!(
             r#"{LINGERING}
 for number in range(24):
     connection = connect({socket})
@@ -152,7 +154,7 @@ fn a_connection_that_is_another_process_s_by_now_is_refused() {
     assert_eq!(machine.user("alice", RUN), "hello\n0\n");
     for socket in ["INIT", "ALICE"] {
         // Who has connected ends; its child goes on with the connection.
-        let handed_on = python(&format!(
+        let handed_on = python(&mut machine, &format!(
             r#"
 reader, writer = os.pipe()
 if os.fork() == 0:
@@ -189,12 +191,14 @@ fn the_entrance_for_the_machine_takes_hand_overs_only() {
     let Some(mut machine) = Machine::enabled() else { return };
     assert_eq!(machine.user("alice", RUN), "hello\n0\n");
     let direct = python(
+        &mut machine,
         "connection = connect(ALICE)\nsend(connection, REQUEST)\nprint('not served here' in answer(connection))",
     );
     assert_eq!(machine.root(&direct), "True\n");
     // Others do not get that far.
     machine.root("chmod 755 /tmp/winterop-1000; chmod 666 /tmp/winterop-1000/interop");
     let foreign = python(
+        &mut machine,
         "connection = connect(ALICE)\nsend(connection, REQUEST)\nprint('you are uid 1001' in answer(connection) or 'uid 1001' in answer(connection))",
     );
     let said = machine.user("bob", &foreign);
@@ -215,6 +219,7 @@ fn a_users_own_sandbox_is_a_guest_until_the_user_says_otherwise() {
     assert!(said.contains("sandboxes = true") && said.ends_with("\n126\n"), "{said}");
     // It cannot make itself an instance of alice's either, nor hand others over.
     let own = python(
+        &mut machine,
         r#"
 for kind in [0x57490007, 0x57490006]:
     connection = connect(ALICE)

@@ -6,6 +6,7 @@
 //! Windows program is what a user's shell would do; what it measures it reports line by line.
 
 mod admission;
+mod attack;
 mod distribution;
 mod ending;
 mod figures;
@@ -94,6 +95,7 @@ fn measure_outside(subject: Subject, quick: bool) -> Result<(f64, f64)> {
         }
         Subject::WslStart => (distribution::start(turns(5, 30))?, 150.0),
         Subject::WslImport => distribution::import(turns(3, 11))?,
+        Subject::Attacked => attack::measure(turns(10, 60))?,
         _ => (ending::measure(turns(5, 50))?, 1000.0),
     })
 }

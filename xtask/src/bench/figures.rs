@@ -45,6 +45,9 @@ pub(crate) enum Subject {
     /// The longest time from a host's death in the middle of a launch to the caller's end, against
     /// 1 s.
     HostDeath,
+    /// A launch through the machine's init while another user attacks it and the hosts, against the same
+    /// without.
+    Attacked,
     /// What `wsl -e true` in a running distribution takes more than `nsenter … true` in the same
     /// namespaces, against 5 ms.
     WslCommand,
@@ -78,6 +81,7 @@ impl Subject {
         Self::Refusal,
         Self::Doctor,
         Self::HostDeath,
+        Self::Attacked,
         Self::WslCommand,
         Self::WslStart,
         Self::WslImport,
@@ -88,7 +92,10 @@ impl Subject {
 
     /// Whether it is measured from outside, and not in an instance.
     pub(crate) fn is_outside(self) -> bool {
-        matches!(self, Self::HostDeath | Self::WslCommand | Self::WslStart | Self::WslImport)
+        matches!(
+            self,
+            Self::HostDeath | Self::Attacked | Self::WslCommand | Self::WslStart | Self::WslImport
+        )
     }
 
     /// Whether it starts Windows programs; what does not is measured with the launcher `command`.
@@ -100,6 +107,7 @@ impl Subject {
     fn limit(self) -> f64 {
         match self {
             Self::HelloPinned => 1.15,
+            Self::Attacked => 2.0,
             Self::HelloCold => 0.1,
             Self::WslImport => 1.0 / 0.9,
             // At least 0.95 of the throughput without us.
@@ -130,6 +138,7 @@ impl Subject {
             | Self::Refusal
             | Self::Doctor
             | Self::HostDeath
+            | Self::Attacked
             | Self::WslCommand
             | Self::WslStart => Unit::Milliseconds,
             Self::TranslatePath => Unit::Microseconds,
@@ -157,6 +166,7 @@ impl Subject {
             Self::Refusal => "a program that cannot run, exec to exit | promised",
             Self::Doctor => "winterop doctor | promised",
             Self::HostDeath => "a host's death to its caller's end, the longest | promised",
+            Self::Attacked => "a user's launch while another attacks | alone",
             Self::WslCommand => "added by wsl -e true to nsenter true | promised",
             Self::WslStart => "a distribution's start, to a command's end | promised",
             Self::WslImport => "wsl --import | tar -x, and sync",
