@@ -320,6 +320,7 @@ pub(crate) fn template() -> PathBuf {
 
 fn prepare(data: &Path) {
     let runtime = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(runtime.path(), Permissions::from_mode(0o700)).expect("the folder");
     let winterop = |arguments: &[&str]| {
         let mut command = Command::new(built("winterop/bin/winterop"));
         command.args(arguments).env("XDG_DATA_HOME", data).env("XDG_RUNTIME_DIR", runtime.path());

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -34,6 +34,11 @@ pub(super) struct Place {
     runtime: TempDir,
 }
 
+/// A folder that is closed to others, as a runtime directory has to be.
+fn closed_folder() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir()
+}
+
 impl Place {
     /// Makes the directories and the settings.
     ///
@@ -45,7 +50,7 @@ impl Place {
         let files = tempfile::Builder::new().prefix("place-").tempdir_in(&folder);
         let place = Self {
             files: files.with_context(|| format!("make a folder in {}", folder.display()))?,
-            runtime: tempfile::tempdir().context("make a folder for sockets")?,
+            runtime: closed_folder().context("make a folder for sockets")?,
         };
         let program = if kind == Kind::Deadly { KILL.to_vec() } else { do_nothing() };
         write_executable(&place.nothing(), &program)?;
