@@ -450,14 +450,12 @@ fn a_container_with_all_capabilities_in_its_user_namespace_cannot_touch_its_sock
         echo /run/WSL/1_interop >/etc/winterop/trusted-sockets",
     );
     policy(&mut machine, &[RULE]);
-    let wrap = format!(
-        "setpriv --reuid=alice --regid=alice --init-groups env -i PATH=/usr/bin:/bin \
+    let wrap = "setpriv --reuid=alice --regid=alice --init-groups env -i PATH=/usr/bin:/bin \
          bwrap --unshare-all --uid 0 --gid 0 --cap-add ALL --ro-bind /usr /usr --symlink usr/bin /bin \
          --symlink usr/lib64 /lib64 --symlink usr/lib /lib --ro-bind /opt/windows /tools --proc /proc \
          --dev /dev --tmpfs /tmp --ro-bind /etc /etc --ro-bind /opt/inside.sh /inside.sh \
-         --dir /run --ro-bind /run/winterop/guests/build /run/WSL --chdir / sh /inside.sh"
-    );
-    let said = through_a_restart(&mut machine, &wrap, ATTACKS);
+         --dir /run --ro-bind /run/winterop/guests/build /run/WSL --chdir / sh /inside.sh";
+    let said = through_a_restart(&mut machine, wrap, ATTACKS);
     assert_eq!(said, "worked: touch /tmp/control\nhello\nsaid\nfirst\nhello\n2\n");
     assert_eq!(machine.root(LISTING), "drwxr-xr-x\n1_interop\nN_interop\n");
 }
