@@ -11,6 +11,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, kill_process, waitpid};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
@@ -18,7 +19,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 use winterop_channel::unix::connect_path;
 use winterop_sys::{CStrings, Directory, Login, PeerCredentials, Spawn, spawn};
 
@@ -77,6 +79,9 @@ pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
         return Err(HandOffError::NotRunning(address.socket.clone()));
     };
     let failed = |source| HandOffError::Start { program: program.into(), source };
+    if let Some(owner) = &address.owner {
+        refuse_often(owner.account.user, Instant::now()).map_err(failed)?;
+    }
     if let Some(owner) = &address.owner
         && notify::systemd_runs_this_machine()
     {
@@ -126,6 +131,31 @@ fn start_as(owner: &Owner, program: &OsStr, writer: io::PipeWriter) -> io::Resul
         }),
     });
     started.map_err(|error| Errno::from(error).into())
+}
+
+/// How often a user's host may be started within [`OFTEN`]: whoever ends theirs again and again keeps
+/// the machine busy, and with it everybody.
+const MOST_STARTS: usize = 30;
+const OFTEN: Duration = Duration::from_secs(60);
+
+/// Counts a start of a user's host.
+fn refuse_often(user: u32, now: Instant) -> io::Result<()> {
+    static STARTS: Mutex<BTreeMap<u32, Vec<Instant>>> = Mutex::new(BTreeMap::new());
+    let mut starts = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_recent = |start: &Instant| now.saturating_duration_since(*start) < OFTEN;
+    starts.retain(|_, starts| {
+        starts.retain(is_recent);
+        !starts.is_empty()
+    });
+    let own = starts.entry(user).or_default();
+    if own.len() >= MOST_STARTS {
+        let seconds = OFTEN.as_secs();
+        let why =
+            format!("it was started {MOST_STARTS} times within {seconds} s; it ends too soon");
+        return Err(io::Error::other(why));
+    }
+    own.push(now);
+    Ok(())
 }
 
 /// What starts a service for us.
@@ -251,5 +281,15 @@ mod tests {
         let command = words.iter().skip_while(|it| *it != "--").skip(1);
         assert_eq!(command.collect::<Vec<_>>(), ["/opt/a$$b/winterop", "host", "supervised"]);
         assert_ne!(unit(&owner), unit(&owner));
+    }
+
+    #[test]
+    fn a_host_that_ends_again_and_again_is_not_started_for_ever() {
+        let start = Instant::now();
+        let at = |user, seconds| refuse_often(user, start + Duration::from_secs(seconds));
+        assert!((0..MOST_STARTS).all(|_| at(7, 0).is_ok()));
+        assert!(at(7, 59).unwrap_err().to_string().contains("30 times"));
+        at(8, 59).unwrap();
+        at(7, 60).unwrap();
     }
 }

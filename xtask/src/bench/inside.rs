@@ -130,6 +130,7 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
         Subject::Refusal => (repeated(quick(50, 500), || refusal(plan))?, 5.0),
         Subject::Doctor => (repeated(quick(5, 20), || doctor(&hello))?, 2000.0),
         Subject::HostDeath
+        | Subject::Attacked
         | Subject::WslCommand
         | Subject::WslStart
         | Subject::WslImport
