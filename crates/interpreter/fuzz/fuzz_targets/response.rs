@@ -4,8 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 use winterop_wire::{CreateProcessResponse, HeaderForm, Message};
 
-// Private to the interpreter.
-use winterop_interpreter::words;
+// Private to the interpreter, and so is one of the names that it uses.
+mod words {
+    pub use winterop_interpreter::words::*;
+    pub(crate) use winterop_words::Failure as Why;
+}
 #[path = "../../src/response.rs"]
 #[allow(dead_code)]
 mod response;
