@@ -107,7 +107,8 @@ fn l8_files_keep_their_offsets_and_append_mode() {
 
 #[test]
 fn l10_as_process_1_of_a_pid_namespace() {
-    let host = Host::new();
+    // Whoever is in another namespace is a guest, unless the user says otherwise.
+    let host = Host::with_settings("sandboxes = true\n");
     for placement in placements() {
         let outcome = host.shell(placement, "unshare -pf cmd.exe /c echo ok").clean();
         assert_eq!(outcome.text(), "ok\n");

@@ -527,7 +527,10 @@ fn kind_of(frame: &Frame) -> MessageType {
 }
 
 /// The client of a hand-over, and the variables of its server.
-fn handed_over(frame: Frame) -> Result<(OwnedFd, Vec<Vec<u8>>), String> {
+///
+/// # Errors
+/// What is wrong with it, in words; what came with it is closed then.
+pub fn handed_over(frame: Frame) -> Result<(OwnedFd, Vec<Vec<u8>>), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let message = Message::parse(&frame.bytes).map_err(|error| text(&error))?;
     let HandOff { extensions } = HandOff::decode(&message).map_err(|error| text(&error))?;

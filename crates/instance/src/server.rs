@@ -7,12 +7,14 @@
 
 use crate::handoff::{HandOffError, HostLink};
 use crate::machine::users::{NotServed, Users};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::getuid;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use winterop_audit::Record;
 use winterop_channel::unix::send_some;
@@ -261,12 +263,27 @@ impl Server {
 /// Waits until a peer has sent something; false for one that has closed its side instead, as whoever
 /// asks whether anybody serves does. Nothing is read: that something lies there the kernel tells.
 async fn sends_something(connection: &UnixStream) -> bool {
-    let sent = || rustix::io::ioctl_fionread(connection).unwrap_or(0) > 0;
-    if sent() {
-        return true;
+    loop {
+        if rustix::io::ioctl_fionread(connection).unwrap_or(0) > 0 {
+            return true;
+        }
+        if connection.readable().await.is_err() {
+            return true;
+        }
+        // What is said to be readable need not be; if it is, and nothing lies there, it has ended.
+        let ended = connection.try_io(Interest::READABLE, || match is_readable(connection) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::WouldBlock.into()),
+        });
+        if ended.is_ok() {
+            return rustix::io::ioctl_fionread(connection).unwrap_or(0) > 0;
+        }
     }
-    let _ = connection.readable().await;
-    sent()
+}
+
+fn is_readable(connection: &UnixStream) -> bool {
+    let now = Timespec::default();
+    poll(&mut [PollFd::new(connection, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Sends a refusal. Nothing else was sent on the connection, so it has room for it.
