@@ -208,7 +208,8 @@ fn a_hand_over_without_a_client_or_with_rubbish_harms_nobody() {
         let good = request(Extensions::new());
         // One connection hands over any number of clients, whatever became of those before.
         let server = UnixStream::connect(host.socket()).expect("the host");
-        for inner in [&good, &changed(64, u32::MAX), &changed(0, 4711), &changed(4, (2 << 20) + 1)] {
+        for inner in [&good, &changed(64, u32::MAX), &changed(0, 4711), &changed(4, (2 << 20) + 1)]
+        {
             // The client is the one that is answered, on the connection that was handed over.
             let (client, theirs) = UnixStream::pair().expect("sockets");
             client.set_read_timeout(Some(PATIENCE)).expect("a deadline");

@@ -93,8 +93,10 @@ fn roots_init_holds_nothing_that_a_peer_has_sent() {
     let before = open_files(&mut machine);
     // Whole requests and halves of such, with as many files as fit, some of which cannot be closed;
     // connections on which nothing comes; more of them than one may have.
-    let attack = python(&mut machine, &format!(
-        r#"{LINGERING}
+    let attack = python(
+        &mut machine,
+        &format!(
+            r#"{LINGERING}
 null = open('/dev/null')
 held = []
 for number in range(400):
@@ -109,7 +111,8 @@ for number in range(400):
 print('attacked', flush=True)
 signal.pause()
 "#
-    ));
+        ),
+    );
     machine.root("mkdir -m 777 /opt/said");
     machine.user("bob", &format!("{attack} >/opt/said/attack 2>&1 & echo $! >/opt/said/pid"));
     machine.root("until grep -q attacked /opt/said/attack; do :; done");
@@ -121,9 +124,7 @@ signal.pause()
     let during = open_files(&mut machine);
     assert!(during < before + 128 * 2 + 16, "{before} files, then {during}");
     machine.root("kill -9 $(cat /opt/said/pid)");
-    expect_soon("everything is closed", || {
-        (open_files(&mut machine) <= before + 4).then_some(())
-    });
+    expect_soon("everything is closed", || (open_files(&mut machine) <= before + 4).then_some(()));
     assert_eq!(machine.user("bob", &through_init), "hello\n0\n");
 }
 
@@ -132,8 +133,10 @@ fn what_cannot_be_closed_holds_up_neither_init_nor_host() {
     let Some(mut machine) = Machine::enabled() else { return };
     assert_eq!(machine.user("alice", RUN), "hello\n0\n");
     for socket in ["INIT", "ALICE"] {
-        let attack = python(&mut machine, &format!(
-            r#"{LINGERING}
+        let attack = python(
+            &mut machine,
+            &format!(
+                r#"{LINGERING}
 for number in range(24):
     # Who ends closes at once; the last to close is whoever has what was sent.
     child = os.fork()
@@ -147,7 +150,8 @@ for number in range(24):
 print('attacked', flush=True)
 os._exit(0)
 "#
-        ));
+            ),
+        );
         assert_eq!(machine.user("alice", &attack), "attacked\n");
         for placement in ["", "WINTEROP_PLACEMENT=hosted"] {
             let run = format!("WSL_INTEROP=/run/WSL/1_interop {placement} $W/hello.exe; echo $?");
@@ -162,8 +166,10 @@ fn a_connection_that_is_another_process_s_by_now_is_refused() {
     assert_eq!(machine.user("alice", RUN), "hello\n0\n");
     for socket in ["INIT", "ALICE"] {
         // Who has connected ends; its child goes on with the connection.
-        let handed_on = python(&mut machine, &format!(
-            r#"
+        let handed_on = python(
+            &mut machine,
+            &format!(
+                r#"
 reader, writer = os.pipe()
 if os.fork() == 0:
     os.close(reader)
@@ -189,7 +195,8 @@ while part := os.read(reader, 65536):
     text += part
 print('ended' if b'the process that has connected has ended' in text else text)
 "#
-        ));
+            ),
+        );
         assert_eq!(machine.user("alice", &handed_on), "ended\n", "{socket}");
     }
 }
@@ -265,7 +272,9 @@ fn an_instance_is_known_to_the_host_that_runs_now() {
 fn a_refusal_is_read_although_the_request_was_not_taken() {
     let Some(mut machine) = Machine::enabled() else { return };
     let long = "$(head -c 120000 /dev/zero | tr '\\0' x)";
-    let run = format!("long={long}; set --; for i in $(seq 14); do set -- \"$@\" $long; done; $W/hello.exe \"$@\"; echo $?");
+    let run = format!(
+        "long={long}; set --; for i in $(seq 14); do set -- \"$@\" $long; done; $W/hello.exe \"$@\"; echo $?"
+    );
     let said = machine.root(&format!("unshare --mount sh -c {}", quoted(&run)));
     assert!(said.contains("no rule lets uid 0") && said.ends_with("\n126\n"), "{said}");
 }

@@ -218,7 +218,8 @@ where
             }
         });
         let admission = admission(switches, &launcher.1);
-        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter.ok())?;
+        let host =
+            Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter.ok())?;
         anyhow::Ok(host.serve(listener, ended()).await?)
     })?;
     drop(socket);

@@ -3,9 +3,9 @@
 use crate::{host, places};
 use anyhow::{Context as _, Result};
 use clap::Args;
-use std::ffi::{OsStr, OsString};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;

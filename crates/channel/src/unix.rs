@@ -233,9 +233,11 @@ mod tests {
     #[test]
     fn a_server_that_accepts_nobody_is_not_waited_for() {
         use rustix::net::{SocketAddrUnix, bind, listen};
-        let name = std::format!("/tmp/winterop-full-{}", rustix::process::getpid().as_raw_nonzero());
+        let name =
+            std::format!("/tmp/winterop-full-{}", rustix::process::getpid().as_raw_nonzero());
         let server =
-            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .unwrap();
         bind(&server, &SocketAddrUnix::new(&*name).unwrap()).unwrap();
         listen(&server, 0).unwrap();
         let waiting = connect_path(name.as_bytes());

@@ -16,10 +16,10 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use winterop_serve::Peer;
 use winterop_settings::peer::groups_of;
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
-use winterop_serve::Peer;
 use winterop_sys::{PeerCredentials, is_own_user, system_error};
 use winterop_words::{Failure, Words};
 

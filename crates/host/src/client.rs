@@ -91,7 +91,13 @@ pub struct Client {
 impl Client {
     /// Takes a new connection over.
     #[must_use]
-    pub fn new(channel: Channel, peer: Peer, elsewhere: bool, place: Place, closer: &Closer) -> Self {
+    pub fn new(
+        channel: Channel,
+        peer: Peer,
+        elsewhere: bool,
+        place: Place,
+        closer: &Closer,
+    ) -> Self {
         let channel = Some(channel.up_to(LARGEST_REQUEST));
         let (place, closer) = (Some(Arc::new(place)), closer.clone());
         Self { peer, elsewhere, channel, place, closer }
@@ -127,7 +133,11 @@ impl Client {
     ///
     /// # Errors
     /// The system's.
-    pub async fn send(&self, bytes: &[u8], attached: &[rustix::fd::BorrowedFd<'_>]) -> std::io::Result<()> {
+    pub async fn send(
+        &self,
+        bytes: &[u8],
+        attached: &[rustix::fd::BorrowedFd<'_>],
+    ) -> std::io::Result<()> {
         match &self.channel {
             Some(channel) => channel.send(bytes, attached).await,
             None => Err(std::io::ErrorKind::NotConnected.into()),

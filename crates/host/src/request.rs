@@ -5,9 +5,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use winterop_channel::Frame;
 use winterop_sys::PeerCredentials;
-use winterop_wire::{
-    CreateProcess, DecodeError, Features, Message, Placement, Role, Tag,
-};
+use winterop_wire::{CreateProcess, DecodeError, Features, Message, Placement, Role, Tag};
 
 /// Descriptors that came with a request, by what they are for.
 #[derive(Debug, Default)]

@@ -42,7 +42,8 @@ impl RunningProgram {
             Some(_) => Some(pipe_with(PipeFlags::CLOEXEC)?),
             None => None,
         };
-        let pid = start_process(prepared, request, report.as_ref().map(|(_, writer)| writer), starter)?;
+        let pid =
+            start_process(prepared, request, report.as_ref().map(|(_, writer)| writer), starter)?;
         let reader = report.map(|(reader, _)| reader);
         // Without it the program's end is lost with this host, and nothing else.
         let report = reader.as_ref().and_then(|reader| reader.try_clone().ok());

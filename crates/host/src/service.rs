@@ -31,8 +31,8 @@ use winterop_settings::machine::AuditSetting;
 use winterop_settings::peer::lives_elsewhere;
 use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{
-    CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, Instance,
-    Message, MessageType, ResponseFlags, Signal as SignalMessage, Tag,
+    CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header,
+    Instance, Message, MessageType, ResponseFlags, Signal as SignalMessage, Tag,
 };
 use winterop_words::Failure;
 
@@ -416,8 +416,9 @@ impl Host {
                     let path = terminal.path_for_hosted(request.peer.pid);
                     prepared.environment.push((name.into(), path.into()));
                 }
-                let program = RunningProgram::start(&prepared, &request, mark, self.starter.as_ref())
-                    .map_err(|error| cannot_start(&prepared, error))?;
+                let program =
+                    RunningProgram::start(&prepared, &request, mark, self.starter.as_ref())
+                        .map_err(|error| cannot_start(&prepared, error))?;
                 let files =
                     prepared.keeps_descriptors.then(|| request.descriptors.without_standard());
                 let program = Hosted { program, terminal, files, _running: None };
@@ -477,9 +478,18 @@ type Started = (Start, Vec<String>);
 /// What a launch has become.
 #[derive(Debug)]
 enum Start {
-    InPlace { response: Vec<u8>, graphical: bool, terminal: Option<KeptTerminal> },
+    InPlace {
+        response: Vec<u8>,
+        graphical: bool,
+        terminal: Option<KeptTerminal>,
+    },
     /// `with_report` says whether the caller takes the descriptor on which the exit code arrives.
-    Hosted { program: Hosted, response: Vec<u8>, graphical: bool, with_report: bool },
+    Hosted {
+        program: Hosted,
+        response: Vec<u8>,
+        graphical: bool,
+        with_report: bool,
+    },
 }
 
 /// A launch that is to be decided.
@@ -565,8 +575,9 @@ async fn next_message(
     client: &mut Client,
     variables: &[Vec<u8>],
 ) -> Result<Option<Frame>, Refusal> {
-    let cannot_read =
-        |error: &dyn std::fmt::Display| wrong_request(&format!("the request cannot be read: {error}"));
+    let cannot_read = |error: &dyn std::fmt::Display| {
+        wrong_request(&format!("the request cannot be read: {error}"))
+    };
     let mut has_asked = false;
     loop {
         let received = client.receive().await.map_err(|error| cannot_read(&error))?;
@@ -576,7 +587,8 @@ async fn next_message(
             }
             return Ok(None);
         };
-        let Some(answer) = answer_to(&frame, variables).map_err(|error| cannot_read(&error))? else {
+        let Some(answer) = answer_to(&frame, variables).map_err(|error| cannot_read(&error))?
+        else {
             return Ok(Some(frame));
         };
         has_asked = true;

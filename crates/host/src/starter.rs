@@ -80,7 +80,8 @@ impl Starter {
             Answer { pid: Some(pid), error: None } => Ok(pid),
             Answer { pid, error } => {
                 if let Some(pid) = pid {
-                    let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+                    let _ =
+                        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
                 }
                 Err(error.unwrap_or(Errno::PIPE))
             }
@@ -264,8 +265,8 @@ fn become_program(decoded: Decoded, descriptors: Vec<OwnedFd>) -> Errno {
         environment.push([&decoded.report, &b"="[..], number.as_bytes()].concat());
     }
     // One that is gone, or cannot be seen from here, changes nothing.
-    if let Some(processors) = Pid::from_raw(decoded.caller)
-        .and_then(|caller| sched_getaffinity(Some(caller)).ok())
+    if let Some(processors) =
+        Pid::from_raw(decoded.caller).and_then(|caller| sched_getaffinity(Some(caller)).ok())
     {
         let _ = sched_setaffinity(None, &processors);
     }

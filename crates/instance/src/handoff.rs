@@ -159,7 +159,9 @@ impl HostLink {
     async fn pass(&self, channel: &Channel, client: BorrowedFd<'_>) -> Result<(), HandOffError> {
         channel.send(&self.message, &[client]).await.map_err(|error| {
             match Errno::from_io_error(&error) {
-                Some(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => HandOffError::Broken(error),
+                Some(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => {
+                    HandOffError::Broken(error)
+                }
                 // The connection to the host is as it was: a client that cannot be passed on is this
                 // client's trouble alone.
                 _ => HandOffError::Client(error),

@@ -116,12 +116,7 @@ pub async fn serve(
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = Listener::new(listener)?;
-    let server = Server {
-        shares: service.shares(),
-        service,
-        switches,
-        closer: Closer::new()?,
-    };
+    let server = Server { shares: service.shares(), service, switches, closer: Closer::new()? };
     let server = Arc::new(server);
     tokio::pin!(until);
     let mut taken = 0_u32;

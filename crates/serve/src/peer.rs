@@ -114,10 +114,7 @@ impl Moment {
 
 /// The process of a pid, if it can be the one that connected before `accepted`: it has the uid that
 /// the kernel noted, and was started before. None where that cannot be told.
-fn by_number(
-    credentials: PeerCredentials,
-    accepted: Moment,
-) -> Result<Option<OwnedFd>, NotKnown> {
+fn by_number(credentials: PeerCredentials, accepted: Moment) -> Result<Option<OwnedFd>, NotKnown> {
     let Some(pid) = Pid::from_raw(credentials.pid) else { return Ok(None) };
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => process,

@@ -93,8 +93,11 @@ impl Shares {
 impl State {
     /// Takes a place from whoever holds most, if that is more than `own`.
     fn turn_away_somebody(&mut self, own: usize) -> bool {
-        let Some((user, count)) =
-            self.held.iter().map(|(user, held)| (*user, held.len())).max_by_key(|(_, count)| *count)
+        let Some((user, count)) = self
+            .held
+            .iter()
+            .map(|(user, held)| (*user, held.len()))
+            .max_by_key(|(_, count)| *count)
         else {
             return false;
         };

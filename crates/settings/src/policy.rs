@@ -388,9 +388,8 @@ impl Rule {
             Namespace::Own => !asked.elsewhere,
             Namespace::Other => asked.elsewhere,
         };
-        let is_certain = !asked.doubtful
-            || self.action == Action::Refuse
-            || self.users.contains(&asked.uid);
+        let is_certain =
+            !asked.doubtful || self.action == Action::Refuse || self.users.contains(&asked.uid);
         is_namespace
             && is_certain
             && (self.users.is_empty() || self.users.contains(&asked.uid))

@@ -4,9 +4,9 @@
 use winterop_wire::{
     CommonBlock, CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess,
     CreateProcessResponse, CreateProcessUtilityVm, CreateSession, CreateSessionResponse,
-    DecodeError, DriveMount, EncodeError, ExitStatus, Extensions, Header, HeaderForm,
-    Initialize, InitializeResponse, LinuxProcess, MAX_MESSAGE, Message, MessageType, ProcessFlags,
-    Query, QueryEnvironmentVariable, ResponseFlags, Role, ShellOptions, Tag, TerminateInstance,
+    DecodeError, DriveMount, EncodeError, ExitStatus, Extensions, Header, HeaderForm, Initialize,
+    InitializeResponse, LinuxProcess, MAX_MESSAGE, Message, MessageType, ProcessFlags, Query,
+    QueryEnvironmentVariable, ResponseFlags, Role, ShellOptions, Tag, TerminateInstance,
     TransactionResult, VmIdReply, WindowSize, frame_length,
 };
 

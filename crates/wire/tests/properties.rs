@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use winterop_wire::{
     CommonBlock, CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess,
     CreateProcessResponse, CreateProcessUtilityVm, CreateSession, CreateSessionResponse, Credit,
-    DriveMount, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, Instance, HeaderForm,
-    HostHello, Initialize, InitializeResponse, LinuxProcess, Message, MessageType, ProcessFlags,
-    Query, QueryEnvironmentVariable, ResponseFlags, ShellOptions, Signal, Tag, TerminateInstance,
-    TransactionResult, VmIdReply, WindowSize, frame_length,
+    DriveMount, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, HeaderForm,
+    HostHello, Initialize, InitializeResponse, Instance, LinuxProcess, Message, MessageType,
+    ProcessFlags, Query, QueryEnvironmentVariable, ResponseFlags, ShellOptions, Signal, Tag,
+    TerminateInstance, TransactionResult, VmIdReply, WindowSize, frame_length,
 };
 
 /// Encodes with both headers and decodes again.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use winterop_wire::{
     CommonBlock, CreateProcess, CreateProcessResponse, CreateProcessUtilityVm, Credit, ErrorNotice,
-    ExitStatus, Extensions, Features, HandOff, Header, HeaderForm, HostHello, Instance, Message, MessageType,
-    ResponseFlags, Signal, Tag, frame_length,
+    ExitStatus, Extensions, Features, HandOff, Header, HeaderForm, HostHello, Instance, Message,
+    MessageType, ResponseFlags, Signal, Tag, frame_length,
 };
 
 #[derive(Deserialize)]

@@ -54,7 +54,11 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
         let program = Some("/home/me/tools/x.exe".into());
         let asked = Asked {
             uid: 1000,
-            groups: if rules.ask_for_groups() { groups_of(own).unwrap_or_default() } else { Vec::new() },
+            groups: if rules.ask_for_groups() {
+                groups_of(own).unwrap_or_default()
+            } else {
+                Vec::new()
+            },
             elsewhere,
             program,
             ..Asked::default()

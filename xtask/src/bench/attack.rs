@@ -60,7 +60,8 @@ while True:
 /// # Errors
 /// Where no such machine can be made, or a launch fails.
 pub(super) fn measure(turns: usize) -> Result<(f64, f64)> {
-    let mut machine = Machine::enabled().context("only root can make a machine with other users")?;
+    let mut machine =
+        Machine::enabled().context("only root can make a machine with other users")?;
     machine.write("/opt/launches.py", LAUNCHES);
     machine.write("/opt/attack.py", ATTACK);
     machine.root("mkdir -m 777 /opt/said");
@@ -68,7 +69,8 @@ pub(super) fn measure(turns: usize) -> Result<(f64, f64)> {
     let (mut attacked, mut alone) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         alone.extend(launches(&mut machine, turns)?);
-        machine.user("bob", "python3 /opt/attack.py >/opt/said/attack 2>&1 & echo $! >/opt/said/pid");
+        machine
+            .user("bob", "python3 /opt/attack.py >/opt/said/attack 2>&1 & echo $! >/opt/said/pid");
         machine.root("until grep -q attacking /opt/said/attack; do :; done");
         let measured = launches(&mut machine, turns);
         machine.root("kill -9 $(cat /opt/said/pid); rm -f /opt/said/*");

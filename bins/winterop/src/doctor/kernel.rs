@@ -2,28 +2,49 @@
 
 use super::context::Context;
 use super::finding::Finding;
+use rustix::io::Errno;
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use winterop_instance::registration::BINFMT_MISC;
 use winterop_instance::table::Table;
-use winterop_sys::{Fork, Namespaces, exit, fork, unshare};
+use winterop_sys::{Fork, Namespaces, exit, fork, peer_process, unshare};
 
 /// The first Linux with a table of executables for each user namespace.
 const PRIVATE_TABLES: (u32, u32) = (6, 7);
 
 pub fn version(context: &Context) -> Finding {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    judge(&release, has_peers(), context.is_enabled())
+}
+
+/// Whether the kernel has a descriptor of the process that has connected (6.5): without it a server
+/// takes the process that has its pid now, by its uid and its start.
+fn has_peers() -> bool {
+    let pair = std::os::unix::net::UnixStream::pair();
+    let Ok((connection, _other)) = pair else { return true };
+    !matches!(peer_process(connection.as_fd()), Err(Errno::NOPROTOOPT))
+}
+
+fn judge(release: &str, has_peers: bool, is_enabled: bool) -> Finding {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     let version = match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
         _ => return Finding::note(format!("Linux {release}, whose version is not understood")),
     };
-    if version >= PRIVATE_TABLES {
+    if version >= PRIVATE_TABLES && has_peers {
         return Finding::good(format!("Linux {release}, with private tables of executables"));
     }
-    let says = format!("Linux {release}: a table of executables for each session needs 6.7");
+    let mut says = format!("Linux {release}");
+    if version < PRIVATE_TABLES {
+        says += ": a table of executables for each session needs 6.7";
+    }
+    if !has_peers {
+        says += "; it is older than 6.5, so who has connected is known by pid, uid and start alone, and \
+                 only a rule that names the uid lets in whom that does not tell";
+    }
     let finding = Finding::note(says);
-    if context.is_enabled() {
+    if is_enabled {
         return finding;
     }
     finding.with_mend("`winterop run PROGRAM`, or as root `winterop enable`")
@@ -100,5 +121,22 @@ pub fn table(context: &Context) -> Finding {
             }
             finding.with_mend("none is needed: `winterop shell` mounts one of its own")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_kernel_is_named_with_what_it_lacks() {
+        let says = |release: &str, has_peers| judge(release, has_peers, true).says;
+        assert!(says("6.18.44-x", true).contains("with private tables"));
+        let older = says("6.6.1", true);
+        assert!(older.contains("needs 6.7") && !older.contains("6.5"), "{older}");
+        // Debian 12's own.
+        let old = says("6.1.0-40-amd64", false);
+        assert!(old.contains("needs 6.7") && old.contains("older than 6.5"), "{old}");
+        assert!(says("unknown", true).contains("not understood"));
     }
 }
