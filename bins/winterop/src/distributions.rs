@@ -124,7 +124,7 @@ pub fn import(name: &str, directory: &Path, archive: &Path, must_be_image: bool)
         }
     };
     drop(store);
-    let written = write_files(source, size, &distribution, &holder);
+    let written = write_files(source, size, &holder);
     let store = place()?.lock()?;
     match written.and_then(|()| Ok(holder.sync()?)) {
         Ok(()) => {
@@ -227,7 +227,7 @@ fn tell(notes: &Notes) {
     }
 }
 
-fn write_files(source: File, size: Option<u64>, one: &Distribution, holder: &Holder) -> Result<()> {
+fn write_files(source: File, size: Option<u64>, holder: &Holder) -> Result<()> {
     let is_image = size.is_some() && Image::is_one(&source);
     let root = holder.root(OsStr::new(ROOT))?;
     let write = || match is_image {

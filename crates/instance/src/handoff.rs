@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::connect_path;
-use winterop_sys::peer_credentials;
+use winterop_sys::{is_own_user, peer_credentials};
 use winterop_wire::{Extensions, HandOff, Header, MessageType, Tag};
 use winterop_words::{Failure, Words};
 
@@ -232,7 +232,7 @@ pub(crate) fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
         .map_err(|_| HandOffError::Silent(address.socket.clone()))?;
     // Whoever answered may have gone, and another have come.
     let peer = peer_credentials(socket.as_fd()).map_err(io::Error::from)?;
-    if address.user().is_some_and(|user| user != peer.uid) {
+    if address.user().is_some_and(|user| !is_own_user(peer.uid, user)) {
         return Err(address.squatted(peer));
     }
     set_socket_send_buffer_size(&socket, IN_FLIGHT).map_err(io::Error::from)?;

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use winterop_channel::Inbox;
 use winterop_channel::unix::{ReceiveError, connect_path, receive};
-use winterop_sys::{PeerCredentials, peer_credentials, peer_process};
+use winterop_sys::{PeerCredentials, is_own_user, peer_credentials, peer_process};
 
 /// How long a server may take to answer; it takes well below a millisecond.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ pub fn presence_of(user: Option<u32>, path: &Path) -> rustix::io::Result<Presenc
             Err(error) => return Err(error),
         };
         let peer = peer_credentials(connection.as_fd())?;
-        if user.is_some_and(|user| user != peer.uid) {
+        if user.is_some_and(|user| !is_own_user(peer.uid, user)) {
             return Ok(Presence::Foreign(peer));
         }
         let process = process(&connection, peer);

@@ -21,6 +21,7 @@ use winterop_channel::unix::send_some;
 use winterop_serve::{Closer, Crowded, Listener, NotKnown, Peer, Place, Shares, queries};
 use winterop_settings::machine::AuditSetting;
 use winterop_settings::{Off, Switches};
+use winterop_sys::is_own_user;
 use winterop_wire::{CreateProcessResponse, Header, MessageType};
 use winterop_words::{Failure, Words};
 
@@ -80,7 +81,7 @@ impl Service {
         let own = getuid().as_raw();
         let uid = peer.credentials.uid;
         match self {
-            Self::Own(_) if uid != own => Err(Refusal::ForeignPeer { own, peer: uid }),
+            Self::Own(_) if !is_own_user(uid, own) => Err(Refusal::ForeignPeer { own, peer: uid }),
             Self::Own(link) | Self::Everyone(link) => Ok(Arc::clone(link)),
             Self::Users(users) => Ok(users.admit(peer, false).await?),
             Self::Guests(users) => Ok(users.admit(peer, true).await?),

@@ -30,7 +30,7 @@ use winterop_channel::asynchronous::Channel;
 use winterop_serve::{Listener, queries};
 use winterop_settings::inside::read_text;
 use winterop_settings::{Switches, WslConf};
-use winterop_sys::{CStrings, Spawn, peer_credentials, spawn};
+use winterop_sys::{CStrings, Spawn, is_own_user, peer_credentials, spawn};
 use winterop_wire::{
     CreateSessionResponse, EncodeError, ErrorNotice, Extensions, Header, InitializeResponse,
     Message, MessageType, Tag, TerminateInstance, TransactionResult,
@@ -271,7 +271,7 @@ impl Init {
     async fn attend(self: Arc<Self>, mut channel: Channel) {
         // In a map of one id the user outside is root inside, as this process is.
         let own = getuid().as_raw();
-        if !peer_credentials(channel.as_fd()).is_ok_and(|peer| peer.uid == own) {
+        if !peer_credentials(channel.as_fd()).is_ok_and(|peer| is_own_user(peer.uid, own)) {
             return;
         }
         while let Ok(Some(frame)) = channel.receive().await {
