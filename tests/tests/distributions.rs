@@ -493,12 +493,13 @@ fn a_plain_users_distribution_has_one_user_or_says_why() {
 
 #[test]
 fn a_plain_users_subordinate_ids_are_the_other_users() {
-    let Some(host) = Host::of_plain_user() else { return };
+    let Some(host) = Host::of_plain_user_with_settings("sandboxes = true\n") else { return };
     host.settled();
     let it = Distribution::new(&host, "Alpha");
     let root = it.root();
     let wsl = host.base().join("winterop/bin/wsl");
-    // Files of its own in a mount namespace of its own: the machine's are nobody's to change.
+    // Files of its own in a mount namespace of its own: the machine's are nobody's to change. So it is
+    // a sandbox of the user's, from which the distribution is started.
     let script = format!(
         "set -e; mkdir -p etc; mount -t tmpfs tmpfs etc; mkdir etc/new etc/work; mount -t overlay overlay \
          -o lowerdir=/etc,upperdir=$PWD/etc/new,workdir=$PWD/etc/work /etc; \

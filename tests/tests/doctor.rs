@@ -459,8 +459,11 @@ fn the_host_answers_and_is_of_this_version() {
     // Of another installation: as after an upgrade.
     s.eval(
         "winterop host stop; mkdir -p other/bin; l=$(dirname $(dirname $(command -v winterop))); \
-            cp $l/bin/winterop other/bin; cp -r $l/lib other; other/bin/winterop host start",
+            cp $l/bin/winterop other/bin; cp -r $l/lib other",
     );
+    // In the instance its keeper would start a host, of the installation that has made the instance.
+    let other = host.work().join("other/bin/winterop");
+    finish(host.command(other, Placement::InPlace).args(["host", "start"])).clean();
     let report = doctor(s, "");
     report.says("host", "wrong", &["another program", "other/bin/winterop"]);
     assert_eq!(report.mend("host"), "winterop host stop");

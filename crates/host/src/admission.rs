@@ -63,7 +63,7 @@ impl Admission {
         checked.map_err(|off| refused(off.words()))?;
         let rules = self.policy.rules();
         let own = rustix::process::geteuid().as_raw();
-        let mut asked = caller.describe(rules.ask_for_groups()).map_err(refused)?;
+        let mut asked = caller.describe(rules.ask_for_groups()).map_err(|why| refused(*why))?;
         request.is_guest = self.is_guest(&asked, own, caller);
         if !rules.say_anything() && !request.is_guest {
             return Ok(());
@@ -131,10 +131,10 @@ pub struct Caller {
 
 impl Caller {
     /// What the policy is asked about it.
-    fn describe(&self, with_groups: bool) -> Result<Asked, Words> {
+    fn describe(&self, with_groups: bool) -> Result<Asked, Box<Words>> {
         let PeerCredentials { uid, gid, .. } = self.peer.credentials;
         let elsewhere = self.elsewhere || self.by_guests_socket;
-        let unseen = |error: io::Error| Failure::CallerUnknown { error: &error }.words();
+        let unseen = |error: io::Error| Box::new(Failure::CallerUnknown { error: &error }.words());
         let Some(pid) = self.peer.proven_pid() else {
             let doubtful = !self.peer.is_proven();
             let groups = vec![gid];
@@ -144,7 +144,7 @@ impl Caller {
         groups.push(gid);
         // What was read by its pid was read of it.
         if !self.peer.lives() {
-            return Err(Failure::CallerGone {}.words());
+            return Err(Box::new(Failure::CallerGone {}.words()));
         }
         Ok(Asked { uid, groups, elsewhere, ..Asked::default() })
     }

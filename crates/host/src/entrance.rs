@@ -15,6 +15,8 @@ pub enum Standing {
     Instance(i32),
     /// The machine's init. It hands clients over, and nothing else.
     Machine,
+    /// A process with the user's uid that lives anywhere else, where the user wants such to be served.
+    Sandbox,
     /// A process with the user's uid that lives anywhere else.
     Guest,
 }
@@ -52,11 +54,12 @@ impl Unserved {
 }
 
 impl Standing {
-    /// Who a peer of the host's own socket is.
+    /// Who a peer of the host's own socket is. Where `sandboxes` says so, the user's own processes are
+    /// that wherever they live.
     ///
     /// # Errors
     /// [`Unserved`]: another user, or nobody knows.
-    pub fn of(peer: &Peer, instances: &Instances) -> Result<Self, Unserved> {
+    pub fn of(peer: &Peer, instances: &Instances, sandboxes: bool) -> Result<Self, Unserved> {
         let own = rustix::process::geteuid().as_raw();
         let uid = peer.credentials.uid;
         if !winterop_sys::is_own_user(uid, own) {
@@ -75,11 +78,19 @@ impl Standing {
         } else if own == 0 && lives_in_same_container(pid)? {
             // The machine's init has mounts of its own where its unit is sandboxed.
             Self::Machine
+        } else if sandboxes {
+            Self::Sandbox
         } else {
             Self::Guest
         };
         // What was read by its pid was read of it.
         if peer.lives() { Ok(found) } else { Err(NotKnown::Gone.into()) }
+    }
+
+    /// Whether it lives in other namespaces than those that go with its entrance.
+    #[must_use]
+    pub fn lives_elsewhere(self) -> bool {
+        matches!(self, Self::Sandbox | Self::Guest)
     }
 
     /// Whether it may hand clients over.
@@ -91,14 +102,14 @@ impl Standing {
     /// Whether it may say of an instance that it is the user's. Whoever lives in one may make another.
     #[must_use]
     pub fn names_instances(self) -> bool {
-        matches!(self, Self::Own | Self::Instance(_))
+        matches!(self, Self::Own | Self::Instance(_) | Self::Sandbox)
     }
 
     /// By which entrance a client comes that asks here itself; none for whoever only hands over.
     #[must_use]
     pub fn of_direct(self) -> Option<Entrance> {
         match self {
-            Self::Own | Self::Guest => Some(Entrance::Own),
+            Self::Own | Self::Sandbox | Self::Guest => Some(Entrance::Own),
             Self::Instance(pid) => Some(Entrance::Server(pid)),
             Self::Machine => None,
         }
@@ -108,7 +119,7 @@ impl Standing {
     #[must_use]
     pub fn of_handed_over(self, server: i32) -> Entrance {
         match self {
-            Self::Own | Self::Guest => Entrance::Server(server),
+            Self::Own | Self::Sandbox | Self::Guest => Entrance::Server(server),
             Self::Instance(pid) => Entrance::Server(pid),
             Self::Machine => Entrance::Machine,
         }

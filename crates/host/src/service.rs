@@ -130,12 +130,12 @@ impl Host {
     /// Looks at who has connected to the host's own socket.
     fn welcome(self: &Arc<Self>, channel: Channel) {
         let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
-            let standing = Standing::of(&peer, &self.instances)?;
+            let standing = Standing::of(&peer, &self.instances, self.admission.sandboxes)?;
             Ok((peer, standing))
         });
         match known {
             Ok((peer, standing)) => {
-                if let Some(client) = self.let_in(channel, peer, standing == Standing::Guest) {
+                if let Some(client) = self.let_in(channel, peer, standing.lives_elsewhere()) {
                     tokio::spawn(Arc::clone(self).attend(client, standing));
                 }
             }

@@ -47,9 +47,9 @@ pub enum HandOffError {
     /// The client's connection cannot be passed on.
     Client(io::Error),
     /// Whose host it is cannot serve.
-    NotServed(Words),
+    NotServed(Box<Words>),
     /// It could not be reached a moment ago.
-    Before(Words),
+    Before(Box<Words>),
 }
 
 impl HandOffError {
@@ -69,7 +69,7 @@ impl HandOffError {
             }
             Self::Broken(error) => Failure::HostConnection { error }.words(),
             Self::Client(error) => Failure::NotPassedOn { error }.words(),
-            Self::NotServed(words) | Self::Before(words) => words.clone(),
+            Self::NotServed(words) | Self::Before(words) => (**words).clone(),
         }
     }
 }
@@ -147,7 +147,7 @@ impl HostLink {
         if let Some((when, words)) = &state.failed
             && when.elapsed() < REST
         {
-            return Err(HandOffError::Before(words.clone()));
+            return Err(HandOffError::Before(Box::new(words.clone())));
         }
         let state = self.connect(state).await?;
         match &state.channel {
@@ -244,7 +244,11 @@ pub(crate) fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
 fn find_or_start(address: &HostAddress) -> Result<(), HandOffError> {
     if address.keeper.is_some() {
         // A host that does not know this instance would serve nobody in it.
-        return start(address);
+        match start(address) {
+            // Without its keeper the instance goes on with the host that knows it.
+            Err(HandOffError::NotRunning(_)) => {}
+            asked => return asked,
+        }
     }
     match presence_of(address.user(), &address.socket) {
         Ok(Presence::Answers(_)) => Ok(()),

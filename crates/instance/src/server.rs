@@ -7,9 +7,9 @@
 
 use crate::handoff::{HandOffError, HostLink};
 use crate::machine::users::{NotServed, Users};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use rustix::net::{Shutdown, shutdown};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use rustix::process::getuid;
 use std::io;
 use std::sync::Arc;
@@ -257,29 +257,32 @@ impl Server {
 }
 
 /// Waits until a peer has sent something; false for one that has closed its side instead, as whoever
-/// asks whether anybody serves does. Nothing is read: that something lies there the kernel tells.
+/// asks whether anybody serves does. Nothing is taken: one byte is looked at where it lies.
 async fn sends_something(connection: &UnixStream) -> bool {
     loop {
-        if rustix::io::ioctl_fionread(connection).unwrap_or(0) > 0 {
-            return true;
+        if let Some(sent) = look(connection) {
+            return sent;
         }
         if connection.readable().await.is_err() {
             return true;
         }
-        // What is said to be readable need not be; if it is, and nothing lies there, it has ended.
-        let ended = connection.try_io(Interest::READABLE, || match is_readable(connection) {
-            true => Ok(()),
-            false => Err(io::ErrorKind::WouldBlock.into()),
+        // Takes the readiness back where it was said too early.
+        let _ = connection.try_io(Interest::READABLE, || match look(connection) {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
         });
-        if ended.is_ok() {
-            return rustix::io::ioctl_fionread(connection).unwrap_or(0) > 0;
-        }
     }
 }
 
-fn is_readable(connection: &UnixStream) -> bool {
-    let now = Timespec::default();
-    poll(&mut [PollFd::new(connection, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+/// Whether something lies on a connection, or it has ended; none while neither is so. (FIONREAD tells
+/// less: Linux 6.18 may say 0 for a moment of what can be read already.)
+fn look(connection: &UnixStream) -> Option<bool> {
+    match recv(connection, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, count)) => Some(count > 0),
+        Err(Errno::AGAIN | Errno::INTR) => None,
+        // Whoever it is handed to sees what is wrong with it.
+        Err(_) => Some(true),
+    }
 }
 
 /// Sends a refusal. Nothing else was sent on the connection, so it has room for it.

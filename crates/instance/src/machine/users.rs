@@ -135,7 +135,8 @@ impl Users {
 /// Where a user's host is to be found. The directory is the user's, so to look at it may block.
 fn locate(user: u32, owner: &Owner, command: &[OsString]) -> Result<HostAddress, HandOffError> {
     let directory = directory_of(user);
-    refuse_squatted(&directory, user).map_err(|error| HandOffError::NotServed(error.words()))?;
+    refuse_squatted(&directory, user)
+        .map_err(|error| HandOffError::NotServed(Box::new(error.words())))?;
     Ok(HostAddress {
         socket: directory.join(HOST_SOCKET),
         command: command.to_vec(),
