@@ -817,7 +817,7 @@ fn systemd_is_process_1_where_the_distribution_wants_it() {
         println!("skipped: cgroups of version 2 are not mounted here, and systemd needs one");
         return;
     }
-    let host = Host::new();
+    let host = Host::with_settings("sandboxes = true\n");
     host.settled();
     let folder = host.base().join("system");
     fs::create_dir(&folder).expect("a folder");

@@ -79,6 +79,12 @@ fn the_sandboxed_init_keeps_the_registration_and_knows_who_lives_elsewhere() {
     }
     let said = machine.root("unshare --mount --pid --fork $W/hello.exe; echo $?");
     assert!(said.contains("in another namespace") && said.ends_with("\n126\n"), "{said}");
+    // Guests have their directories there, too, whatever mask the service's files have.
+    machine.root("winterop guest add build");
+    expect_soon("the guest's socket is there", || {
+        let mode = machine.root("stat -L -c %a /run/winterop/guests/build /run/winterop/guests/build/1_interop");
+        (mode == "755\n666\n").then_some(())
+    });
     let said = machine.root("journalctl -u winterop.service --no-pager");
     assert!(!said.contains("cannot be kept"), "{said}");
 }

@@ -345,7 +345,9 @@ WantedBy=multi-user.target
     )
 }
 
-/// What the machine's init may do.
+/// What the machine's init may do. Not `RestrictSUIDSGID`: that takes `openat2` away, by which files are
+/// opened without being led elsewhere. The directory of guests' sockets outlives the init: containers
+/// have it mounted.
 const SANDBOX: &str = "\
 CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_SYS_PTRACE
 LockPersonality=yes
@@ -363,7 +365,9 @@ ReadWritePaths=/var/log
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
+RuntimeDirectory=winterop
+RuntimeDirectoryMode=0755
+RuntimeDirectoryPreserve=yes
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service

@@ -131,7 +131,9 @@ fn prepare_directory(directory: &Path) -> io::Result<()> {
                 directory.display()
             )));
         }
-        _ => {}
+        // Whatever mask new files have: everybody has to get in.
+        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o755))?,
+        Err(_) => {}
     }
     let status = fs::symlink_metadata(directory)?;
     let own = rustix::process::geteuid().as_raw();
