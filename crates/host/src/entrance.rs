@@ -75,11 +75,11 @@ impl Standing {
             Self::Own
         } else if let Some(instance) = instances.of(peer)? {
             Self::Instance(instance)
+        } else if sandboxes {
+            Self::Sandbox
         } else if own == 0 && lives_in_same_container(pid)? {
             // The machine's init has mounts of its own where its unit is sandboxed.
             Self::Machine
-        } else if sandboxes {
-            Self::Sandbox
         } else {
             Self::Guest
         };
