@@ -1,7 +1,7 @@
 //! `winterop doctor`: each check by breaking what it looks at, and mending it as it says.
 
 use serde_json::Value;
-use winterop_tests::{Host, Outcome, Placement, Session, finish};
+use winterop_tests::{Host, Outcome, Placement, Process, Session, finish};
 
 const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -464,6 +464,9 @@ fn the_host_answers_and_is_of_this_version() {
     // In the instance its keeper would start a host, of the installation that has made the instance.
     let other = host.work().join("other/bin/winterop");
     finish(host.command(other, Placement::InPlace).args(["host", "start"])).clean();
+    let exe =
+        |process: Process| std::fs::read_link(format!("/proc/{}/exe", process.0)).expect("it");
+    println!("{:?}", exe(host.process().expect("a host")));
     let report = doctor(s, "");
     report.says("host", "wrong", &["another program", "other/bin/winterop"]);
     assert_eq!(report.mend("host"), "winterop host stop");

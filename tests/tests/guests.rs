@@ -11,7 +11,8 @@ const CLIENT: &str = "import re, socket, sys\n\
     s = socket.socket(socket.AF_UNIX)\n\
     s.settimeout(60)\n\
     s.connect(sys.argv[1])\n\
-    socket.send_fds(s, [bytes.fromhex(sys.argv[2])], [0, 1, 2])\n\
+    try: socket.send_fds(s, [bytes.fromhex(sys.argv[2])], [0, 1, 2])\n\
+    except (BrokenPipeError, ConnectionResetError): pass\n\
     r = s.recv(65536)\n\
     ok = int.from_bytes(r[16:20], 'little') == 0\n\
     s.recv(65536) if ok else print('refused:', re.sub('[^ -~]+', ' ', r.decode('latin1')))\n";

@@ -168,7 +168,7 @@ fn drive_c_where_it_is_mounted() {
     if !may_mount() {
         return;
     }
-    let host = Host::new();
+    let host = Host::with_settings("sandboxes = true\n");
     let mount = "mount -t tmpfs none /mnt; mkdir /mnt/c; \
                  mount --bind $XDG_DATA_HOME/winterop/prefix/drive_c /mnt/c; \
                  cp $W/self-path.exe /mnt/c/windows/; ";
@@ -191,7 +191,7 @@ fn bind_mounts_lead_to_what_is_mounted() {
     if !may_mount() {
         return;
     }
-    let host = Host::new();
+    let host = Host::with_settings("sandboxes = true\n");
     for placement in placements() {
         let script = "mkdir -p a/below b c; cp $W/self-path.exe a/below; \
                       mount --bind a b; : >c/self-path.exe; \
@@ -218,7 +218,7 @@ fn a_containers_root_that_the_host_sees() {
     if !may_mount() {
         return;
     }
-    let host = Host::new();
+    let host = Host::with_settings("sandboxes = true\n");
     let place = on_z(&host.work().join("root/app"));
     for placement in placements() {
         let script = format!(
@@ -241,7 +241,7 @@ fn a_containers_root_that_only_it_has() {
     if !may_mount() {
         return;
     }
-    let host = Host::new();
+    let host = Host::with_settings("sandboxes = true\n");
     let mounts = [
         "mkdir own; root=$PWD/own; mount -t tmpfs none own; ",
         "mkdir low up work all; root=$PWD/all; echo low >low/lower; \
@@ -418,7 +418,7 @@ fn a_command_of_ones_own_starts_in_the_same_places() {
 
 #[test]
 fn a_plain_users_container() {
-    let Some(host) = Host::of_plain_user() else { return };
+    let Some(host) = Host::of_plain_user_with_settings("sandboxes = true\n") else { return };
     // With a root, mounts and processes of its own: what rootless containers are made of.
     let container = "mkdir root; mount -t tmpfs none root; cd root; \
                      mkdir -p old bin lib lib64 usr proc run/WSL app; \

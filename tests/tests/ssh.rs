@@ -104,7 +104,7 @@ fn script(host: &Host, placement: Placement, programs: &[&str]) -> std::path::Pa
 #[test]
 fn a_program_is_talked_to_through_ssh() {
     let Some(server) = Server::start() else { return };
-    let host = Host::new();
+    let host = Host::with_settings("sandboxes = true\n");
     host.settled();
     for placement in placements() {
         let own = |name: &str| host.windows().join(name).to_str().expect("UTF-8").to_owned();
@@ -135,7 +135,7 @@ fn a_program_is_talked_to_through_ssh() {
 #[test]
 fn a_session_that_is_cut_off_takes_its_program_along() {
     let Some(server) = Server::start() else { return };
-    let host = Host::new();
+    let host = Host::with_settings("sandboxes = true\n");
     host.settled();
     for placement in placements() {
         let report = host.windows().join("signal-report.exe");

@@ -82,7 +82,8 @@ fn the_sandboxed_init_keeps_the_registration_and_knows_who_lives_elsewhere() {
     // Guests have their directories there, too, whatever mask the service's files have.
     machine.root("winterop guest add build");
     expect_soon("the guest's socket is there", || {
-        let mode = machine.root("stat -L -c %a /run/winterop/guests/build /run/winterop/guests/build/1_interop");
+        let mode = machine
+            .root("stat -L -c %a /run/winterop/guests/build /run/winterop/guests/build/1_interop");
         (mode == "755\n666\n").then_some(())
     });
     let said = machine.root("journalctl -u winterop.service --no-pager");

@@ -11,10 +11,13 @@ use winterop_words::{Failure, Words};
 pub enum Standing {
     /// The user's own process, where the host lives.
     Own,
-    /// The user's own process in an instance that the host knows; the pid is its keeper's word for it.
+    /// The user's own process, of this pid, in an instance that the host knows.
     Instance(i32),
     /// The machine's init. It hands clients over, and nothing else.
     Machine,
+    /// A process of root's, before root's own host, with mounts of its own. The machine's init is one where
+    /// its unit is sandboxed: it hands clients over. Whoever asks for a launch itself is a guest.
+    Root,
     /// A process with the user's uid that lives anywhere else, where the user wants such to be served.
     Sandbox,
     /// A process with the user's uid that lives anywhere else.
@@ -73,13 +76,12 @@ impl Standing {
         let Some(pid) = peer.proven_pid() else { return Ok(Self::Guest) };
         let found = if !lives_elsewhere(pid, Compared::Own)? {
             Self::Own
-        } else if let Some(instance) = instances.of(peer)? {
-            Self::Instance(instance)
+        } else if instances.have(peer)? {
+            Self::Instance(pid)
         } else if sandboxes {
             Self::Sandbox
         } else if own == 0 && lives_in_same_container(pid)? {
-            // The machine's init has mounts of its own where its unit is sandboxed.
-            Self::Machine
+            Self::Root
         } else {
             Self::Guest
         };
@@ -90,7 +92,7 @@ impl Standing {
     /// Whether it lives in other namespaces than those that go with its entrance.
     #[must_use]
     pub fn lives_elsewhere(self) -> bool {
-        matches!(self, Self::Sandbox | Self::Guest)
+        matches!(self, Self::Root | Self::Sandbox | Self::Guest)
     }
 
     /// Whether it may hand clients over.
@@ -109,7 +111,7 @@ impl Standing {
     #[must_use]
     pub fn of_direct(self) -> Option<Entrance> {
         match self {
-            Self::Own | Self::Sandbox | Self::Guest => Some(Entrance::Own),
+            Self::Own | Self::Root | Self::Sandbox | Self::Guest => Some(Entrance::Own),
             Self::Instance(pid) => Some(Entrance::Server(pid)),
             Self::Machine => None,
         }
@@ -121,7 +123,7 @@ impl Standing {
         match self {
             Self::Own | Self::Sandbox | Self::Guest => Entrance::Server(server),
             Self::Instance(pid) => Entrance::Server(pid),
-            Self::Machine => Entrance::Machine,
+            Self::Machine | Self::Root => Entrance::Machine,
         }
     }
 }

@@ -3,70 +3,65 @@
 //! Whoever lives in other namespaces than the host is a guest, whatever its uid says: a container of
 //! the user's has the user's uid too. Only a process that lives where the host lives, and so is the
 //! user's own without a doubt, can say of an instance that it is the user's: its keeper, which stays
-//! outside. It names a process in it; as long as that lives nobody else gets its namespaces' numbers.
+//! outside. It names a process in it. What that one leaves behind when it ends, or is killed, is still
+//! the user's: the user namespace is held, so that no other one gets its number.
 
 use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use std::collections::VecDeque;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use winterop_serve::Peer;
 use winterop_serve::peer::lives;
-use winterop_settings::peer::{Compared, lives_elsewhere};
+use winterop_settings::peer::{Namespaces, namespaces_of_process};
 
-/// The most instances; each is a shell or a distribution of the user's.
+/// The most instances; each is a shell or a distribution of the user's. The oldest is forgotten first.
 const MOST: usize = 256;
 
 #[derive(Debug)]
 struct Instance {
-    pid: i32,
-    process: OwnedFd,
+    namespaces: Namespaces,
+    _user_namespace: OwnedFd,
 }
 
-/// The instances that were named, as long as their processes live.
+/// The instances that were named.
 #[derive(Debug, Default)]
-pub struct Instances(Mutex<Vec<Instance>>);
+pub struct Instances(Mutex<VecDeque<Instance>>);
 
 impl Instances {
     /// Adds the instance in which the process of a pidfd lives.
     ///
     /// # Errors
-    /// What is no pidfd; a process that has ended, or that cannot be seen from here; too many.
-    pub fn add(&self, process: OwnedFd) -> io::Result<()> {
-        let pid = pid_of(&process)?;
-        if !lives(&process) {
+    /// What is no pidfd; a process that has ended, or that cannot be seen from here.
+    pub fn add(&self, process: &OwnedFd) -> io::Result<()> {
+        let pid = pid_of(process)?;
+        let unseen = || io::Error::other("the instance's process cannot be looked at");
+        let namespaces = namespaces_of_process(pid)?.ok_or_else(unseen)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let path = format!("/proc/{pid}/ns/user");
+        let user_namespace = rustix::fs::open(path, flags, Mode::empty())?;
+        // What was read by its pid was read of it.
+        if !lives(process) {
             return Err(io::Error::other("the instance's process has ended"));
         }
-        let mut known = self.known();
-        if known.iter().any(|it| it.pid == pid) {
-            return Ok(());
-        }
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|instance| instance.namespaces != namespaces);
         if known.len() >= MOST {
-            return Err(io::Error::other(format!("{MOST} instances run already")));
+            known.pop_front();
         }
-        known.push(Instance { pid, process });
+        known.push_back(Instance { namespaces, _user_namespace: user_namespace });
         Ok(())
     }
 
-    /// The process of the instance in which a peer lives; none where it lives in no instance.
+    /// Whether a peer lives in one of them.
     ///
     /// # Errors
     /// The system's, where `/proc` cannot be read.
-    pub fn of(&self, peer: &Peer) -> io::Result<Option<i32>> {
-        let Some(pid) = peer.proven_pid() else { return Ok(None) };
-        for instance in self.known().iter() {
-            let is_it = !lives_elsewhere(pid, Compared::Server(instance.pid))?;
-            // The pids were both their own while their namespaces were compared.
-            if is_it && lives(&instance.process) && peer.lives() {
-                return Ok(Some(instance.pid));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Those whose processes live.
-    fn known(&self) -> MutexGuard<'_, Vec<Instance>> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|instance| lives(&instance.process));
-        known
+    pub fn have(&self, peer: &Peer) -> io::Result<bool> {
+        let Some(pid) = peer.proven_pid() else { return Ok(false) };
+        let Some(theirs) = namespaces_of_process(pid)? else { return Ok(false) };
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.iter().any(|instance| instance.namespaces == theirs) && peer.lives())
     }
 }
 
@@ -91,22 +86,21 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_known_as_long_as_its_process_lives() {
+    fn who_lives_in_an_instance_is_known_also_when_its_process_has_ended() {
         let instances = Instances::default();
         let (connection, _other) = UnixStream::pair().unwrap();
         let peer = Peer::of(connection.as_fd()).unwrap();
-        assert_eq!(instances.of(&peer).unwrap(), None);
+        assert!(!instances.have(&peer).unwrap());
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let pid = child.id().cast_signed();
-        instances.add(process(child.id())).unwrap();
-        instances.add(process(child.id())).unwrap();
-        assert_eq!(instances.known().len(), 1);
-        assert_eq!(instances.of(&peer).unwrap(), Some(pid));
+        instances.add(&process(child.id())).unwrap();
+        instances.add(&process(child.id())).unwrap();
+        assert_eq!(instances.0.lock().unwrap().len(), 1);
+        assert!(instances.have(&peer).unwrap());
         let held = process(child.id());
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(instances.of(&peer).unwrap(), None);
-        assert!(instances.add(held).is_err());
-        assert!(instances.add(connection.into()).is_err());
+        assert!(instances.have(&peer).unwrap());
+        assert!(instances.add(&held).is_err());
+        assert!(instances.add(&connection.into()).is_err());
     }
 }

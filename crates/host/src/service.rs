@@ -260,7 +260,7 @@ impl Host {
         Instance::decode(&message).map_err(io::Error::other)?;
         let process = frame.descriptors.into_iter().next();
         let process = process.ok_or_else(|| io::Error::other("an instance without its process"))?;
-        self.instances.add(process)
+        self.instances.add(&process)
     }
 
     /// Carries one launch from its request to the program's end.

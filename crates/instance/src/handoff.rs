@@ -78,7 +78,7 @@ impl HandOffError {
 /// connections in flight, of which the kernel lets a user have as many as files open.
 const IN_FLIGHT: usize = 24 * 1024;
 
-/// For how long a host that could not be reached is not tried again.
+/// For how long a host that does not start, or does not answer, is not tried again.
 const REST: Duration = Duration::from_millis(500);
 
 /// Where a host is to be found, looked up each time it is looked for: that may change, and may block.
@@ -185,7 +185,9 @@ impl HostLink {
                     Ok(state)
                 }
                 Err(error) => {
-                    state.failed = Some((Instant::now(), error.words()));
+                    if matches!(error, HandOffError::Start { .. } | HandOffError::Silent(_)) {
+                        state.failed = Some((Instant::now(), error.words()));
+                    }
                     Err(error)
                 }
             }

@@ -64,6 +64,15 @@ pub fn lives_elsewhere(pid: i32, compared: Compared) -> io::Result<bool> {
     Ok(namespaces(&directory_of(pid))? != Some(ours))
 }
 
+/// The user, pid and mount namespace of a process, as the kernel numbers them; none of one that is gone
+/// or may not be looked at.
+///
+/// # Errors
+/// Those of [`lives_elsewhere`].
+pub fn namespaces_of_process(pid: i32) -> io::Result<Option<Namespaces>> {
+    if pid > 0 { namespaces(&directory_of(pid)) } else { Ok(None) }
+}
+
 /// Whether a process shares this one's user and pid namespaces, whatever mounts it has.
 ///
 /// # Errors
@@ -104,9 +113,10 @@ fn kept(
 /// What the link to a namespace says: `user:[4026531837]`, a number that no other one of this kind
 /// has as long as it is there. Following the link would tell the same, five times slower: the kernel
 /// makes an inode for that.
-type Namespace = CString;
+pub type Namespace = CString;
 
-type Namespaces = [Namespace; 3];
+/// Those of user, pid and mount.
+pub type Namespaces = [Namespace; 3];
 
 /// The namespaces that a folder of `/proc` names; none of a process that is gone or may not be looked
 /// at.
