@@ -1,7 +1,7 @@
 //! Instances of users without rights, and what an instance leaves behind.
 
 use std::time::Duration;
-use winterop_tests::{Host, finish, placements};
+use winterop_tests::{Host, expect_soon, finish, placements};
 
 #[test]
 fn b5_a_plain_user_stays_who_they_are() {
@@ -42,13 +42,14 @@ fn an_instance_leaves_nothing_behind() {
         drop(session);
         assert!(shell.ends_within(Duration::ZERO));
         assert!(init.ends_within(Duration::from_secs(20)), "the instance's init stays");
-        let runtime = std::fs::read_dir(host.base().join("run/winterop")).expect("a folder");
-        let mut names: Vec<_> = runtime
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        assert_eq!(names, ["host.log", "interop", "launches"]);
+        // The instance's keeper ends when its init has.
+        expect_soon("the keeper's socket is gone", || {
+            let runtime = std::fs::read_dir(host.base().join("run/winterop")).expect("a folder");
+            let names = runtime.flatten().map(|entry| entry.file_name());
+            let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+            names.sort();
+            (names == ["host.log", "interop", "launches"]).then_some(())
+        });
         // What stays is the host with Wine, and nothing of it holds the instance's namespaces.
         let mounts = finish(std::process::Command::new("cat").arg("/proc/self/mountinfo")).text();
         assert!(!mounts.contains(&*host.base().to_string_lossy()), "{mounts}");

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::finding::Finding;
 use crate::{host, places};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use winterop_host::Mark;
@@ -36,8 +37,12 @@ pub fn host(context: &Context) -> Finding {
         return Finding::wrong(says, format!("kill -9 {pid}; winterop host start"));
     }
     match other_program(pid) {
-        None => Finding::good(format!("process {pid} answers, and is of this version")),
-        Some(program) => {
+        Ok(None) => Finding::good(format!("process {pid} answers, and is of this version")),
+        // In an instance: its host lives outside, and may not be looked at from there.
+        Err(_) => Finding::good(format!(
+            "process {pid} answers; which program it runs cannot be seen from here"
+        )),
+        Ok(Some(program)) => {
             let says = format!("process {pid} answers, and runs another program: {program}");
             let mend = "winterop host stop (ends the Windows programs that run)";
             restart_if_idle(Finding::wrong(says, mend), pid)
@@ -46,14 +51,14 @@ pub fn host(context: &Context) -> Finding {
 }
 
 /// The program that the process runs, where it is another one than this.
-fn other_program(pid: i32) -> Option<String> {
+fn other_program(pid: i32) -> io::Result<Option<String>> {
     let exe = format!("/proc/{pid}/exe");
-    let file = |path: &Path| fs::metadata(path).ok().map(|data| (data.dev(), data.ino()));
-    let theirs = file(Path::new(&exe))?;
-    if Some(theirs) == file(&places::own_program().ok()?) {
-        return None;
+    let file = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
+    let own = places::own_program().map_err(io::Error::other)?;
+    if file(Path::new(&exe))? == file(&own)? {
+        return Ok(None);
     }
-    Some(fs::read_link(&exe).unwrap_or_default().display().to_string())
+    Ok(Some(fs::read_link(&exe)?.display().to_string()))
 }
 
 /// Offers to start a host anew that nothing depends on.
