@@ -303,6 +303,7 @@ Documentation=man:winterop(1)
 
 [Socket]
 ListenStream=/run/WSL/1_interop
+Backlog=128
 SocketMode=0666
 DirectoryMode=0755
 RemoveOnStop=yes

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use winterop_channel::unix::connect_path;
 use winterop_words::{Failure, Words};
 
-/// How many connections may wait to be accepted. 64 launches at once are a common build's.
-const BACKLOG: i32 = 1024;
+/// How many connections may wait to be accepted. 64 launches at once are a common build's. Whoever comes
+/// when it is full waits for room; one who fills it makes others wait behind no more than these.
+const BACKLOG: i32 = 128;
 
 /// How long another may take that replaces a leftover beside us: it waits for a server's answer.
 const LOCK_PATIENCE: Duration = Duration::from_secs(4);
