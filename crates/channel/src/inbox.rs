@@ -77,7 +77,7 @@ impl Inbox {
     /// Adds what one read brought.
     ///
     /// # Errors
-    /// [`FrameError::TooManyDescriptors`]; all descriptors held so far are closed then.
+    /// [`FrameError::TooManyDescriptors`]; they are closed with the inbox.
     pub fn push(
         &mut self,
         bytes: &[u8],
@@ -85,13 +85,12 @@ impl Inbox {
     ) -> Result<(), FrameError> {
         self.buffer.extend_from_slice(bytes);
         for descriptor in descriptors {
-            if self.descriptors.len() == MAX_DESCRIPTORS {
-                self.descriptors.clear();
-                return Err(FrameError::TooManyDescriptors);
-            }
             self.descriptors.push((self.buffer.len(), descriptor));
         }
-        Ok(())
+        match self.descriptors.len() > MAX_DESCRIPTORS {
+            true => Err(FrameError::TooManyDescriptors),
+            false => Ok(()),
+        }
     }
 
     /// Takes the first whole message out, with its descriptors.
@@ -222,6 +221,7 @@ mod tests {
             (0..MAX_DESCRIPTORS + 3).map(|_| writer.try_clone().unwrap()).collect();
         drop(writer);
         assert!(matches!(inbox.push(&[], many), Err(FrameError::TooManyDescriptors)));
+        drop(inbox);
         let mut byte = [0];
         assert_eq!(rustix::io::read(&reader, &mut byte).unwrap(), 0, "a writer is still open");
     }

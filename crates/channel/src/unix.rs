@@ -14,6 +14,9 @@ use rustix::net::{
     sendmsg, socket_with,
 };
 
+/// The most descriptors that the kernel lets travel with one write, `SCM_MAX_FD`.
+const MOST_AT_ONCE: usize = 253;
+
 /// How much one read takes at most.
 const READ_SIZE: usize = 64 * 1024;
 
@@ -136,8 +139,9 @@ pub fn send(
 /// [`ReceiveError::System`], and [`FrameError::TooManyDescriptors`] with all of them closed.
 pub fn read_into(socket: impl AsFd, inbox: &mut Inbox) -> Result<Read, ReceiveError> {
     let mut bytes = alloc::vec![0; inbox.read_size().min(READ_SIZE)];
-    // One more than is allowed, so that too many are noticed; the kernel closes what does not fit.
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS + 1))];
+    // As many as one message of the kernel's can have: what did not fit would be closed here, and that may
+    // never end. Whoever has the inbox closes too many where it does no harm.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_AT_ONCE))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = retry(|| {
         let mut slices = [IoSliceMut::new(&mut bytes)];

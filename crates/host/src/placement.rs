@@ -49,6 +49,9 @@ fn reason_to_host(
     if !request.features.contains(Features::IN_PLACE) {
         return Some("the caller cannot do otherwise");
     }
+    if request.is_guest {
+        return Some("the caller is a guest");
+    }
     if request.detach {
         return Some("it shall outlive the caller");
     }

@@ -67,29 +67,28 @@ impl RunningProgram {
         (&mut self.end).await.unwrap_or(1)
     }
 
-    /// Does to the program what `signal` does to a Linux one.
-    pub fn signal(&self, signal: Signal) {
-        match signal {
+    /// What does to the program what `signal` does to a Linux one. It blocks: it may look at every process.
+    pub fn signalling(&self, signal: Signal) -> impl FnOnce() + Send + 'static {
+        let (mark, pid) = (self.mark.clone(), self.pid);
+        move || match signal {
             Signal::TSTP | Signal::STOP => {
-                crate::tree::signal(&self.mark, Signal::STOP);
+                crate::tree::signal(&mark, Signal::STOP);
             }
             Signal::CONT => {
-                crate::tree::signal(&self.mark, Signal::CONT);
+                crate::tree::signal(&mark, Signal::CONT);
             }
             // The whole console hears of these two, as a terminal's whole foreground group does.
             Signal::INT | Signal::QUIT => {
-                crate::tree::signal(&self.mark, signal);
+                crate::tree::signal(&mark, signal);
             }
             Signal::KILL => {
-                crate::tree::end(&self.mark);
+                crate::tree::end(&mark);
             }
-            other => self.send(other),
+            // One that has ended needs no signal.
+            other => {
+                let _ = kill_process(pid, other);
+            }
         }
-    }
-
-    fn send(&self, signal: Signal) {
-        // One that has ended needs no signal; its pid stays its own until it was waited for.
-        let _ = kill_process(self.pid, signal);
     }
 
     /// Where the program's full exit code arrives, for its caller: it outlives this host. Only once.

@@ -183,6 +183,10 @@ impl Host {
                 }
                 (MessageType::HAND_OFF, _) if standing.hands_over() => {
                     let entrance = standing.of_handed_over(client.peer.credentials.pid);
+                    if matches!(entrance, Entrance::Server(_)) && !client.peer.lives() {
+                        // Its pid may be another's by now.
+                        return client.close_aside(frame.descriptors);
+                    }
                     self.take_over(frame, entrance);
                     Ok(())
                 }
@@ -436,7 +440,11 @@ impl Host {
                 code = program.ended() => break code,
                 message = client.receive() => match message {
                     Ok(Some(frame)) => {
-                        obey(&program, &frame);
+                        if let Some(signal) = wanted(&frame) {
+                            // One at a time for each client, and not on the thread that serves all.
+                            let signalling = program.signalling(signal);
+                            let _ = tokio::task::spawn_blocking(signalling).await;
+                        }
                         client.close_aside(frame.descriptors);
                     }
                     Ok(None) | Err(_) if survives => break program.ended().await,
@@ -700,18 +708,14 @@ async fn end_aside(kept: Kept) {
     }
 }
 
-/// Does what the interpreter asks while its program runs.
-fn obey(program: &RunningProgram, frame: &Frame) {
-    let Ok(message) = Message::parse(&frame.bytes) else { return };
-    if message.header.message_type == MessageType::WINDOW_SIZE_CHANGED {
+/// The signal that the interpreter wants its program to have.
+fn wanted(frame: &Frame) -> Option<Signal> {
+    let message = Message::parse(&frame.bytes).ok()?;
+    match message.header.message_type {
         // The program asks the terminal itself: its size may have changed again.
-        program.signal(Signal::WINCH);
-    }
-    if message.header.message_type == MessageType::SIGNAL
-        && let Ok(SignalMessage { number }) = SignalMessage::decode(&message)
-        && let Some(signal) = Signal::from_named_raw(number)
-    {
-        program.signal(signal);
+        MessageType::WINDOW_SIZE_CHANGED => Some(Signal::WINCH),
+        MessageType::SIGNAL => Signal::from_named_raw(SignalMessage::decode(&message).ok()?.number),
+        _ => None,
     }
 }
 

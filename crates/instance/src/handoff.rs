@@ -137,10 +137,11 @@ impl HostLink {
     /// # Errors
     /// A [`HandOffError`]; the host has not seen the client then.
     pub async fn hand_off(&self, client: BorrowedFd<'_>) -> Result<(), HandOffError> {
-        let mut state = Arc::clone(&self.state).lock_owned().await;
+        let state = Arc::clone(&self.state).lock_owned().await;
         if let Some(channel) = &state.channel {
             match self.pass(channel, client).await {
-                Err(HandOffError::Broken(_)) => state.channel = None,
+                // `connect` closes it: what its host has sent on it may not be closable.
+                Err(HandOffError::Broken(_)) => {}
                 passed => return passed,
             }
         }
@@ -176,8 +177,12 @@ impl HostLink {
         mut state: OwnedMutexGuard<State>,
     ) -> Result<OwnedMutexGuard<State>, HandOffError> {
         let locate = Arc::clone(&self.locate);
+        let broken = state.channel.take();
         let connecting = tokio::spawn(async move {
-            let connected = tokio::task::spawn_blocking(move || reach(&locate()?));
+            let connected = tokio::task::spawn_blocking(move || {
+                drop(broken);
+                reach(&locate()?)
+            });
             let connected = connected.await.map_err(io::Error::other)?;
             match connected.and_then(|socket| Ok(Channel::new(socket)?)) {
                 Ok(channel) => {

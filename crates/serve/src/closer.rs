@@ -143,9 +143,12 @@ fn watch(shared: &Arc<Shared>) {
             continue;
         }
         let seen = state.taken;
+        // The more wait, the sooner: each could hold up all others.
+        let waiting = u32::try_from(state.queue.len()).unwrap_or(u32::MAX).max(1);
+        let patience = if interrupted == Some(seen) { PATIENCE } else { PATIENCE / waiting };
         state = shared
             .waiting
-            .wait_timeout_while(state, PATIENCE, |state| state.taken == seen)
+            .wait_timeout_while(state, patience, |state| state.taken == seen)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
         let Some(thread) = state.busy.filter(|_| state.taken == seen) else { continue };
