@@ -4,11 +4,12 @@
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use winterop_instance::machine::users::Users;
-use winterop_serve::Peer;
+use winterop_serve::{Peer, Starter};
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Verdict};
 use winterop_settings::{Policy, SwitchPlaces, Switches};
@@ -45,9 +46,11 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
     let own = std::process::id().cast_signed();
     let (connection, _other_end) = UnixStream::pair().context("connect to ourselves")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("a runtime")?;
-    let users = Users::new(Policy::new(folder.path()), "winterop".into());
+    let starter = Arc::new(Starter::fork().context("start what starts hosts")?);
+    let users = Users::new(Policy::new(folder.path()), "winterop".into(), starter);
     let launch = || {
         let Ok(peer) = Peer::of(connection.as_fd()) else { return false };
+        std::hint::black_box(users.accountable(peer.credentials.uid));
         let is_let_in = runtime.block_on(users.admit(&peer, false)).is_ok();
         let rules = policy.rules();
         let Ok(elsewhere) = lives_elsewhere(own, Compared::Own) else { return false };
