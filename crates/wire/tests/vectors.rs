@@ -225,7 +225,7 @@ fn extension_messages_decode_and_encode_to_the_same_bytes() {
         let header = message.header;
         let ids = (header.transaction_id, header.transaction_step);
         assert_eq!(ids, (case.transaction_id, case.transaction_step), "{}", case.name);
-        let encoded = check_case(&file, case, &message);
+        let encoded = check_case(case, &message);
         if !case.decode_only {
             assert_eq!(encoded, bytes, "{}", case.name);
         }
@@ -237,7 +237,7 @@ fn expect<T: for<'a> Deserialize<'a>>(case: &OurCase) -> T {
 }
 
 /// Compares what decodes with what is expected, and returns the expectation encoded.
-fn check_case(file: &Ours, case: &OurCase, message: &Message<'_>) -> Vec<u8> {
+fn check_case(case: &OurCase, message: &Message<'_>) -> Vec<u8> {
     macro_rules! check {
         ($type:ident, $expected:expr) => {{
             let expected = $expected;
