@@ -120,10 +120,10 @@ impl HostLink {
     /// may block.
     #[must_use]
     pub fn of_machine(
-        starter: Arc<Starter>,
+        starter: Option<Arc<Starter>>,
         locate: impl Fn() -> Result<HostAddress, HandOffError> + Send + Sync + 'static,
     ) -> Self {
-        Self::of(hand_off(&[]), Some(starter), locate)
+        Self::of(hand_off(&[]), starter, locate)
     }
 
     fn of(

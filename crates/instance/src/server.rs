@@ -20,7 +20,8 @@ use tokio::net::UnixStream;
 use winterop_audit::Record;
 use winterop_channel::unix::send_some;
 use winterop_serve::{
-    Closer, Crowded, Door, Listener, NotKnown, Peer, Place, Shares, TurnedAway, queries,
+    Closer, Crowded, Door, Listener, NotKnown, Pace, Peer, Place, Shares, TooFast, TurnedAway,
+    queries,
 };
 use winterop_settings::machine::AuditSetting;
 use winterop_settings::{Off, Switches};
@@ -140,12 +141,14 @@ pub async fn serve(
     let listener = Listener::new(listener)?;
     let file = listener.file().filter(|_| service.is_for_all());
     let door = Door::new(file, MODE_FOR_ALL, known_users);
+    let pace = service.is_for_all().then(Pace::new);
     let server = Server {
         shares: service.shares(),
         service,
         switches,
         closer: Closer::new()?,
         turned_away: TurnedAway::new(door)?,
+        pace,
     };
     let server = Arc::new(server);
     tokio::pin!(until);
@@ -183,6 +186,8 @@ pub enum Refusal {
     NotKnown(#[from] NotKnown),
     /// The peer's user has more connections than one may have.
     Crowded(#[from] Crowded),
+    /// The peer's user connects all the time.
+    TooFast(#[from] TooFast),
     /// The machine's init does not serve the peer.
     NotServed(#[from] NotServed),
     /// Windows programs are switched off.
@@ -205,6 +210,7 @@ impl Refusal {
                 Failure::CallerUnknown { error: &winterop_sys::system_error(*error) }.words()
             }
             Self::Crowded(crowded) => Failure::TooMany { most: &crowded.most }.words(),
+            Self::TooFast(it) => Failure::TooFast { each_second: &it.each_second }.words(),
             Self::NotServed(reason) => reason.words(),
             Self::Off(off) => off.words(),
             Self::Mute => Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.words(),
@@ -222,6 +228,8 @@ struct Server {
     shares: Arc<Shares>,
     closer: Closer,
     turned_away: TurnedAway,
+    /// How fast users may connect, where that is not the same user's own concern.
+    pace: Option<Pace>,
 }
 
 impl Server {
@@ -230,7 +238,7 @@ impl Server {
         let entered = Peer::of(connection.as_fd()).map_err(|error| (None, error.into()));
         let entered = entered.and_then(|peer| match self.enter(&peer) {
             Ok(place) => Ok((peer, place)),
-            Err(crowded) => Err((Some(peer), crowded.into())),
+            Err(refusal) => Err((Some(peer), refusal)),
         });
         match entered {
             Ok((peer, place)) => {
@@ -240,10 +248,26 @@ impl Server {
         }
     }
 
-    fn enter(&self, peer: &Peer) -> Result<Place, Crowded> {
+    fn enter(&self, peer: &Peer) -> Result<Place, Refusal> {
         let uid = peer.credentials.uid;
+        let user = self.service.accountable(uid);
+        if let Some(pace) = &self.pace
+            && let Err(too_fast) = pace.count(user)
+        {
+            self.pause(uid);
+            return Err(TooFast { user: uid, ..too_fast }.into());
+        }
         let crowded = |crowded: Crowded| Crowded { user: uid, ..crowded };
-        self.shares.enter(self.service.accountable(uid)).map_err(crowded)
+        Ok(self.shares.enter(user).map_err(crowded)?)
+    }
+
+    /// Keeps a uid out for a while: to look at its connections, even to refuse them, costs others time.
+    fn pause(&self, uid: u32) {
+        let kept_out = self.turned_away.keep_out(uid);
+        tokio::spawn(async move {
+            tokio::time::sleep(Pace::pause()).await;
+            drop(kept_out);
+        });
     }
 
     /// Serves one connection: it is handed over, or refused with words.

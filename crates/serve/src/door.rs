@@ -1,7 +1,8 @@
-//! The door of a listening socket: users whose connections cannot even be closed any more find it shut.
+//! The door of a listening socket: users whose connections cannot even be closed any more, or come all
+//! the time, find it shut.
 //!
-//! Every connection that is accepted has to be closed some time, and to close it may hang for as long as
-//! its sender likes. Whoever has as many hanging as one may have must therefore not connect at all, and
+//! Every connection that is accepted costs something to look at, and has to be closed some time, which
+//! may hang for as long as its sender likes. Whoever has too many must therefore not connect at all, and
 //! that only the kernel can see to: connecting takes the right to write to the socket's file, and an
 //! access control list takes it from a user.
 
@@ -12,6 +13,7 @@ use std::fs::{Permissions, set_permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The attribute that holds the list.
@@ -39,6 +41,8 @@ struct Shared {
     mode: u32,
     known: Known,
     barred: Mutex<HashMap<u32, Weak<Bar>>>,
+    /// Whether it was said that it cannot be written.
+    told: AtomicBool,
 }
 
 /// Keeps a user out, until the last one of the same user's is dropped.
@@ -52,7 +56,8 @@ impl Door {
     /// The door of the socket at `file`, open for everybody whom `mode` lets in.
     #[must_use]
     pub fn new(file: Option<PathBuf>, mode: u32, known: Known) -> Self {
-        let door = Shared { file, mode, known, barred: Mutex::default() };
+        let door =
+            Shared { file, mode, known, barred: Mutex::default(), told: AtomicBool::new(false) };
         // One that went before may have ended while it kept somebody out.
         door.write(&[]);
         Self(Arc::new(door))
@@ -67,7 +72,6 @@ impl Door {
         }
         let bar = Arc::new(Bar { door: Arc::clone(&self.0), user });
         barred.insert(user, Arc::downgrade(&bar));
-        tracing::warn!(uid = user, "connections that cannot be closed: no more are taken");
         self.0.write(&users(&barred));
         bar
     }
@@ -79,7 +83,6 @@ impl Drop for Bar {
         // Another one may have come meanwhile.
         if barred.get(&self.user).is_some_and(|bar| bar.strong_count() == 0) {
             barred.remove(&self.user);
-            tracing::info!(uid = self.user, "connections are taken again");
             self.door.write(&users(&barred));
         }
     }
@@ -100,7 +103,10 @@ impl Shared {
             Some(list) => setxattr(file, LIST, &list, XattrFlags::empty()).map_err(Into::into),
             None => self.open(file),
         };
-        if let Err(error) = written {
+        // Whoever causes it can do so often.
+        if let Err(error) = written
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
             let file = file.display();
             tracing::error!(%file, %error, "who may connect cannot be changed");
         }

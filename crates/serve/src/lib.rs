@@ -7,6 +7,7 @@
 pub mod closer;
 pub mod door;
 pub mod listener;
+pub mod pace;
 pub mod peer;
 pub mod queries;
 pub mod shares;
@@ -16,6 +17,7 @@ pub mod turned_away;
 pub use closer::Closer;
 pub use door::Door;
 pub use listener::Listener;
+pub use pace::{Pace, TooFast};
 pub use peer::{NotKnown, Peer};
 pub use shares::{Crowded, Place, Shares};
 pub use starter::Starter;

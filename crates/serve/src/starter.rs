@@ -107,26 +107,6 @@ impl Starter {
         Ok(Self { control: Mutex::new(control), process })
     }
 
-    /// Makes a copy of this process the starter. There must be no other threads yet, nor anything of
-    /// what peers pass.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn fork() -> io::Result<Self> {
-        let (control, theirs) = connection()?;
-        match winterop_sys::fork()? {
-            Fork::Parent(process) => Ok(Self { control: Mutex::new(control), process }),
-            Fork::Child => {
-                let kept = rustix::stdio::dup2_stdin(&theirs);
-                let closed = kept.and_then(|()| winterop_sys::close_inherited());
-                let name = std::ffi::CString::new(NAME).unwrap_or_default();
-                let _ = rustix::thread::set_name(&name);
-                let ended = closed.map_or(ExitCode::FAILURE, |()| run());
-                winterop_sys::exit(u8::from(ended != ExitCode::SUCCESS))
-            }
-        }
-    }
-
     /// Starts a program as this process's child, and returns once it runs.
     ///
     /// # Errors
@@ -493,6 +473,20 @@ mod tests {
         }
     }
 
+    /// A copy of this process as the starter.
+    fn forked() -> Starter {
+        let (control, theirs) = connection().unwrap();
+        match winterop_sys::fork().unwrap() {
+            Fork::Parent(process) => Starter { control: Mutex::new(control), process },
+            Fork::Child => {
+                rustix::stdio::dup2_stdin(&theirs).unwrap();
+                winterop_sys::close_inherited().unwrap();
+                let _ = run();
+                winterop_sys::exit(0)
+            }
+        }
+    }
+
     fn sh(script: &str) -> Plan<'static> {
         let arguments = [b"sh", &b"-c"[..], script.as_bytes()].map(<[u8]>::to_vec).to_vec();
         Plan { program: b"/bin/sh", arguments, ..Plan::default() }
@@ -506,7 +500,7 @@ mod tests {
     fn a_program_of_the_starters_is_a_child_with_what_it_was_given_alone() {
         let open = std::fs::File::open("/dev/null").unwrap();
         rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
-        let starter = Starter::fork().unwrap();
+        let starter = forked();
         let script = format!("test -e /proc/self/fd/{} && exit 1; exit 7", open.as_raw_fd());
         assert_eq!(status(starter.spawn(&sh(&script)).unwrap()), Some(7));
         let missing = Plan { program: b"/no/such/program", ..sh("") };
@@ -515,7 +509,7 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_come_to_run_is_given_up() {
-        let starter = Starter::fork().unwrap();
+        let starter = forked();
         kill_process(starter.process, Signal::STOP).unwrap();
         let stopped = Plan { patience: Some(Duration::ZERO), ..sh("exit 7") };
         assert_eq!(starter.spawn(&stopped).unwrap_err(), Errno::TIMEDOUT);

@@ -1,7 +1,7 @@
 //! Whoever is turned away without a place: closing their connections is bounded, too.
 
 use crate::closer::Closer;
-use crate::door::Door;
+use crate::door::{Bar, Door};
 use crate::shares::Shares;
 use std::io;
 use std::sync::Arc;
@@ -28,6 +28,12 @@ impl TurnedAway {
     pub fn new(door: Door) -> io::Result<Self> {
         let places = Shares::new(MOST_OF_ONE, MOST_OF_ALL);
         Ok(Self { closer: Closer::new()?, places, door })
+    }
+
+    /// Keeps a uid out as long as what is returned lives.
+    #[must_use]
+    pub fn keep_out(&self, uid: u32) -> Arc<Bar> {
+        self.door.bar(uid)
     }
 
     /// Closes a connection of `uid`'s, who belongs to `user`. Where as many as may be hang already, the

@@ -4,12 +4,11 @@
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use winterop_instance::machine::users::Users;
-use winterop_serve::{Peer, Starter};
+use winterop_serve::Peer;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Verdict};
 use winterop_settings::{Policy, SwitchPlaces, Switches};
@@ -46,8 +45,7 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
     let own = std::process::id().cast_signed();
     let (connection, _other_end) = UnixStream::pair().context("connect to ourselves")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("a runtime")?;
-    let starter = Arc::new(Starter::fork().context("start what starts hosts")?);
-    let users = Users::new(Policy::new(folder.path()), "winterop".into(), starter);
+    let users = Users::new(Policy::new(folder.path()), "winterop".into(), None);
     let launch = || {
         let Ok(peer) = Peer::of(connection.as_fd()) else { return false };
         std::hint::black_box(users.accountable(peer.credentials.uid));

@@ -58,8 +58,8 @@ fn start(options: &Options) -> io::Result<()> {
         }
         let _ = rustix::process::setsid();
     }
-    // Before there is anything of a peer's that a copy of this process would hold.
-    let starter = Arc::new(Starter::fork()?);
+    // Before there is anything of a peer's of which it would get a copy.
+    let starter = Arc::new(Starter::start(Path::new("/proc/self/exe"))?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve_machine(options, starter))
 }
@@ -67,7 +67,7 @@ fn start(options: &Options) -> io::Result<()> {
 async fn serve_machine(options: &Options, starter: Arc<Starter>) -> io::Result<()> {
     let socket = Socket::open(&options.socket_directory)?;
     let (policy, host) = (Policy::new(Path::new(machine::DIRECTORY)), options.host.clone());
-    let users = Users::new(policy, host, Arc::clone(&starter));
+    let users = Users::new(policy, host, Some(Arc::clone(&starter)));
     let interpreter = options.interpreter.clone();
     std::thread::spawn(move || keep_registered(&interpreter, Some(&starter)));
     let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));

@@ -60,16 +60,17 @@ pub struct Users {
     /// be made to wait.
     links: Mutex<HashMap<(u32, bool), Arc<HostLink>>>,
     subordinates: Subordinates,
-    starter: Arc<Starter>,
+    starter: Option<Arc<Starter>>,
     unknown: Mutex<HashMap<u32, Instant>>,
     /// One question to the name services at a time.
     asking: tokio::sync::Mutex<()>,
 }
 
 impl Users {
-    /// Serves whom `policy` lets in, with `host` as the program of their hosts, which `starter` starts.
+    /// Serves whom `policy` lets in, with `host` as the program of their hosts. What this process has started is started
+    /// by `starter`, where there is one.
     #[must_use]
-    pub fn new(policy: Policy, host: PathBuf, starter: Arc<Starter>) -> Self {
+    pub fn new(policy: Policy, host: PathBuf, starter: Option<Arc<Starter>>) -> Self {
         Self {
             policy,
             host,
@@ -111,7 +112,7 @@ impl Users {
         let owner = self.owner(user).await?;
         let command = vec![self.host.clone().into_os_string()];
         let link =
-            HostLink::of_machine(Arc::clone(&self.starter), move || locate(user, &owner, &command));
+            HostLink::of_machine(self.starter.clone(), move || locate(user, &owner, &command));
         let mut links = lock(&self.links);
         // Two may have come at the same time.
         Ok(Arc::clone(links.entry((user, elsewhere)).or_insert_with(|| Arc::new(link))))
@@ -131,9 +132,9 @@ impl Users {
         // Name services may take their time, and each question is a process.
         let _turn = self.asking.lock().await;
         self.refuse_unknown(user)?;
-        let starter = Arc::clone(&self.starter);
+        let starter = self.starter.clone();
         let ask = move |user: u32| {
-            accounts::ask(user.to_string().as_bytes(), Reaped::Here, Some(&starter))
+            accounts::ask(user.to_string().as_bytes(), Reaped::Here, starter.as_deref())
         };
         let asked = tokio::task::spawn_blocking(move || owner(user, Some(&ask))).await;
         let found = asked.ok().flatten();
