@@ -101,7 +101,8 @@ impl Starter {
     pub fn start(program: &Path) -> io::Result<Self> {
         let (control, theirs) = connection()?;
         let mut command = Command::new(program);
-        command.arg0(NAME).stdin(theirs).stdout(Stdio::null());
+        // Whoever waits for the end of this process's output does not wait for the starter's.
+        command.arg0(NAME).stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
         // Nobody else asks how it ended.
         let process = Pid::from_child(&command.spawn()?);
         Ok(Self { control: Mutex::new(control), process })
@@ -361,9 +362,8 @@ pub fn run() -> ExitCode {
             for connection in frame.descriptors {
                 match winterop_sys::fork_sibling() {
                     Ok(Fork::Child) => become_what_is_told(&connection),
-                    Ok(Fork::Parent(_)) => {}
-                    // The server reads the end of the connection.
-                    Err(error) => eprintln!("{NAME}: {}", winterop_sys::system_error(error)),
+                    // Where there is no process the server reads the end of the connection.
+                    Ok(Fork::Parent(_)) | Err(_) => {}
                 }
             }
         }
