@@ -164,12 +164,18 @@ fn targets() -> Result<Vec<Target>> {
 }
 
 fn folders() -> Result<Vec<PathBuf>> {
-    let crates = paths::root().join("crates");
-    let entries = fs::read_dir(&crates).with_context(|| crates.display().to_string())?;
-    let folders = entries.flatten().map(|entry| entry.path().join("fuzz"));
-    let mut folders: Vec<_> = folders.filter(|path| path.join("Cargo.toml").exists()).collect();
+    let mut folders = Vec::new();
+    for side in entries(&paths::root().join("crates"))? {
+        let of_crates = entries(&side)?.into_iter().map(|path| path.join("fuzz"));
+        folders.extend(of_crates.filter(|path| path.join("Cargo.toml").exists()));
+    }
     folders.sort();
     Ok(folders)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
 }
 
 fn target_folder() -> PathBuf {
@@ -220,7 +226,7 @@ mod tests {
         let targets = targets().expect("the folders");
         assert!(targets.len() > 10, "{targets:?}");
         let ignored = fs::read_to_string(paths::root().join(".gitignore")).expect(".gitignore");
-        assert!(ignored.contains("/crates/*/fuzz/corpus"));
+        assert!(ignored.contains("/crates/*/*/fuzz/corpus"));
         for target in targets {
             let seeds = target.folder.join("seeds").join(&target.name);
             let count = fs::read_dir(&seeds).map_or(0, Iterator::count);
