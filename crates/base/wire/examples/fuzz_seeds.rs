@@ -17,9 +17,7 @@ fn main() {
     let seeds = here.join("fuzz/seeds/decode");
     fs::create_dir_all(&seeds).unwrap();
     let write = |name: &str, bytes: &[u8]| fs::write(seeds.join(name), bytes).unwrap();
-    for file in
-        ["../../../../shared/vectors/create_process_vm.json", "../../../docs/vectors/extensions.json"]
-    {
+    for file in ["../../../vectors/create_process_vm.json", "../../../vectors/extensions.json"] {
         match fs::read_to_string(here.join(file)) {
             Ok(text) => vectors(&text, write),
             Err(error) => eprintln!("fuzz_seeds: {file} left out: {error}"),
