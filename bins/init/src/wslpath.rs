@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use winterop_instance::own::{self, Use};
+use winterop_places::own::{self, Use};
 use winterop_translate::wslpath::{Context, ResolveError, run};
 use winterop_translate::{Drives, MountTable, Naming, Translator};
 use winterop_words::visible;

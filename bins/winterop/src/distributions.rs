@@ -15,9 +15,10 @@ use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use winterop_instance::accounts::Accounts;
+use winterop_accounts::Accounts;
 use winterop_instance::distribution::holder::{Holder, HolderError, plain_name};
 use winterop_instance::distribution::ids::{Done, with_ids};
+use winterop_places::inside::Directory;
 use winterop_service::DistributionName;
 use winterop_service::archive::compression::{Compression, Compressor, decompressed};
 use winterop_service::archive::{Source, read::Reader, write::Writer};
@@ -26,7 +27,6 @@ use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid
 use winterop_service::store::{Place, Store};
 use winterop_service::tree::extract::{ExtractError, extract};
 use winterop_service::tree::{Notes, pack::pack, remove::remove};
-use winterop_settings::inside::Directory;
 use winterop_words::visible;
 
 fn place() -> Result<Place> {

@@ -15,11 +15,10 @@ use winterop_host::{
     Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
 };
 use winterop_instance::handoff::{HandOffError, HostAddress, start};
-use winterop_instance::namespace::SOCKET_DIRECTORY;
 use winterop_instance::notify;
 use winterop_instance::presence::{Presence, presence};
-use winterop_instance::role::KEEPER_LINK;
 use winterop_instance::socket::{ListeningSocket, SocketError};
+use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
 use winterop_serve::Listener;
 use winterop_serve::starter::Starter;
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};

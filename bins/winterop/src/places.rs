@@ -4,10 +4,11 @@ use anyhow::{Context as _, Result};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use winterop_instance::own::{self, Use};
-use winterop_instance::runtime;
+use winterop_places::inside::read_text;
+use winterop_places::names::HOST_SOCKET;
+use winterop_places::own::{self, Use};
+use winterop_places::runtime;
 use winterop_settings::SwitchPlaces;
-use winterop_settings::inside::read_text;
 use winterop_words::Failure;
 
 /// The parts that belong to this program: `../lib/winterop` from where it lies.
@@ -94,7 +95,7 @@ pub fn runtime() -> Result<PathBuf> {
 
 /// The host's socket, which is the user's own interop server too.
 pub fn host_socket() -> Result<PathBuf> {
-    Ok(runtime()?.join(runtime::HOST_SOCKET))
+    Ok(runtime()?.join(HOST_SOCKET))
 }
 
 /// The name that the machine's own distribution has.

@@ -15,9 +15,10 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 use winterop_host::wine::session_path;
 use winterop_instance::keeper;
-use winterop_instance::namespace::{self, INIT, NamespaceError, Plan, SOCKET_DIRECTORY};
+use winterop_instance::namespace::{self, NamespaceError, Plan};
 use winterop_instance::registration;
 use winterop_instance::role::Options;
+use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
 use winterop_words::Failure;
 

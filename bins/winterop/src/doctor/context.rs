@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use winterop_instance::namespace::INIT;
+use winterop_places::names::INIT;
 use winterop_settings::machine::{self, EntryName};
 use winterop_settings::{LauncherKind, MachineSettings, Settings};
 

@@ -10,9 +10,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use winterop_channel::unix::connect_path;
-use winterop_instance::namespace::SOCKET_DIRECTORY;
 use winterop_interpreter::discovery::Rejection;
 use winterop_interpreter::{Environment, discovery};
+use winterop_places::names::SOCKET_DIRECTORY;
 use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
 use winterop_words::Words;
 

@@ -6,18 +6,15 @@
 //! them to the user's host, and [`role`] is what the `init` binary runs as an instance's init.
 #![forbid(unsafe_code)]
 
-pub mod accounts;
 pub mod distribution;
 pub mod handoff;
 pub mod keeper;
 pub mod machine;
 pub mod namespace;
 pub mod notify;
-pub mod own;
 pub mod presence;
 pub mod registration;
 pub mod role;
-pub mod runtime;
 pub mod server;
 pub mod socket;
 pub mod starting;

@@ -23,14 +23,9 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_sys::{Namespaces, unshare};
 use winterop_words::{Failure, Words};
-
-/// Where the interpreter is inside an instance.
-pub const INIT: &str = "/init";
-
-/// Where the sockets of interop servers are.
-pub const SOCKET_DIRECTORY: &str = "/run/WSL";
 
 /// What to make an instance from.
 #[derive(Clone, Debug)]

@@ -18,13 +18,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use winterop_places::names::KEEPER_LINK;
 
 /// How often an init whose first process has ended looks whether others still live in the instance.
 /// The kernel has no event for it.
 const LEFTOVER_CHECK: Duration = Duration::from_secs(1);
-
-/// Beside an instance's sockets, a link to the socket of its keeper.
-pub const KEEPER_LINK: &str = "keeper";
 
 /// How an instance's init is told what to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

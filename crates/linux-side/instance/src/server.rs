@@ -5,7 +5,6 @@
 //! own host pays. A server decides by what the kernel says of a connection alone. A task serves each,
 //! and is done as soon as the host has it.
 
-use crate::accounts::Accounts;
 use crate::handoff::{HandOffError, HostLink};
 use crate::machine::users::{NotServed, Users};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -17,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use winterop_accounts::Accounts;
 use winterop_audit::Record;
 use winterop_channel::unix::send_some;
 use winterop_serve::{

@@ -4,7 +4,6 @@
 //! services in their users' slices: so a host has its user's limits and nothing of the init's, whose
 //! own unit is sandboxed. Anywhere else they are forked.
 
-use crate::accounts::{Account, PATH, read_until};
 use crate::handoff::HandOffError;
 use crate::notify;
 use rustix::fd::{AsFd, OwnedFd};
@@ -19,8 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+use winterop_accounts::{Account, PATH};
 use winterop_channel::unix::connect_path;
 use winterop_serve::Starter;
+use winterop_serve::name_services::read_until;
 use winterop_serve::starter::{self, Plan, RunsAs};
 use winterop_sys::PeerCredentials;
 

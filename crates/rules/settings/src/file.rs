@@ -1,6 +1,5 @@
 //! Reads settings files: with limits, without ever blocking, and again only when they have changed.
 
-use crate::inside::{hold, open_held};
 use rustix::fs::{FileType, Stat, Timespec, fstat};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
@@ -9,10 +8,9 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use winterop_places::inside::{hold, open_held};
+use winterop_places::own::is_roots;
 use winterop_words::{Failure, Words};
-
-/// The uid that the kernel shows for one that has no mapping in this user namespace.
-const UNMAPPED: u32 = 65534;
 
 /// For how many seconds after a change a file may change again without its times telling: the
 /// clock of file systems goes in steps, of two seconds at worst.
@@ -206,26 +204,6 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let _ = std::fs::remove_file(&fresh);
     }
     written
-}
-
-/// Whether a file of this uid is the machine's root's. In a user namespace that does not know root,
-/// it shows as the uid that stands for all such.
-#[must_use]
-pub fn is_roots(uid: u32) -> bool {
-    uid == 0 || (uid == UNMAPPED && !is_mapped(UNMAPPED))
-}
-
-fn is_mapped(uid: u32) -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.lines().any(|line| {
-        let mut fields = line.split_whitespace().map(str::parse::<u64>);
-        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) =
-            (fields.next(), fields.next(), fields.next())
-        else {
-            return true;
-        };
-        (first..first.saturating_add(count)).contains(&u64::from(uid))
-    })
 }
 
 /// What a file says, kept as long as the file stays as it is: looking whether it has changed costs

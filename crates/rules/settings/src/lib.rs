@@ -7,7 +7,6 @@
 
 pub mod file;
 pub mod flags;
-pub mod inside;
 pub mod machine;
 pub mod peer;
 pub mod policy;

@@ -11,11 +11,11 @@
 //! these facts is WSL's own parser and its tests.
 
 use crate::file::{self, FileError, Limits};
-use crate::inside::Directory;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use winterop_places::inside::Directory;
 
 /// Where it is in every distribution.
 pub const PATH: &str = "/etc/wsl.conf";

@@ -7,6 +7,7 @@
 pub mod closer;
 pub mod door;
 pub mod listener;
+pub mod name_services;
 pub mod pace;
 pub mod peer;
 pub mod queries;

@@ -13,7 +13,7 @@ use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use winterop_settings::inside::Directory;
+use winterop_places::inside::Directory;
 use winterop_words::{Failure, Words};
 
 const OPEN: OFlags =

@@ -9,10 +9,8 @@
 use super::keeper::Outside;
 use super::reaper::{everybody_else, reap};
 use super::{KEEPER, Plan, drives::Drives, process, systemd};
-use crate::accounts;
 use crate::handoff::{HostAddress, HostLink};
 use crate::machine::keep_registered;
-use crate::namespace::{INIT, SOCKET_DIRECTORY};
 use crate::server::{Service, serve as serve_interop};
 use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -26,9 +24,11 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use winterop_accounts as accounts;
 use winterop_channel::asynchronous::Channel;
+use winterop_places::inside::read_text;
+use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_serve::{Listener, queries};
-use winterop_settings::inside::read_text;
 use winterop_settings::{Switches, WslConf};
 use winterop_sys::{CStrings, Spawn, is_own_user, peer_credentials, spawn};
 use winterop_wire::{

@@ -22,7 +22,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use winterop_settings::inside::Directory;
+use winterop_places::inside::Directory;
 use winterop_sys::{Fork, Namespaces, fork};
 
 /// What the keeper's standard output says once the instance serves.

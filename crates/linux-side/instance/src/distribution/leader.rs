@@ -18,7 +18,6 @@ use super::init::{host_address, open_to_all_users};
 use super::process::{Problem, Started, create};
 use super::reaper::{everybody_else, exit_code, reap};
 use crate::handoff::HostLink;
-use crate::namespace::SOCKET_DIRECTORY;
 use crate::server::{self, Service};
 use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, OwnedFd};
@@ -36,6 +35,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
+use winterop_places::names::SOCKET_DIRECTORY;
 use winterop_settings::Switches;
 use winterop_wire::{
     CreateLinuxProcess, ErrorNotice, ExitStatus, Extensions, Header, Message, MessageType,

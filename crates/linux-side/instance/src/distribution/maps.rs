@@ -65,7 +65,7 @@ fn write_single(pid: i32) -> io::Result<()> {
 
 fn write_subordinate(pid: i32) -> Result<(), String> {
     let user = rustix::process::geteuid().as_raw();
-    let name = crate::accounts::Accounts::read().by_id(user);
+    let name = winterop_accounts::Accounts::read().by_id(user);
     let name = name.map(|account| String::from_utf8_lossy(&account.name).into_owned());
     let kinds = [
         ("newgidmap", "/etc/subgid", rustix::process::getegid().as_raw()),

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, renameat, symlinkat,
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
-use winterop_settings::inside::{Directory, read_text};
+use winterop_places::inside::{Directory, read_text};
 use winterop_settings::wsl_conf::Network;
 
 /// The longest name the kernel takes.

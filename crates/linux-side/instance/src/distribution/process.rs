@@ -2,7 +2,6 @@
 //! they run.
 
 use super::drives::Drives;
-use crate::accounts::{self, Account, Accounts, PATH, Reaped};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, accessat, statat};
 use rustix::io::Errno;
@@ -12,7 +11,10 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use winterop_settings::{WslConf, inside};
+use winterop_accounts::{Account, Accounts, PATH};
+use winterop_places::inside;
+use winterop_serve::name_services::{Reaped, ask};
+use winterop_settings::WslConf;
 use winterop_sys::{CStrings, Directory, Login, Spawn, SpawnError, Step, spawn};
 use winterop_wire::{LinuxProcess, ProcessFlags, Role, ShellOptions};
 
@@ -120,7 +122,7 @@ fn account(
     accounts: &Accounts,
 ) -> Result<Account, Problem> {
     if let Some(name) = request.user_name {
-        let found = accounts.by_name(name).or_else(|| accounts::ask(name, Reaped::Elsewhere, None));
+        let found = accounts.by_name(name).or_else(|| ask(name, Reaped::Elsewhere, None));
         let is_root = || (name == b"root" && accounts.is_empty()).then(Account::root);
         return found.or_else(is_root).ok_or_else(|| {
             let name = String::from_utf8_lossy(name);
@@ -130,7 +132,7 @@ fn account(
     if let Some(name) = &conf.user.default {
         let found = accounts
             .by_name(name.as_bytes())
-            .or_else(|| accounts::ask(name.as_bytes(), Reaped::Elsewhere, None));
+            .or_else(|| ask(name.as_bytes(), Reaped::Elsewhere, None));
         if let Some(account) = found {
             return Ok(account);
         }

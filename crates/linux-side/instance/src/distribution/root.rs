@@ -13,7 +13,7 @@
 
 use super::drives::{DATA, Drives};
 use super::{Plan, devices, network};
-use crate::namespace::{INIT, NamespaceError, SOCKET_DIRECTORY, failed};
+use crate::namespace::{NamespaceError, failed};
 use crate::registration;
 use rustix::fs::symlinkat;
 use rustix::mount::{
@@ -25,8 +25,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use winterop_places::inside::{Directory, refuse_other_than_directory};
+use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_settings::WslConf;
-use winterop_settings::inside::{Directory, refuse_other_than_directory};
 
 /// Builds the root and enters it, with a tree of cgroups of its own where that is wanted. `root` is the
 /// directory that was checked. Returns the drives, to which more may be added later.

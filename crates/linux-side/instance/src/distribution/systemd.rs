@@ -12,8 +12,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use winterop_places::inside::Directory;
 use winterop_settings::WslConf;
-use winterop_settings::inside::Directory;
 use winterop_sys::{CStrings, real_time_signal};
 
 /// Where a distribution has it, in the order in which it is looked for.

@@ -1,9 +1,8 @@
 //! What the machine's init is told on its command line. This is no interface for people.
-
-use crate::namespace::{INIT, SOCKET_DIRECTORY};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
+use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 
 /// The first argument of a machine's init.
 pub const OPTION: &str = "--machine";

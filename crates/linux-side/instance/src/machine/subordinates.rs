@@ -1,11 +1,11 @@
 //! Subordinate user ids: one user may have thousands, and must not count as thousands of users.
 
-use crate::accounts::{Accounts, LARGEST};
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use winterop_settings::inside::Directory;
+use winterop_accounts::{Accounts, LARGEST};
+use winterop_places::inside::Directory;
 
 /// Where ranges of ids are given to users.
 const FILE: &str = "etc/subuid";

@@ -1,15 +1,17 @@
 //! Who may use the machine's interop server, and which host serves whom.
 
 use super::subordinates::Subordinates;
-use crate::accounts::{self, Account, Accounts, PATH, Reaped};
 use crate::handoff::{HandOffError, HostAddress, HostLink, Owner};
-use crate::runtime::{HOST_SOCKET, directory_of, is_private, login_directory};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use winterop_accounts::{Account, Accounts, PATH};
+use winterop_places::names::HOST_SOCKET;
+use winterop_places::runtime::{directory_of, is_private, login_directory};
+use winterop_serve::name_services::{Reaped, ask};
 use winterop_serve::{Peer, Starter};
 use winterop_settings::Policy;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
@@ -133,9 +135,8 @@ impl Users {
         let _turn = self.asking.lock().await;
         self.refuse_unknown(user)?;
         let starter = self.starter.clone();
-        let ask = move |user: u32| {
-            accounts::ask(user.to_string().as_bytes(), Reaped::Here, starter.as_deref())
-        };
+        let ask =
+            move |user: u32| ask(user.to_string().as_bytes(), Reaped::Here, starter.as_deref());
         let asked = tokio::task::spawn_blocking(move || owner(user, Some(&ask))).await;
         let found = asked.ok().flatten();
         if found.is_none() {

@@ -3,9 +3,6 @@
 use rustix::fs::{AtFlags, CWD, FileType, statat};
 use std::path::{Path, PathBuf};
 
-/// The name of the host's socket in the runtime directory; it is the user's own interop server too.
-pub const HOST_SOCKET: &str = "interop";
-
 /// The directory of logins, `/run/user/UID`, where there is one that belongs to the user alone.
 #[must_use]
 pub fn login_directory(user: u32) -> Option<PathBuf> {

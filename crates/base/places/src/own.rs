@@ -13,8 +13,10 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
-use winterop_settings::file::is_roots;
 use winterop_words::{Failure, Words};
+
+/// The uid that the kernel shows for one that has no mapping in this user namespace.
+const UNMAPPED: u32 = 65534;
 
 /// The most links on a way, as the kernel has it.
 const MOST_LINKS: usize = 40;
@@ -167,6 +169,26 @@ fn refuse_changeable(part: &Path, status: &Stat) -> Result<(), Unfit> {
         true if is_for_all => Err(Unfit::WayOpen { part: part.to_owned() }),
         true => Ok(()),
     }
+}
+
+/// Whether a file of this uid is the machine's root's. In a user namespace that does not know root,
+/// it shows as the uid that stands for all such.
+#[must_use]
+pub fn is_roots(uid: u32) -> bool {
+    uid == 0 || (uid == UNMAPPED && !is_mapped(UNMAPPED))
+}
+
+fn is_mapped(uid: u32) -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.lines().any(|line| {
+        let mut fields = line.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            return true;
+        };
+        (first..first.saturating_add(count)).contains(&u64::from(uid))
+    })
 }
 
 #[cfg(test)]

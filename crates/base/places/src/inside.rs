@@ -154,13 +154,19 @@ fn is_same(one: &Stat, other: &Stat) -> bool {
 }
 
 /// Holds what is at `path` from this process's root, whatever it is, without using it.
-pub(crate) fn hold(path: &Path) -> Result<OwnedFd, Errno> {
+///
+/// # Errors
+/// The system's; `ELOOP` where a link that the kernel makes is on the way.
+pub fn hold(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
 }
 
 /// Opens a regular file that is held, whose state is `status`.
-pub(crate) fn open_held(held: &OwnedFd, status: &Stat) -> io::Result<File> {
+///
+/// # Errors
+/// The system's, and where another file is found.
+pub fn open_held(held: &OwnedFd, status: &Stat) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = open(name_of(held), flags, Mode::empty())?;
     // Somebody may have put another file system where `/proc` belongs.

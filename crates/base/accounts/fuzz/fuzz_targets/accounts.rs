@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use winterop_instance::accounts::Accounts;
+use winterop_accounts::Accounts;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut files = bytes.splitn(2, |byte| *byte == 0);

@@ -1,0 +1,20 @@
+//! Names that all parts agree on, and that WSL has in the same places where it has them.
+
+/// Where the interpreter is, and init under the same name.
+pub const INIT: &str = "/init";
+
+/// Where the sockets of interop servers are.
+pub const SOCKET_DIRECTORY: &str = "/run/WSL";
+
+/// The name, beside the others, under which a launch that knows no process's server finds one: the
+/// instance's, or the machine's.
+pub const SHARED_SOCKET: &str = "1_interop";
+
+/// What the name of a server's socket ends with, after the number of its process.
+pub const SOCKET_SUFFIX: &str = "_interop";
+
+/// The name of the host's socket in the runtime directory; it is the user's own interop server too.
+pub const HOST_SOCKET: &str = "interop";
+
+/// Beside an instance's sockets, a link to the socket of its keeper.
+pub const KEEPER_LINK: &str = "keeper";
