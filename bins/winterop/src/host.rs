@@ -14,13 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use winterop_host::{
     Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
 };
-use winterop_instance::handoff::{HandOffError, HostAddress, start};
-use winterop_instance::notify;
-use winterop_instance::presence::{Presence, presence};
-use winterop_instance::socket::{ListeningSocket, SocketError};
 use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
 use winterop_serve::Listener;
+use winterop_serve::notify;
+use winterop_serve::presence::{Presence, presence};
+use winterop_serve::socket::{ListeningSocket, SocketError};
 use winterop_serve::starter::Starter;
+use winterop_serve::starting::{HostAddress, HostError, start};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 
 #[derive(Args)]
@@ -75,7 +75,7 @@ pub fn ensure() -> Result<()> {
         Presence::Answers(_) => Ok(()),
         Presence::Nobody => Ok(start(&address, None).map_err(|error| error.words())?),
         Presence::Silent(_) | Presence::Foreign(_) => {
-            Err(HandOffError::Silent(address.socket).words().into())
+            Err(HostError::Silent(address.socket).words().into())
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use winterop_host::Mark;
-use winterop_instance::presence::{Presence, presence};
+use winterop_serve::presence::{Presence, presence};
 use winterop_sys::{is_own_user, system_error};
 
 pub fn host(context: &Context) -> Finding {

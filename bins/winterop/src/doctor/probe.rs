@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use winterop_instance::socket::ListeningSocket;
+use winterop_serve::socket::ListeningSocket;
 
 /// How long the interpreter may take from exec to its request; it takes a millisecond.
 const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };

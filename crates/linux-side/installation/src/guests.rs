@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use winterop_instance::machine::guests::{self, GuestName, SOCKET, notes, remove_directory};
-use winterop_instance::presence::{Presence, presence};
+use winterop_serve::presence::{Presence, presence};
 use winterop_settings::file::replace;
 use winterop_settings::machine::{DIRECTORY, GUESTS};
 

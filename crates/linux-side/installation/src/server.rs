@@ -10,8 +10,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use winterop_instance::machine::Options;
-use winterop_instance::presence::{Presence, presence};
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_serve::presence::{Presence, presence};
 
 /// Where systemd shows that it is the machine's.
 const SYSTEMD: &str = "/run/systemd/system";

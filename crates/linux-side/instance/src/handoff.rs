@@ -1,20 +1,19 @@
 //! The way from an interop server to the user's host: one connection, made again when it is lost,
 //! to a host that is started when there is none.
 
-use crate::presence::{Presence, presence_of};
-pub use crate::starting::{HostAddress, Owner, start};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::connect_path;
 use winterop_serve::Starter;
+use winterop_serve::presence::{Presence, presence_of};
+use winterop_serve::starting::{HostAddress, HostError, start};
 use winterop_sys::{is_own_user, peer_credentials};
 use winterop_wire::{Extensions, HandOff, Header, MessageType, Tag};
 use winterop_words::{Failure, Words};
@@ -23,26 +22,8 @@ use winterop_words::{Failure, Words};
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.words().plain())]
 pub enum HandOffError {
-    /// Nobody listens and no way to start it is known.
-    NotRunning(PathBuf),
-    /// Its program could not be started.
-    Start {
-        /// What was to be started.
-        program: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// It was started and does not listen.
-    Silent(PathBuf),
-    /// Somebody else serves the socket.
-    Squatted {
-        /// The socket.
-        socket: PathBuf,
-        /// Who serves it.
-        owner: u32,
-        /// Who should.
-        user: u32,
-    },
+    /// There is no host.
+    Host(#[from] HostError),
     /// The connection broke.
     Broken(#[from] io::Error),
     /// The client's connection cannot be passed on.
@@ -58,16 +39,7 @@ impl HandOffError {
     #[must_use]
     pub fn words(&self) -> Words {
         match self {
-            Self::NotRunning(socket) => {
-                Failure::HostNotRunning { socket: &socket.display() }.words()
-            }
-            Self::Start { program, source } => {
-                Failure::HostNotStarted { program: &program.display(), error: source }.words()
-            }
-            Self::Silent(socket) => Failure::HostSilent { socket: &socket.display() }.words(),
-            Self::Squatted { socket, owner, user } => {
-                Failure::SquattedHost { socket: &socket.display(), owner, user }.words()
-            }
+            Self::Host(error) => error.words(),
             Self::Broken(error) => Failure::HostConnection { error }.words(),
             Self::Client(error) => Failure::NotPassedOn { error }.words(),
             Self::NotServed(words) | Self::Before(words) => (**words).clone(),
@@ -195,7 +167,10 @@ impl HostLink {
                     Ok(state)
                 }
                 Err(error) => {
-                    if matches!(error, HandOffError::Start { .. } | HandOffError::Silent(_)) {
+                    if matches!(
+                        error,
+                        HandOffError::Host(HostError::Start { .. } | HostError::Silent(_))
+                    ) {
                         state.failed = Some((Instant::now(), error.words()));
                     }
                     Err(error)
@@ -244,11 +219,11 @@ pub(crate) fn reach(
 ) -> Result<OwnedFd, HandOffError> {
     find_or_start(address, starter)?;
     let socket = connect_path(address.socket.as_os_str().as_bytes())
-        .map_err(|_| HandOffError::Silent(address.socket.clone()))?;
+        .map_err(|_| HostError::Silent(address.socket.clone()))?;
     // Whoever answered may have gone, and another have come.
     let peer = peer_credentials(socket.as_fd()).map_err(io::Error::from)?;
     if address.user().is_some_and(|user| !is_own_user(peer.uid, user)) {
-        return Err(address.squatted(peer));
+        return Err(address.squatted(peer).into());
     }
     set_socket_send_buffer_size(&socket, IN_FLIGHT).map_err(io::Error::from)?;
     Ok(socket)
@@ -256,19 +231,19 @@ pub(crate) fn reach(
 
 /// Starts the host where nobody serves. One that is about to end is waited for: it would take the
 /// request and do nothing.
-fn find_or_start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), HandOffError> {
+fn find_or_start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), HostError> {
     if address.keeper.is_some() {
         // A host that does not know this instance would serve nobody in it.
         match start(address, starter) {
             // Without its keeper the instance goes on with the host that knows it.
-            Err(HandOffError::NotRunning(_)) => {}
+            Err(HostError::NotRunning(_)) => {}
             asked => return asked,
         }
     }
     match presence_of(address.user(), &address.socket) {
         Ok(Presence::Answers(_)) => Ok(()),
         Ok(Presence::Foreign(peer)) => Err(address.squatted(peer)),
-        Ok(Presence::Silent(_)) => Err(HandOffError::Silent(address.socket.clone())),
+        Ok(Presence::Silent(_)) => Err(HostError::Silent(address.socket.clone())),
         Ok(Presence::Nobody) | Err(_) => start(address, starter),
     }
 }

@@ -6,10 +6,8 @@
 //! harm that anybody can make one who sees the socket.
 //!
 //! A distribution's keeper also makes it ([`crate::distribution::keeper`]); that of a shell is here.
+use crate::handoff::{HandOffError, reach};
 
-use crate::handoff::{HandOffError, HostAddress, reach};
-use crate::role::announce;
-use crate::socket::ListeningSocket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -21,6 +19,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use winterop_channel::Inbox;
 use winterop_channel::unix::{receive, send};
+use winterop_serve::background::announce;
+use winterop_serve::socket::ListeningSocket;
+use winterop_serve::starting::HostAddress;
 use winterop_sys::Fork;
 use winterop_wire::{Header, Instance, Message, MessageType};
 

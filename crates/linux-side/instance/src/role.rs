@@ -3,22 +3,23 @@
 
 use crate::distribution::keeper;
 use crate::distribution::plan::OPTION;
-use crate::handoff::{HostAddress, HostLink};
+use crate::handoff::HostLink;
 use crate::machine;
 use crate::namespace::is_shared_with_others;
 use crate::server::{Service, serve};
-use crate::socket::ListeningSocket;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use winterop_places::names::KEEPER_LINK;
+use winterop_serve::background::{announce, terminated};
+use winterop_serve::socket::ListeningSocket;
+use winterop_serve::starting::HostAddress;
 
 /// How often an init whose first process has ended looks whether others still live in the instance.
 /// The kernel has no event for it.
@@ -150,19 +151,6 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
     serve(listener, Service::Own(Arc::new(HostLink::new(address))), Arc::default(), done).await
 }
 
-/// Tells whoever started this init that it serves, and where.
-pub(crate) fn announce(path: &Path) -> io::Result<()> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut output = io::stdout().lock();
-    output.write_all(path.as_os_str().as_bytes())?;
-    output.write_all(b"\n")?;
-    output.flush()?;
-    // Whoever reads it waits for the end of it too.
-    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdout(null)?;
-    Ok(())
-}
-
 /// Is done when the instance is not used any more: a signal, or the first process and all others
 /// that live in the instance have ended.
 async fn end_of_use(own: u32, first_process: Option<Option<OwnedFd>>) {
@@ -202,22 +190,6 @@ async fn wait_for_end(process: OwnedFd) {
         let _ = sender.send(());
     });
     let _ = receiver.await;
-}
-
-pub(crate) async fn terminated() {
-    let stream = |kind| signal(kind).ok();
-    let (Some(mut terminate), Some(mut interrupt), Some(mut hangup)) = (
-        stream(SignalKind::terminate()),
-        stream(SignalKind::interrupt()),
-        stream(SignalKind::hangup()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
-    }
 }
 
 #[cfg(test)]

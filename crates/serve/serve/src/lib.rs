@@ -4,15 +4,20 @@
 //! Nothing here knows what is served. Interop servers and hosts both stand on it.
 #![forbid(unsafe_code)]
 
+pub mod background;
 pub mod closer;
 pub mod door;
 pub mod listener;
 pub mod name_services;
+pub mod notify;
 pub mod pace;
 pub mod peer;
+pub mod presence;
 pub mod queries;
 pub mod shares;
+pub mod socket;
 pub mod starter;
+pub mod starting;
 pub mod turned_away;
 
 pub use closer::Closer;

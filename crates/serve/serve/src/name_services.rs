@@ -55,8 +55,8 @@ pub fn ask(key: &[u8], reaped: Reaped, starter: Option<&Starter>) -> Option<Acco
 }
 
 /// Everything up to the end, if that comes in time.
-#[must_use]
-pub fn read_until(reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
+/// Everything up to the end, if that comes in time.
+pub(crate) fn read_until(reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let deadline = Instant::now() + patience;
     let mut text = Vec::new();

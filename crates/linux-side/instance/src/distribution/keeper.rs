@@ -11,7 +11,6 @@ use super::systemd::{self, Cgroup};
 use super::{CONTROL, KEEPER, NAME, Plan, ROOT, init, maps, root};
 use crate::keeper;
 use crate::namespace::NamespaceError;
-use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
@@ -23,6 +22,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use winterop_places::inside::Directory;
+use winterop_serve::socket::ListeningSocket;
 use winterop_sys::{Fork, Namespaces, fork};
 
 /// What the keeper's standard output says once the instance serves.

@@ -19,7 +19,6 @@ use super::process::{Problem, Started, create};
 use super::reaper::{everybody_else, exit_code, reap};
 use crate::handoff::HostLink;
 use crate::server::{self, Service};
-use crate::socket::ListeningSocket;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
@@ -36,6 +35,7 @@ use tokio::sync::oneshot;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_places::names::SOCKET_DIRECTORY;
+use winterop_serve::socket::ListeningSocket;
 use winterop_settings::Switches;
 use winterop_wire::{
     CreateLinuxProcess, ErrorNotice, ExitStatus, Extensions, Header, Message, MessageType,

@@ -1,9 +1,8 @@
 //! What an instance is made from, and how the keeper is told.
-
-use crate::handoff::HostAddress;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use winterop_serve::starting::HostAddress;
 
 /// What to make an instance from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

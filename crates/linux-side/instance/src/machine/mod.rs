@@ -13,9 +13,7 @@ mod watch;
 pub use options::{OPTION, Options};
 pub(crate) use watch::keep_registered;
 
-use crate::role::{announce, terminated};
 use crate::server::{MODE_FOR_ALL, Service, serve};
-use crate::socket::ListeningSocket;
 use guests::Guests;
 use rustix::fd::OwnedFd;
 use std::fs::{self, Permissions};
@@ -26,6 +24,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use users::Users;
 use winterop_serve::Starter;
+use winterop_serve::background::{announce, terminated};
+use winterop_serve::socket::ListeningSocket;
 use winterop_settings::{Policy, Switches, machine};
 
 /// The name under which every launch finds this server.
@@ -77,8 +77,8 @@ async fn serve_machine(options: &Options, starter: Arc<Starter>) -> io::Result<(
         announce(&options.socket_directory.join(SOCKET))?;
         move_log(options)?;
     }
-    crate::notify::ready()?;
-    tokio::spawn(crate::notify::stay_alive());
+    winterop_serve::notify::ready()?;
+    tokio::spawn(winterop_serve::notify::stay_alive());
     let Socket { descriptor, file } = socket;
     let served = serve(descriptor, Service::Users(users), switches, terminated()).await;
     drop(file);

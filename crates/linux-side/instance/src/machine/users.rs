@@ -1,7 +1,7 @@
 //! Who may use the machine's interop server, and which host serves whom.
 
 use super::subordinates::Subordinates;
-use crate::handoff::{HandOffError, HostAddress, HostLink, Owner};
+use crate::handoff::{HandOffError, HostLink};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
@@ -12,6 +12,7 @@ use winterop_accounts::{Account, Accounts, PATH};
 use winterop_places::names::HOST_SOCKET;
 use winterop_places::runtime::{directory_of, is_private, login_directory};
 use winterop_serve::name_services::{Reaped, ask};
+use winterop_serve::starting::{HostAddress, Owner};
 use winterop_serve::{Peer, Starter};
 use winterop_settings::Policy;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};

@@ -2,7 +2,6 @@
 
 use super::healing::{Action, Healer, Seen};
 use crate::registration::{self, BINFMT_MISC, Entry};
-use crate::starting::run_aside;
 use crate::table::Table;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
@@ -10,6 +9,7 @@ use rustix::fs::inotify;
 use std::io;
 use std::path::Path;
 use winterop_serve::Starter;
+use winterop_serve::starting::run_aside;
 use winterop_settings::MachineSettings;
 use winterop_settings::machine::{self, EntryName};
 
@@ -79,7 +79,7 @@ fn look(entry: &EntryName) -> Seen {
 
 /// Mounts the table where everybody sees it: under systemd this process has mounts of its own.
 fn mount_table(starter: Option<&Starter>) -> io::Result<()> {
-    if !crate::notify::systemd_runs_this_machine() {
+    if !winterop_serve::notify::systemd_runs_this_machine() {
         return registration::mount_table();
     }
     let options = ["--quiet", "--no-ask-password", "start", "proc-sys-fs-binfmt_misc.mount"];

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_refusal_that_came_before_the_question_is_an_answer() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        winterop_serve::queries::tell_presence(&theirs);
+        crate::queries::tell_presence(&theirs);
         drop(theirs);
         assert!(ask(&ours.into(), left_until(Instant::now() + PATIENCE)).is_ok());
         // One that was closed without a word is none.
@@ -137,7 +137,7 @@ mod tests {
                 drop(listener.accept().unwrap());
                 let (mut connection, _) = listener.accept().unwrap();
                 assert_eq!(connection.read(&mut [0]).unwrap(), 0, "a question without a word");
-                winterop_serve::queries::tell_presence(&connection);
+                crate::queries::tell_presence(&connection);
             });
             let found = presence(&path);
             // This process does not end, so the wait for its end takes all the time there is.

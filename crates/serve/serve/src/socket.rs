@@ -244,7 +244,7 @@ mod tests {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
             match connection.read(&mut [0]) {
-                Ok(0) => winterop_serve::queries::tell_presence(&connection),
+                Ok(0) => crate::queries::tell_presence(&connection),
                 _ => return,
             }
         }

@@ -4,8 +4,10 @@
 //! services in their users' slices: so a host has its user's limits and nothing of the init's, whose
 //! own unit is sandboxed. Anywhere else they are forked.
 
-use crate::handoff::HandOffError;
+use crate::Starter;
+use crate::name_services::read_until;
 use crate::notify;
+use crate::starter::{self, Plan, RunsAs};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::collections::BTreeMap;
@@ -20,13 +22,56 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use winterop_accounts::{Account, PATH};
 use winterop_channel::unix::connect_path;
-use winterop_serve::Starter;
-use winterop_serve::name_services::read_until;
-use winterop_serve::starter::{self, Plan, RunsAs};
 use winterop_sys::PeerCredentials;
+use winterop_words::{Failure, Words};
 
 /// How long a host may take from its start until it listens. It prepares nothing before that.
 const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why there is no host.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
+pub enum HostError {
+    /// Nobody listens and no way to start it is known.
+    NotRunning(PathBuf),
+    /// Its program could not be started.
+    Start {
+        /// What was to be started.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It was started and does not listen.
+    Silent(PathBuf),
+    /// Somebody else serves the socket.
+    Squatted {
+        /// The socket.
+        socket: PathBuf,
+        /// Who serves it.
+        owner: u32,
+        /// Who should.
+        user: u32,
+    },
+}
+
+impl HostError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::NotRunning(socket) => {
+                Failure::HostNotRunning { socket: &socket.display() }.words()
+            }
+            Self::Start { program, source } => {
+                Failure::HostNotStarted { program: &program.display(), error: source }.words()
+            }
+            Self::Silent(socket) => Failure::HostSilent { socket: &socket.display() }.words(),
+            Self::Squatted { socket, owner, user } => {
+                Failure::SquattedHost { socket: &socket.display(), owner, user }.words()
+            }
+        }
+    }
+}
 
 /// Where the host listens and how to start it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,13 +100,16 @@ pub struct Owner {
 
 impl HostAddress {
     /// Who has to serve the socket; `None` where its directory lets nobody else do so.
-    pub(crate) fn user(&self) -> Option<u32> {
+    #[must_use]
+    pub fn user(&self) -> Option<u32> {
         self.owner.as_ref().map(|owner| owner.account.user)
     }
 
-    pub(crate) fn squatted(&self, peer: PeerCredentials) -> HandOffError {
+    /// The error for a socket that `peer` serves instead.
+    #[must_use]
+    pub fn squatted(&self, peer: PeerCredentials) -> HostError {
         let user = self.user().unwrap_or_default();
-        HandOffError::Squatted { socket: self.socket.clone(), owner: peer.uid, user }
+        HostError::Squatted { socket: self.socket.clone(), owner: peer.uid, user }
     }
 }
 
@@ -73,15 +121,15 @@ impl HostAddress {
 /// What runs as another user is started by `starter`, where there is one.
 ///
 /// # Errors
-/// A [`HandOffError`].
-pub fn start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), HandOffError> {
+/// A [`HostError`].
+pub fn start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), HostError> {
     if let Some(keeper) = &address.keeper {
         return ask_keeper(keeper, address);
     }
     let Some((program, arguments)) = address.command.split_first() else {
-        return Err(HandOffError::NotRunning(address.socket.clone()));
+        return Err(HostError::NotRunning(address.socket.clone()));
     };
-    let failed = |source| HandOffError::Start { program: program.into(), source };
+    let failed = |source| HostError::Start { program: program.into(), source };
     if let Some(owner) = &address.owner {
         refuse_often(owner.account.user, Instant::now()).map_err(failed)?;
     }
@@ -95,7 +143,7 @@ pub fn start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), Han
         let child = start_as(owner, program, writer, starter).map_err(failed)?;
         let heard = wait_for_byte(reader);
         let _ = waitpid(Some(child), WaitOptions::empty());
-        return if heard { Ok(()) } else { Err(HandOffError::Silent(address.socket.clone())) };
+        return if heard { Ok(()) } else { Err(HostError::Silent(address.socket.clone())) };
     }
     let mut child = Command::new(program)
         .args(arguments)
@@ -109,7 +157,7 @@ pub fn start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), Han
     let heard = wait_for_byte(reader);
     // It puts itself into the background: what was spawned here ends at once.
     let _ = child.wait();
-    if heard { Ok(()) } else { Err(HandOffError::Silent(address.socket.clone())) }
+    if heard { Ok(()) } else { Err(HostError::Silent(address.socket.clone())) }
 }
 
 /// Starts the host as its user, with nothing of this process's but `writer`, on which it says that it
@@ -178,7 +226,7 @@ fn have_started(owner: &Owner, program: &OsStr, starter: Option<&Starter>) -> io
 ///
 /// # Errors
 /// The system's, or the program's.
-pub(crate) fn run_aside(
+pub fn run_aside(
     program: &str,
     arguments: Vec<Vec<u8>>,
     starter: Option<&Starter>,
@@ -262,14 +310,14 @@ fn escaped(byte: u8) -> impl Iterator<Item = u8> {
 }
 
 /// Has the keeper start it: a connection is the request, a byte the answer.
-fn ask_keeper(keeper: &Path, address: &HostAddress) -> Result<(), HandOffError> {
+fn ask_keeper(keeper: &Path, address: &HostAddress) -> Result<(), HostError> {
     let Ok(connection) = connect_path(keeper.as_os_str().as_bytes()) else {
-        return Err(HandOffError::NotRunning(address.socket.clone()));
+        return Err(HostError::NotRunning(address.socket.clone()));
     };
     let connection = std::os::unix::net::UnixStream::from(connection);
     match wait_for_byte(connection) {
         true => Ok(()),
-        false => Err(HandOffError::Silent(address.socket.clone())),
+        false => Err(HostError::Silent(address.socket.clone())),
     }
 }
 
