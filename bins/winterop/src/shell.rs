@@ -16,9 +16,9 @@ use std::time::Duration;
 use winterop_host::wine::session_path;
 use winterop_instance::keeper;
 use winterop_instance::namespace::{self, NamespaceError, Plan};
-use winterop_instance::registration;
 use winterop_instance::role::Options;
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_registration as registration;
 use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
 use winterop_words::Failure;
 

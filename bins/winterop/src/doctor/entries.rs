@@ -5,8 +5,8 @@ use super::finding::Finding;
 use super::probe;
 use std::fs;
 use std::path::{Path, PathBuf};
-use winterop_instance::registration::{self, BINFMT_MISC};
-use winterop_instance::table::{self, Table, TableEntry};
+use winterop_registration::table::{self, Table, TableEntry};
+use winterop_registration::{self as registration, BINFMT_MISC};
 
 /// What an MZ file is like that nobody has named: its beginning, and its name.
 const ANY_PROGRAM: (&str, &[u8]) = ("program.exe", b"MZ\x90\0\x03\0\0\0");

@@ -6,8 +6,8 @@ use rustix::io::Errno;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use winterop_instance::registration::BINFMT_MISC;
-use winterop_instance::table::Table;
+use winterop_registration::BINFMT_MISC;
+use winterop_registration::table::Table;
 use winterop_sys::{Fork, Namespaces, exit, fork, peer_process, unshare};
 
 /// The first Linux with a table of executables for each user namespace.

@@ -15,8 +15,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 use winterop_host::wine::installation::Search;
 use winterop_host::wine::pe::diagnose_with;
-use winterop_instance::registration::BINFMT_MISC;
-use winterop_instance::table::{Table, head};
+use winterop_registration::BINFMT_MISC;
+use winterop_registration::table::{Table, head};
 use winterop_settings::Switches;
 use winterop_settings::machine::EntryName;
 

@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use winterop_instance::registration;
 use winterop_places::names::INIT;
+use winterop_registration as registration;
 use winterop_settings::file::replace;
 use winterop_settings::machine::EntryName;
 

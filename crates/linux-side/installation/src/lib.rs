@@ -17,7 +17,7 @@ pub mod trusted;
 use files::Files;
 use std::io;
 use std::path::{Path, PathBuf};
-use winterop_instance::registration::RegistrationError;
+use winterop_registration::RegistrationError;
 use winterop_settings::machine::EntryName;
 use winterop_words::{Failure, Words};
 

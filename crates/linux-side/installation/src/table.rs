@@ -2,8 +2,8 @@
 
 use crate::{InstallError, failed};
 use std::path::Path;
-use winterop_instance::registration::{self, BINFMT_MISC, RegistrationError};
 use winterop_places::names::INIT;
+use winterop_registration::{self as registration, BINFMT_MISC, RegistrationError};
 use winterop_settings::machine::EntryName;
 
 /// Refuses where the entry's name is somebody else's.

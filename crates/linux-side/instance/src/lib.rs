@@ -11,7 +11,5 @@ pub mod handoff;
 pub mod keeper;
 pub mod machine;
 pub mod namespace;
-pub mod registration;
 pub mod role;
 pub mod server;
-pub mod table;

@@ -12,7 +12,6 @@
 //! The machine's root keeps every uid in step 1 and needs no step 4. Anybody else has a map of one
 //! uid then: `sudo`, other users' files and supplementary groups show as `nobody` inside.
 
-use crate::registration::{self, BINFMT_MISC, RegistrationError};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
     mount_remount, unmount,
@@ -24,6 +23,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_registration::{self as registration, BINFMT_MISC, RegistrationError};
 use winterop_sys::{Namespaces, unshare};
 use winterop_words::{Failure, Words};
 

@@ -14,7 +14,6 @@
 use super::drives::{DATA, Drives};
 use super::{Plan, devices, network};
 use crate::namespace::{NamespaceError, failed};
-use crate::registration;
 use rustix::fs::symlinkat;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
@@ -27,6 +26,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use winterop_places::inside::{Directory, refuse_other_than_directory};
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_registration as registration;
 use winterop_settings::WslConf;
 
 /// Builds the root and enters it, with a tree of cgroups of its own where that is wanted. `root` is the

@@ -4,14 +4,11 @@
 //! opens nothing that a peer names.
 
 pub mod guests;
-pub mod healing;
 mod options;
 mod subordinates;
 pub mod users;
-mod watch;
 
 pub use options::{OPTION, Options};
-pub(crate) use watch::keep_registered;
 
 use crate::server::{MODE_FOR_ALL, Service, serve};
 use guests::Guests;
@@ -23,6 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use users::Users;
+use winterop_registration::keep_registered;
 use winterop_serve::Starter;
 use winterop_serve::background::{announce, terminated};
 use winterop_serve::socket::ListeningSocket;

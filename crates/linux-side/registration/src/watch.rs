@@ -1,7 +1,7 @@
 //! Keeping the registration: looks at the kernel's table, and does what [`Healer`] says.
 
-use super::healing::{Action, Healer, Seen};
-use crate::registration::{self, BINFMT_MISC, Entry};
+use crate::entries::{self, BINFMT_MISC, Entry};
+use crate::healing::{Action, Healer, Seen};
 use crate::table::Table;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
@@ -80,7 +80,7 @@ fn look(entry: &EntryName) -> Seen {
 /// Mounts the table where everybody sees it: under systemd this process has mounts of its own.
 fn mount_table(starter: Option<&Starter>) -> io::Result<()> {
     if !winterop_serve::notify::systemd_runs_this_machine() {
-        return registration::mount_table();
+        return entries::mount_table();
     }
     let options = ["--quiet", "--no-ask-password", "start", "proc-sys-fs-binfmt_misc.mount"];
     run_aside("/usr/bin/systemctl", options.map(|it| it.as_bytes().to_vec()).to_vec(), starter)
@@ -100,7 +100,7 @@ fn act(
             tracing::info!("binfmt_misc was not mounted, and is again");
         }
         Action::Register => {
-            registration::register_as(entry.as_str(), interpreter).map_err(io::Error::other)?;
+            entries::register_as(entry.as_str(), interpreter).map_err(io::Error::other)?;
             tracing::info!(%entry, "the registration was gone, and is back");
         }
     }

@@ -1,6 +1,6 @@
 //! Keeping the registration: what is done about what is seen. No I/O.
 
-use crate::registration::Entry;
+use crate::entries::Entry;
 
 /// What the kernel's table shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
