@@ -6,6 +6,7 @@
 //! them to the user's host, and [`role`] is what the `init` binary runs as an instance's init.
 #![forbid(unsafe_code)]
 
+pub mod admit;
 pub mod distribution;
 pub mod handoff;
 pub mod keeper;

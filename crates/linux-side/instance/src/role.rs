@@ -1,12 +1,13 @@
 //! What the `init` binary does as an instance's init: it serves interop requests as long as the
 //! instance is used, then it ends and takes its sockets with it.
 
+use crate::admit::OfInstance;
 use crate::distribution::keeper;
 use crate::distribution::plan::OPTION;
 use crate::handoff::HostLink;
 use crate::machine;
 use crate::namespace::is_shared_with_others;
-use crate::server::{Service, serve};
+use crate::server::serve;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsString;
@@ -148,7 +149,7 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
     let first_process = options.first_process.map(process_descriptor);
     let done = end_of_use(own, first_process);
     announce(&path)?;
-    serve(listener, Service::Own(Arc::new(HostLink::new(address))), Arc::default(), done).await
+    serve(listener, OfInstance::Own(Arc::new(HostLink::new(address))), Arc::default(), done).await
 }
 
 /// Is done when the instance is not used any more: a signal, or the first process and all others

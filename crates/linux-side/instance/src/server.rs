@@ -5,27 +5,23 @@
 //! own host pays. A server decides by what the kernel says of a connection alone. A task serves each,
 //! and is done as soon as the host has it.
 
-use crate::handoff::{HandOffError, HostLink};
-use crate::machine::users::{NotServed, Users};
+use crate::admit::{Admit, Audience};
+use crate::handoff::HandOffError;
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
-use rustix::process::getuid;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use winterop_accounts::Accounts;
-use winterop_audit::Record;
 use winterop_channel::unix::send_some;
 use winterop_serve::{
     Closer, Crowded, Door, Listener, NotKnown, Pace, Peer, Place, Shares, TooFast, TurnedAway,
     queries,
 };
-use winterop_settings::machine::AuditSetting;
 use winterop_settings::{Off, Switches};
-use winterop_sys::is_own_user;
 use winterop_wire::{CreateProcessResponse, Header, MessageType};
 use winterop_words::{Failure, Words};
 
@@ -42,91 +38,10 @@ const MOST_OF_ONE: usize = 128;
 const MOST_OF_ALL: usize = 256;
 
 /// The mode of a socket that every user may connect to: whom it serves it decides by who asks.
-pub(crate) const MODE_FOR_ALL: u32 = 0o666;
+pub const MODE_FOR_ALL: u32 = 0o666;
 
 /// After how many connections others get a turn, however many more there are.
 const TURN: u32 = 16;
-
-/// Whom a server serves, and by which host.
-#[derive(Clone, Debug)]
-pub enum Service {
-    /// Its own user, by the user's host.
-    Own(Arc<HostLink>),
-    /// Every user of an instance: all of them are the one user outside, by the user's own
-    /// subordinate ids.
-    Everyone(Arc<HostLink>),
-    /// Every user of the machine, each by their own host.
-    Users(Arc<Users>),
-    /// The same by a socket that only guests are given: whoever comes is one.
-    Guests(Arc<Users>),
-}
-
-impl Service {
-    /// Whom the servers of the instance that this process lives in serve. Where its root is the
-    /// machine's root its other users are the machine's too, and nobody becomes another here.
-    #[must_use]
-    pub fn of_instance(link: Arc<HostLink>) -> Self {
-        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        let outside = map.split_whitespace().nth(1);
-        match outside {
-            Some(id) if id != "0" => Self::Everyone(link),
-            _ => Self::Own(link),
-        }
-    }
-
-    /// To whom the connections of a uid count.
-    fn accountable(&self, uid: u32) -> u32 {
-        match self {
-            Self::Users(users) | Self::Guests(users) => users.accountable(uid),
-            Self::Own(_) | Self::Everyone(_) => uid,
-        }
-    }
-
-    /// The places for those who are served.
-    fn shares(&self) -> Arc<Shares> {
-        match self {
-            // There may be many such sockets.
-            Self::Guests(_) => Shares::new(MOST_OF_ONE / 8, MOST_OF_ALL / 8),
-            _ => Shares::new(MOST_OF_ONE, MOST_OF_ALL),
-        }
-    }
-
-    /// Whether users come whom this process does not answer for.
-    fn is_for_all(&self) -> bool {
-        matches!(self, Self::Users(_) | Self::Guests(_))
-    }
-
-    /// Lets a peer in, and says by which host it is served.
-    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Refusal> {
-        let own = getuid().as_raw();
-        let uid = peer.credentials.uid;
-        match self {
-            Self::Own(_) if !is_own_user(uid, own) => Err(Refusal::ForeignPeer { own, peer: uid }),
-            Self::Own(link) | Self::Everyone(link) => Ok(Arc::clone(link)),
-            Self::Users(users) => Ok(users.admit(peer, false).await?),
-            Self::Guests(users) => Ok(users.admit(peer, true).await?),
-        }
-    }
-
-    /// Writes a refusal of the machine's init into the audit log, where root wants one. Which program
-    /// it was for only a host ever knows.
-    fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Refusal) {
-        if !self.is_for_all() {
-            return;
-        }
-        let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
-        if setting == AuditSetting::Off {
-            return;
-        }
-        let (uid, pid) = (peer.credentials.uid, peer.credentials.pid);
-        let record = Record::ended(uid, pid, "", "refused", Duration::ZERO)
-            .refused(&refusal.words().to_string());
-        let audit = winterop_audit::of_machine();
-        let Some(lines) = audit.take(&record) else { return };
-        // A file may block.
-        tokio::task::spawn_blocking(move || audit.put(setting, &lines));
-    }
-}
 
 /// Serves connections on `listener`, as far as the switches let it, until `until` is done.
 ///
@@ -134,17 +49,19 @@ impl Service {
 /// The system's, where the listener itself is broken; never for what a peer did.
 pub async fn serve(
     listener: OwnedFd,
-    service: Service,
+    admit: impl Admit,
     switches: Arc<Switches>,
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = Listener::new(listener)?;
-    let file = listener.file().filter(|_| service.is_for_all());
+    let is_for_all = admit.audience() == Audience::AllUsers;
+    let file = listener.file().filter(|_| is_for_all);
     let door = Door::new(file, MODE_FOR_ALL, known_users);
-    let pace = service.is_for_all().then(Pace::new);
+    let pace = is_for_all.then(Pace::new);
+    let sockets = admit.sockets().max(1);
     let server = Server {
-        shares: service.shares(),
-        service,
+        shares: Shares::new(MOST_OF_ONE / sockets, MOST_OF_ALL / sockets),
+        admit,
         switches,
         closer: Closer::new()?,
         turned_away: TurnedAway::new(door)?,
@@ -175,21 +92,14 @@ fn known_users() -> Vec<u32> {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.words().plain())]
 pub enum Refusal {
-    /// The peer may not use this server.
-    ForeignPeer {
-        /// Whom it serves.
-        own: u32,
-        /// Who asked.
-        peer: u32,
-    },
+    /// The peer is none of those whom this server serves.
+    NotAdmitted(Box<Words>),
     /// It is not known who the peer is.
     NotKnown(#[from] NotKnown),
     /// The peer's user has more connections than one may have.
     Crowded(#[from] Crowded),
     /// The peer's user connects all the time.
     TooFast(#[from] TooFast),
-    /// The machine's init does not serve the peer.
-    NotServed(#[from] NotServed),
     /// Windows programs are switched off.
     Off(#[from] Off),
     /// No request came in time.
@@ -204,14 +114,13 @@ impl Refusal {
     /// What the peer is told.
     fn words(&self) -> Words {
         match self {
-            Self::ForeignPeer { own, peer } => Failure::ForeignServer { own, peer }.words(),
+            Self::NotAdmitted(words) => (**words).clone(),
             Self::NotKnown(NotKnown::Gone) => Failure::CallerGone {}.words(),
             Self::NotKnown(NotKnown::System(error)) => {
                 Failure::CallerUnknown { error: &winterop_sys::system_error(*error) }.words()
             }
             Self::Crowded(crowded) => Failure::TooMany { most: &crowded.most }.words(),
             Self::TooFast(it) => Failure::TooFast { each_second: &it.each_second }.words(),
-            Self::NotServed(reason) => reason.words(),
             Self::Off(off) => off.words(),
             Self::Mute => Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.words(),
             Self::Late => Failure::HostBusy { seconds: &DEADLINE.as_secs() }.words(),
@@ -222,8 +131,8 @@ impl Refusal {
 
 /// What serves connections.
 #[derive(Debug)]
-struct Server {
-    service: Service,
+struct Server<A> {
+    admit: A,
     switches: Arc<Switches>,
     shares: Arc<Shares>,
     closer: Closer,
@@ -232,7 +141,7 @@ struct Server {
     pace: Option<Pace>,
 }
 
-impl Server {
+impl<A: Admit> Server<A> {
     /// Takes a new connection over: who it is of, and whether there is a place for it.
     fn take(self: &Arc<Self>, connection: UnixStream) {
         let entered = Peer::of(connection.as_fd()).map_err(|error| (None, error.into()));
@@ -250,7 +159,7 @@ impl Server {
 
     fn enter(&self, peer: &Peer) -> Result<Place, Refusal> {
         let uid = peer.credentials.uid;
-        let user = self.service.accountable(uid);
+        let user = self.admit.accountable(uid);
         if let Some(pace) = &self.pace
             && let Err(too_fast) = pace.count(user)
         {
@@ -287,7 +196,8 @@ impl Server {
     }
 
     async fn hand_over(&self, connection: &UnixStream, peer: &Peer) -> Result<(), Refusal> {
-        let link = self.service.admit(peer).await?;
+        let admitted = self.admit.admit(peer).await;
+        let link = admitted.map_err(|words| Refusal::NotAdmitted(Box::new(words)))?;
         let sends = tokio::time::timeout(REQUEST_DEADLINE, sends_something(connection)).await;
         if !sends.map_err(|_| Refusal::Mute)? {
             queries::tell_presence(connection);
@@ -311,15 +221,16 @@ impl Server {
         if let Some(before) = winterop_audit::may_log(uid) {
             tracing::info!(%refusal, uid, left_out = before.left_out, "a connection is refused");
         }
-        answer(connection.as_fd(), &refusal.words());
+        let words = refusal.words();
+        answer(connection.as_fd(), &words);
         // Whoever still writes learns at once that nobody reads it.
         let _ = shutdown(&connection, Shutdown::Both);
         if let Some(peer) = peer {
-            self.service.write_down(&self.switches, peer, refusal);
+            self.admit.write_down(&self.switches, peer, &words);
         }
         match place {
             Some(place) => self.closer.close((connection, place)),
-            None => self.turned_away.close(connection, uid, self.service.accountable(uid)),
+            None => self.turned_away.close(connection, uid, self.admit.accountable(uid)),
         }
     }
 }

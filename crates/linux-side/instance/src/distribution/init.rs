@@ -9,8 +9,9 @@
 use super::keeper::Outside;
 use super::reaper::{everybody_else, reap};
 use super::{KEEPER, Plan, drives::Drives, process, systemd};
+use crate::admit::OfInstance;
 use crate::handoff::HostLink;
-use crate::server::{Service, serve as serve_interop};
+use crate::server::serve as serve_interop;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getuid, kill_process};
@@ -220,8 +221,8 @@ impl Init {
             let switches = Arc::clone(switches);
             tokio::spawn(async move {
                 let never = std::future::pending();
-                let service = Service::of_instance(link);
-                if let Err(error) = serve_interop(listener, service, switches, never).await {
+                let users = OfInstance::of_this(link);
+                if let Err(error) = serve_interop(listener, users, switches, never).await {
                     tracing::error!(%error, "the instance's interop server has ended");
                 }
             });

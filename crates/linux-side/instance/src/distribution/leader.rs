@@ -17,8 +17,9 @@
 use super::init::{host_address, open_to_all_users};
 use super::process::{Problem, Started, create};
 use super::reaper::{everybody_else, exit_code, reap};
+use crate::admit::OfInstance;
 use crate::handoff::HostLink;
-use crate::server::{self, Service};
+use crate::server;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
@@ -144,7 +145,7 @@ fn interop_server(start: &Start) -> io::Result<Option<ListeningSocket>> {
         let link = Arc::new(HostLink::new(address));
         tokio::spawn(async move {
             let never = std::future::pending();
-            let served = server::serve(listener, Service::of_instance(link), switches, never);
+            let served = server::serve(listener, OfInstance::of_this(link), switches, never);
             if let Err(error) = served.await {
                 tracing::error!(%error, "the session's interop server has ended");
             }

@@ -9,8 +9,9 @@
 //! A file for each guest below `/etc/winterop/guests` says which there are; `winterop guest` writes
 //! them. They are looked at when one changes, and once a second.
 
+use super::admit::GuestsAlone;
 use super::prepare_directory;
-use crate::server::{MODE_FOR_ALL, Service, serve};
+use crate::server::{MODE_FOR_ALL, serve};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -136,7 +137,7 @@ fn remove_sockets(directory: &Path) -> io::Result<()> {
 /// The guests' sockets that this process serves.
 #[derive(Debug)]
 pub struct Guests {
-    service: Service,
+    admit: GuestsAlone,
     switches: Arc<Switches>,
     served: BTreeMap<GuestName, Served>,
     /// What was said to be wrong, so that it is said once.
@@ -157,10 +158,10 @@ impl Drop for Served {
 }
 
 impl Guests {
-    /// Serves guests by `service`.
+    /// Serves guests as `admit` says.
     #[must_use]
-    pub fn new(service: Service, switches: Arc<Switches>) -> Self {
-        Self { service, switches, served: BTreeMap::new(), told: None }
+    pub fn new(admit: GuestsAlone, switches: Arc<Switches>) -> Self {
+        Self { admit, switches, served: BTreeMap::new(), told: None }
     }
 
     /// Serves those that are wanted now, and from then on those that are wanted then, until the
@@ -229,10 +230,10 @@ impl Guests {
         fs::set_permissions(&own, Permissions::from_mode(MODE_FOR_ALL))?;
         file.also_known_as(&directory.join(SOCKET))?;
         let descriptor = file.take_descriptor().ok_or(io::ErrorKind::NotConnected)?;
-        let (service, switches) = (self.service.clone(), Arc::clone(&self.switches));
+        let (admit, switches) = (self.admit.clone(), Arc::clone(&self.switches));
         let name = name.clone();
         let task = tokio::spawn(async move {
-            let served = serve(descriptor, service, switches, std::future::pending()).await;
+            let served = serve(descriptor, admit, switches, std::future::pending()).await;
             if let Err(error) = served {
                 tracing::error!(%error, %name, "a guest's socket cannot be served");
             }

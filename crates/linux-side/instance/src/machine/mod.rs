@@ -3,6 +3,7 @@
 //! It runs as root on the machine itself, starts nothing but users' hosts, each as its user, and
 //! opens nothing that a peer names.
 
+pub mod admit;
 pub mod guests;
 mod options;
 mod subordinates;
@@ -10,7 +11,8 @@ pub mod users;
 
 pub use options::{OPTION, Options};
 
-use crate::server::{MODE_FOR_ALL, Service, serve};
+use crate::server::{MODE_FOR_ALL, serve};
+use admit::{AllUsers, GuestsAlone};
 use guests::Guests;
 use rustix::fd::OwnedFd;
 use std::fs::{self, Permissions};
@@ -70,7 +72,7 @@ async fn serve_machine(options: &Options, starter: Arc<Starter>) -> io::Result<(
     std::thread::spawn(move || keep_registered(&interpreter, Some(&starter)));
     let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));
     // Whoever waits for this server may start a guest next.
-    Guests::new(Service::Guests(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
+    Guests::new(GuestsAlone(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
     if options.background {
         announce(&options.socket_directory.join(SOCKET))?;
         move_log(options)?;
@@ -78,7 +80,7 @@ async fn serve_machine(options: &Options, starter: Arc<Starter>) -> io::Result<(
     winterop_serve::notify::ready()?;
     tokio::spawn(winterop_serve::notify::stay_alive());
     let Socket { descriptor, file } = socket;
-    let served = serve(descriptor, Service::Users(users), switches, terminated()).await;
+    let served = serve(descriptor, AllUsers(users), switches, terminated()).await;
     drop(file);
     served
 }

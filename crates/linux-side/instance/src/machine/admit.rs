@@ -1,0 +1,78 @@
+//! Whom the machine's servers serve: every user by the socket that all find, and guests by theirs.
+
+use super::users::Users;
+use crate::admit::{Admit, Audience};
+use crate::handoff::HostLink;
+use std::sync::Arc;
+use std::time::Duration;
+use winterop_audit::Record;
+use winterop_serve::Peer;
+use winterop_settings::Switches;
+use winterop_settings::machine::AuditSetting;
+use winterop_words::Words;
+
+/// Into how many parts the places of one socket are divided: of guests' sockets there may be many.
+const GUESTS: usize = 8;
+
+/// Every user of the machine, each by their own host.
+#[derive(Clone, Debug)]
+pub struct AllUsers(pub Arc<Users>);
+
+/// The same by a socket that only guests are given: whoever comes is one.
+#[derive(Clone, Debug)]
+pub struct GuestsAlone(pub Arc<Users>);
+
+impl Admit for AllUsers {
+    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Words> {
+        self.0.admit(peer, false).await.map_err(|reason| reason.words())
+    }
+
+    fn accountable(&self, uid: u32) -> u32 {
+        self.0.accountable(uid)
+    }
+
+    fn audience(&self) -> Audience {
+        Audience::AllUsers
+    }
+
+    fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Words) {
+        write_down(switches, peer, refusal);
+    }
+}
+
+impl Admit for GuestsAlone {
+    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Words> {
+        self.0.admit(peer, true).await.map_err(|reason| reason.words())
+    }
+
+    fn accountable(&self, uid: u32) -> u32 {
+        self.0.accountable(uid)
+    }
+
+    fn audience(&self) -> Audience {
+        Audience::AllUsers
+    }
+
+    fn sockets(&self) -> usize {
+        GUESTS
+    }
+
+    fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Words) {
+        write_down(switches, peer, refusal);
+    }
+}
+
+/// Writes a refusal into the machine's audit log, where root wants one.
+fn write_down(switches: &Switches, peer: &Peer, refusal: &Words) {
+    let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
+    if setting == AuditSetting::Off {
+        return;
+    }
+    let (uid, pid) = (peer.credentials.uid, peer.credentials.pid);
+    let record =
+        Record::ended(uid, pid, "", "refused", Duration::ZERO).refused(&refusal.to_string());
+    let audit = winterop_audit::of_machine();
+    let Some(lines) = audit.take(&record) else { return };
+    // A file may block.
+    tokio::task::spawn_blocking(move || audit.put(setting, &lines));
+}
