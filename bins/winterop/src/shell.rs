@@ -17,6 +17,7 @@ use winterop_host::wine::session_path;
 use winterop_instance::keeper;
 use winterop_instance::namespace::{self, NamespaceError, Plan};
 use winterop_instance::role::Options;
+use winterop_interop::keeper::send_instance;
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration as registration;
 use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
@@ -190,7 +191,7 @@ impl Keeper {
     /// Tells it which process the instance lives by, and waits until the host knows.
     fn tell(self, process: Pid) -> Result<()> {
         let process = pidfd_open(process, PidfdFlags::empty())?;
-        keeper::send_instance(self.connection.as_fd(), process.as_fd())?;
+        send_instance(self.connection.as_fd(), process.as_fd())?;
         self.connection.set_read_timeout(Some(KEEPER_PATIENCE))?;
         let mut answer = [0];
         (&self.connection).read_exact(&mut answer).context("the host does not know the instance")

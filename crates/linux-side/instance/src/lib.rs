@@ -6,11 +6,8 @@
 //! them to the user's host, and [`role`] is what the `init` binary runs as an instance's init.
 #![forbid(unsafe_code)]
 
-pub mod admit;
 pub mod distribution;
-pub mod handoff;
 pub mod keeper;
 pub mod machine;
 pub mod namespace;
 pub mod role;
-pub mod server;

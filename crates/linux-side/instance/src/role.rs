@@ -1,13 +1,10 @@
 //! What the `init` binary does as an instance's init: it serves interop requests as long as the
 //! instance is used, then it ends and takes its sockets with it.
 
-use crate::admit::OfInstance;
 use crate::distribution::keeper;
 use crate::distribution::plan::OPTION;
-use crate::handoff::HostLink;
 use crate::machine;
 use crate::namespace::is_shared_with_others;
-use crate::server::serve;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::OsString;
@@ -17,6 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use winterop_interop::admit::OfInstance;
+use winterop_interop::handoff::HostLink;
+use winterop_interop::server::serve;
 use winterop_places::names::KEEPER_LINK;
 use winterop_serve::background::{announce, terminated};
 use winterop_serve::socket::ListeningSocket;

@@ -9,7 +9,6 @@
 use super::holder::Holder;
 use super::systemd::{self, Cgroup};
 use super::{CONTROL, KEEPER, NAME, Plan, ROOT, init, maps, root};
-use crate::keeper;
 use crate::namespace::NamespaceError;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -21,6 +20,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use winterop_interop::keeper;
 use winterop_places::inside::Directory;
 use winterop_serve::socket::ListeningSocket;
 use winterop_sys::{Fork, Namespaces, fork};

@@ -1,11 +1,11 @@
 //! Whom the machine's servers serve: every user by the socket that all find, and guests by theirs.
 
 use super::users::Users;
-use crate::admit::{Admit, Audience};
-use crate::handoff::HostLink;
 use std::sync::Arc;
 use std::time::Duration;
 use winterop_audit::Record;
+use winterop_interop::admit::{Admit, Audience};
+use winterop_interop::handoff::HostLink;
 use winterop_serve::Peer;
 use winterop_settings::Switches;
 use winterop_settings::machine::AuditSetting;

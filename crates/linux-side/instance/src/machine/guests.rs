@@ -11,7 +11,6 @@
 
 use super::admit::GuestsAlone;
 use super::prepare_directory;
-use crate::server::{MODE_FOR_ALL, serve};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -25,6 +24,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use winterop_interop::server::{MODE_FOR_ALL, serve};
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::Switches;
 use winterop_settings::machine::{DIRECTORY, GUESTS};

@@ -11,7 +11,6 @@ pub mod users;
 
 pub use options::{OPTION, Options};
 
-use crate::server::{MODE_FOR_ALL, serve};
 use admit::{AllUsers, GuestsAlone};
 use guests::Guests;
 use rustix::fd::OwnedFd;
@@ -22,6 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use users::Users;
+use winterop_interop::server::{MODE_FOR_ALL, serve};
 use winterop_registration::keep_registered;
 use winterop_serve::Starter;
 use winterop_serve::background::{announce, terminated};

@@ -1,7 +1,6 @@
 //! Who may use the machine's interop server, and which host serves whom.
 
 use super::subordinates::Subordinates;
-use crate::handoff::{HandOffError, HostLink};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
@@ -9,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use winterop_accounts::{Account, Accounts, PATH};
+use winterop_interop::handoff::{HandOffError, HostLink};
 use winterop_places::names::HOST_SOCKET;
 use winterop_places::runtime::{directory_of, is_private, login_directory};
 use winterop_serve::name_services::{Reaped, ask};
