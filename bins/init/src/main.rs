@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         }
         Part::SessionLeader => {
             log("warn");
-            winterop_instance::distribution::leader::run(&arguments)
+            winterop_distribution::leader::run(&arguments)
         }
         Part::WslPath => wslpath::main(&arguments),
         Part::Starter => winterop_serve::starter::run(),

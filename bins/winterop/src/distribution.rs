@@ -8,8 +8,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use winterop_distribution::Plan;
 use winterop_host::wine::session_path;
-use winterop_instance::distribution::{Instance, Plan, Session, console};
+use winterop_places::instance::INSTANCES;
+use winterop_session::{Instance, Session, console};
 use winterop_settings::{LauncherKind, Settings, Switches, WindowsPathSetting};
 use winterop_translate::wslenv::{self, Direction};
 use winterop_wire::{LinuxProcess, ProcessFlags};
@@ -41,7 +43,7 @@ pub fn running(name: &str) -> Result<Option<Instance>> {
 }
 
 fn directory_of(name: &str) -> Result<PathBuf> {
-    Ok(places::runtime()?.join("instances").join(name))
+    Ok(places::runtime()?.join(INSTANCES).join(name))
 }
 
 /// A session in the distribution `name`, whose files are in `root`; it is started if it does not run.

@@ -1,11 +1,12 @@
 //! Where things lie: the fixed names of sockets and directories, the runtime directory of a user, and
 //! how a directory is looked at, or opened, before it is believed.
 //!
-//! [`names`] has what all parts agree on, [`runtime`] a user's directory for what ends with a boot,
+//! [`names`] and [`instance`] have what all parts agree on, [`runtime`] a user's directory for what ends with a boot,
 //! [`own`] says whether a directory is its user's own, and [`inside`] opens what is in a root.
 #![forbid(unsafe_code)]
 
 pub mod inside;
+pub mod instance;
 pub mod names;
 pub mod own;
 pub mod runtime;

@@ -16,5 +16,8 @@ pub const SOCKET_SUFFIX: &str = "_interop";
 /// The name of the host's socket in the runtime directory; it is the user's own interop server too.
 pub const HOST_SOCKET: &str = "interop";
 
+/// The name by which the `init` binary is called as the leader of a session.
+pub const SESSION_LEADER: &str = "session-leader";
+
 /// Beside an instance's sockets, a link to the socket of its keeper.
 pub const KEEPER_LINK: &str = "keeper";

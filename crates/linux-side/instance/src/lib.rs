@@ -6,7 +6,6 @@
 //! them to the user's host, and [`role`] is what the `init` binary runs as an instance's init.
 #![forbid(unsafe_code)]
 
-pub mod distribution;
 pub mod keeper;
 pub mod machine;
 pub mod namespace;

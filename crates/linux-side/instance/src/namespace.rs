@@ -22,10 +22,10 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use winterop_namespaces::{NamespaceError, failed};
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration::{self as registration, BINFMT_MISC, RegistrationError};
 use winterop_sys::{Namespaces, unshare};
-use winterop_words::{Failure, Words};
 
 /// What to make an instance from.
 #[derive(Clone, Debug)]
@@ -36,56 +36,6 @@ pub struct Plan {
     pub scratch: PathBuf,
     /// Whether the kernel is to start batch files too.
     pub batch_files: bool,
-}
-
-/// Why an instance could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", self.words().plain())]
-pub enum NamespaceError {
-    /// The kernel denies user namespaces.
-    Denied(io::Error),
-    /// binfmt_misc cannot be mounted in a user namespace.
-    NoPrivateTable(io::Error),
-    /// The registration failed.
-    Registration(#[from] RegistrationError),
-    /// A step failed that works everywhere else.
-    Step {
-        /// What was tried.
-        step: &'static str,
-        /// On what.
-        on: String,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-impl NamespaceError {
-    /// The error in words.
-    #[must_use]
-    pub fn words(&self) -> Words {
-        match self {
-            Self::Denied(error) => Failure::NoUserNamespaces { error }.words(),
-            Self::NoPrivateTable(error) => Failure::NoPrivateTable { error }.words(),
-            Self::Registration(error) => error.words(),
-            Self::Step { step, on, source } => {
-                Failure::InstanceStep { step, on, error: source }.words()
-            }
-        }
-    }
-
-    /// Whether the machine, not this attempt, cannot have private instances.
-    #[must_use]
-    pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Denied(_) | Self::NoPrivateTable(_))
-    }
-}
-
-pub(crate) fn failed<E: Into<io::Error>>(
-    step: &'static str,
-    on: impl AsRef<OsStr>,
-) -> impl FnOnce(E) -> NamespaceError {
-    let on = on.as_ref().to_string_lossy().into_owned();
-    move |source| NamespaceError::Step { step, on, source: source.into() }
 }
 
 /// Moves this process into a new instance. It must have one thread.

@@ -1,8 +1,6 @@
 //! What the `init` binary does as an instance's init: it serves interop requests as long as the
 //! instance is used, then it ends and takes its sockets with it.
 
-use crate::distribution::keeper;
-use crate::distribution::plan::OPTION;
 use crate::machine;
 use crate::namespace::is_shared_with_others;
 use rustix::fd::OwnedFd;
@@ -14,6 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use winterop_distribution::keeper;
+use winterop_distribution::plan::OPTION;
 use winterop_interop::admit::OfInstance;
 use winterop_interop::handoff::HostLink;
 use winterop_interop::server::serve;

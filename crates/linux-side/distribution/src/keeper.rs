@@ -2,14 +2,15 @@
 //!
 //! It makes the namespaces and process 1 in them. Then it waits for that process's end, and for
 //! connections on its socket: each is a wish to have the user's host started, which nobody inside
-//! can see. It is nobody's child, so a `wslservice` that crashes leaves it alone; where the keeper
+//! can see. It is nobody's child, so a `wsl` that crashes leaves it alone; where the keeper
 //! itself is killed the instance runs on, and only a host that is gone is not started again from
 //! inside.
 
-use super::holder::Holder;
-use super::systemd::{self, Cgroup};
-use super::{CONTROL, KEEPER, NAME, Plan, ROOT, init, maps, root};
-use crate::namespace::NamespaceError;
+use crate::holder::Holder;
+use crate::outside::Outside;
+use crate::plan::{FAILED, NOTE, Plan, READY};
+use crate::systemd::{self, Cgroup};
+use crate::{init, root};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
@@ -21,25 +22,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use winterop_interop::keeper;
+use winterop_namespaces::NamespaceError;
+use winterop_namespaces::maps;
 use winterop_places::inside::Directory;
+use winterop_places::instance::{CONTROL, KEEPER, NAME, ROOT};
 use winterop_serve::socket::ListeningSocket;
 use winterop_sys::{Fork, Namespaces, fork};
-
-/// What the keeper's standard output says once the instance serves.
-pub(super) const READY: &str = "ready";
-/// Before what the instance has to do without.
-pub(super) const NOTE: &str = "note ";
-/// Before the reason for which there is no instance.
-pub(super) const FAILED: &str = "failed ";
-
-/// Everything of the machine's that init goes on using.
-#[derive(Debug)]
-pub(super) struct Outside {
-    /// The directory with the host's socket.
-    pub(super) runtime: OwnedFd,
-    /// The instance's directory.
-    pub(super) directory: OwnedFd,
-}
 
 /// Runs the keeper with the process's arguments.
 #[must_use]
@@ -251,7 +239,7 @@ fn enter(
     let with_systemd = cgroup.is_some();
     let entered = cgroup
         .unwrap_or(Ok(()))
-        .map_err(crate::namespace::failed("entering the cgroup for", "systemd"))
+        .map_err(winterop_namespaces::failed("entering the cgroup for", "systemd"))
         .and_then(|()| enter_namespaces(&mut writer, &mut mapped_reader));
     match entered {
         Ok(Fork::Parent(process)) => {
@@ -275,7 +263,7 @@ fn enter_namespaces(
     writer: &mut PipeWriter,
     mapped: &mut PipeReader,
 ) -> Result<Fork, NamespaceError> {
-    let step = |step| crate::namespace::failed::<io::Error>(step, "");
+    let step = |step| winterop_namespaces::failed::<io::Error>(step, "");
     let namespaces = Namespaces::USER
         | Namespaces::MOUNT
         | Namespaces::PID

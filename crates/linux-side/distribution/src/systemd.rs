@@ -27,7 +27,7 @@ const LISTENS: &str = "/run/systemd/private";
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a shutdown may take before systemd is told to leave what is left.
-pub(super) const SHUTDOWN: Duration = Duration::from_secs(5);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// `SIGRTMIN+4` as systemd counts it: power off, services first.
 const POWER_OFF: i32 = 34 + 4;
@@ -38,20 +38,20 @@ const POWER_OFF_NOW: i32 = 34 + 14;
 const EMPTYING: Duration = Duration::from_secs(5);
 
 /// Whether the distribution wants it and has it.
-pub(super) fn is_wanted(root: &Directory) -> bool {
+pub(crate) fn is_wanted(root: &Directory) -> bool {
     WslConf::read_in(root).is_ok_and(|(conf, _)| conf.boot.systemd)
 }
 
 /// The cgroup of one instance; it is emptied and removed with this.
 #[derive(Debug)]
-pub(super) struct Cgroup(PathBuf);
+pub(crate) struct Cgroup(PathBuf);
 
 impl Cgroup {
     /// Makes it: below the machine's root cgroup for root, else below the user's own.
     ///
     /// # Errors
     /// The system's, with the place; a user who was given no cgroup to manage cannot have one.
-    pub(super) fn make(name: &str) -> io::Result<Self> {
+    pub(crate) fn make(name: &str) -> io::Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let mounted = mounts.lines().find_map(|line| {
             let mut fields = line.split(' ').skip(1);
@@ -74,7 +74,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(crate) fn enter(&self) -> io::Result<()> {
         fs::write(self.0.join("cgroup.procs"), "0")
     }
 }
@@ -113,7 +113,7 @@ fn remove_tree(path: &Path) {
 }
 
 /// Executes systemd in this process, which is process 1; returns only if that failed.
-pub(super) fn execute(name: &str) -> io::Error {
+pub(crate) fn execute(name: &str) -> io::Error {
     let name = format!("WSL_DISTRO_NAME={name}");
     let environment = CStrings::new([
         &b"container=wsl"[..],
@@ -135,7 +135,7 @@ pub(super) fn execute(name: &str) -> io::Error {
 }
 
 /// Whether the distribution has it at all.
-pub(super) fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     PROGRAMS.into_iter().any(is_program)
 }
 
@@ -145,7 +145,7 @@ fn is_program(path: &std::ffi::CStr) -> bool {
 }
 
 /// Waits until systemd takes orders; `false` if it does not in this time.
-pub(super) fn wait_until_it_listens(patience: Duration) -> bool {
+pub(crate) fn wait_until_it_listens(patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     while !Path::new(LISTENS).exists() {
         if Instant::now() >= deadline {
@@ -158,7 +158,7 @@ pub(super) fn wait_until_it_listens(patience: Duration) -> bool {
 
 /// Tells systemd to end its services and itself, and with it this process; `at_once` without waiting
 /// for them.
-pub(super) fn power_off(at_once: bool) {
+pub(crate) fn power_off(at_once: bool) {
     let number = if at_once { POWER_OFF_NOW } else { POWER_OFF };
     if let (Some(signal), Some(first)) = (real_time_signal(number), Pid::from_raw(1)) {
         // It has ended already, and so does this process in a moment.

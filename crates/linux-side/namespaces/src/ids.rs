@@ -1,6 +1,6 @@
 //! Work on a distribution's files while it does not run, with the ids that it has when it runs.
 
-use super::maps;
+use crate::maps;
 use rustix::process::{Pid, Signal, WaitOptions, getppid, waitpid};
 use std::io::{self, Read as _, Write as _};
 use winterop_sys::{Fork, Namespaces, fork};

@@ -14,9 +14,10 @@
 //! way, and the exit status the other, which is sent back as its acknowledgement. Window sizes are
 //! set on the terminal itself.
 
-use super::init::{host_address, open_to_all_users};
-use super::process::{Problem, Started, create};
-use super::reaper::{everybody_else, exit_code, reap};
+use crate::interop_server::{self, Found};
+use crate::outside::host_address;
+use crate::process::{Problem, Started, create};
+use crate::reaper::{everybody_else, exit_code, reap};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
@@ -24,7 +25,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,19 +33,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
-use winterop_interop::admit::OfInstance;
-use winterop_interop::handoff::HostLink;
-use winterop_interop::server;
-use winterop_places::names::SOCKET_DIRECTORY;
 use winterop_serve::socket::ListeningSocket;
-use winterop_settings::Switches;
 use winterop_wire::{
     CreateLinuxProcess, ErrorNotice, ExitStatus, Extensions, Header, Message, MessageType,
     Signal as SignalMessage, Tag, TransactionResult,
 };
-
-/// The name by which the `init` binary is called for this part.
-pub const NAME: &str = "session-leader";
 
 /// How long whoever waits for an exit status may take to acknowledge it.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(5);
@@ -130,28 +123,10 @@ fn lead(start: Start) -> io::Result<()> {
     })
 }
 
-/// The session's interop server; none where Windows programs are switched off.
+/// The session's interop server.
 fn interop_server(start: &Start) -> io::Result<Option<ListeningSocket>> {
-    let switches = Arc::new(Switches::default());
-    if let Err(off) = switches.check() {
-        tracing::info!(%off, "no interop server");
-        return Ok(None);
-    }
-    let path = Path::new(SOCKET_DIRECTORY).join(format!("{}_interop", std::process::id()));
-    let mut socket = ListeningSocket::bind(&path).map_err(io::Error::other)?;
-    open_to_all_users(&path)?;
-    if let Some(listener) = socket.take_descriptor() {
-        let address = host_address(&start.runtime, &start.directory, &start.host_socket);
-        let link = Arc::new(HostLink::new(address));
-        tokio::spawn(async move {
-            let never = std::future::pending();
-            let served = server::serve(listener, OfInstance::of_this(link), switches, never);
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the session's interop server has ended");
-            }
-        });
-    }
-    Ok(Some(socket))
+    let address = host_address(&start.runtime, &start.directory, &start.host_socket);
+    interop_server::start(address, Arc::default(), Found::ByProcess)
 }
 
 #[derive(Debug)]

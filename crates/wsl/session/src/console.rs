@@ -7,7 +7,7 @@
 //! terminal belongs to others too: it keeps its modes, and the signals of its keys are made keys of
 //! the other terminal again.
 
-use super::client::{ClientError, Running, Session};
+use crate::client::{ClientError, Running, Session};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};

@@ -4,13 +4,13 @@
 //! own root, is left out, and so is every folder that holds the distribution: it would hold itself.
 //! A prefix that is made later than the instance is looked for at each new session ([`Drives::add`]).
 
-use super::root::bind_directory;
+use crate::mounts::bind_directory;
 use std::fs;
 use std::path::{Path, PathBuf};
 use winterop_settings::wsl_conf::Automount;
 
 /// Where the user's data is seen inside, for root alone.
-pub(super) const DATA: &str = "/run/winterop/data";
+pub(crate) const DATA: &str = "/run/winterop/data";
 
 /// The drives of one instance.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Drives {
 impl Drives {
     /// Binds what is there. The machine's root is at `outside`; `data` and `distribution` are
     /// names there.
-    pub(super) fn mount(
+    pub(crate) fn mount(
         automount: &Automount,
         data: &Path,
         distribution: &Path,
@@ -44,7 +44,7 @@ impl Drives {
     }
 
     /// Binds drive C once the prefix is there.
-    pub(super) fn add(&mut self) {
+    pub(crate) fn add(&mut self) {
         if self.root.as_os_str().is_empty() || self.mounted.contains(&'c') {
             return;
         }

@@ -3,7 +3,7 @@
 //! 1. mounts are made private, and the directory becomes a mount;
 //! 2. `/run` is a tmpfs, and `pivot_root` makes the directory the root with the machine's at
 //!    a name that is drawn each time, so that no link knows it. From here on every name is looked up
-//!    inside. What may be a link of the distribution's is opened as [`inside`] does it, and what is
+//!    inside. What may be a link of the distribution's is opened as [`winterop_places::inside`] does it, and what is
 //!    mounted on must be none;
 //! 3. `/proc`, `/sys`, `/dev`, `/init`, the table of executables, names, drives;
 //! 4. the machine's root is taken off.
@@ -11,19 +11,21 @@
 //! `/tmp` stays the distribution's own. `/sys` is the machine's: only the owner of a network
 //! namespace may mount it, and the network is the machine's too.
 
-use super::drives::{DATA, Drives};
-use super::{Plan, devices, network};
-use crate::namespace::{NamespaceError, failed};
+use crate::drives::{DATA, Drives};
+use crate::mounts::{
+    bind, ensure_directory, ensure_file, make_directory, mount_new, own_directory,
+};
+use crate::plan::Plan;
+use crate::{devices, network};
 use rustix::fs::symlinkat;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
-    mount_bind_recursive, mount_change, move_mount, open_tree, unmount,
+    mount_change, move_mount, open_tree, unmount,
 };
-use std::ffi::CStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use winterop_namespaces::{NamespaceError, failed};
 use winterop_places::inside::{Directory, refuse_other_than_directory};
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration as registration;
@@ -34,7 +36,7 @@ use winterop_settings::WslConf;
 ///
 /// # Errors
 /// A [`NamespaceError`]; the process should end then.
-pub(super) fn enter(
+pub(crate) fn enter(
     plan: &Plan,
     root: &Directory,
     init: &Path,
@@ -151,28 +153,6 @@ fn bind_data(outside: &Path, data: &Path) {
     }
 }
 
-pub(super) fn mount_new(
-    kind: &'static str,
-    target: &Path,
-    options: &CStr,
-) -> Result<(), NamespaceError> {
-    let flags = match kind {
-        "devpts" => MountFlags::NOSUID | MountFlags::NOEXEC,
-        _ => MountFlags::NOSUID | MountFlags::NODEV,
-    };
-    mount(kind, target, kind, flags, options).map_err(failed("mounting on", target))
-}
-
-pub(super) fn bind(source: &Path, target: &Path) -> Result<(), NamespaceError> {
-    mount_bind_recursive(source, target).map_err(failed("binding", source))
-}
-
-/// Makes a directory in the root to mount on; one that is there must be no link.
-pub(super) fn own_directory(path: &Path) -> Result<(), NamespaceError> {
-    refuse_other_than_directory(path).map_err(failed("using", path))?;
-    ensure_directory(path)
-}
-
 /// Gives the distribution the name `wslpath` for [`INIT`], as WSL does; whatever has that name stays.
 fn link_wslpath() {
     let programs = Directory::of_root("/usr/bin").or_else(|_| Directory::of_root("/bin"));
@@ -190,30 +170,4 @@ fn refuse_other_than_file(path: &Path) -> Result<(), NamespaceError> {
     let status = fs::symlink_metadata(path).map_err(failed("looking at", path))?;
     let error = || io::Error::other("it is no file; Winterop's own is bound on it");
     if status.is_file() { Ok(()) } else { Err(failed("using", path)(error())) }
-}
-
-/// Binds a directory of the machine's on one of the distribution's, which is made where it is missing.
-pub(super) fn bind_directory(source: &Path, target: &Path) -> Result<(), NamespaceError> {
-    let directory = Directory::make(target).map_err(failed("creating", target))?;
-    mount_bind_recursive(source, directory.name()).map_err(failed("binding", source))
-}
-
-/// Makes a directory and those above it, where they are missing.
-pub(super) fn ensure_directory(path: &Path) -> Result<(), NamespaceError> {
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(failed("creating", path))
-}
-
-fn make_directory(path: &Path, mode: u32) -> Result<(), NamespaceError> {
-    fs::DirBuilder::new().mode(mode).create(path).map_err(failed("creating", path))
-}
-
-/// Makes an empty file where nothing is, to bind another on.
-pub(super) fn ensure_file(path: &Path) -> Result<(), NamespaceError> {
-    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(path);
-    match made {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(failed("creating", path)(error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,7 +1,7 @@
 //! Linux processes of a session: who they are, what they find around them, and on which descriptors
 //! they run.
 
-use super::drives::Drives;
+use crate::drives::Drives;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, accessat, statat};
 use rustix::io::Errno;
@@ -28,25 +28,25 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn usage(text: String) -> Self {
+    pub(crate) fn usage(text: String) -> Self {
         Self { text, status: 1 }
     }
 
-    pub(super) fn system(what: &str, error: Errno) -> Self {
+    pub(crate) fn system(what: &str, error: Errno) -> Self {
         Self::usage(format!("{what}: {}", winterop_sys::system_error(error)))
     }
 }
 
 /// A process that runs.
 #[derive(Debug)]
-pub(super) struct Started {
-    pub(super) pid: Pid,
+pub(crate) struct Started {
+    pub(crate) pid: Pid,
     /// The controlling side of its terminal.
-    pub(super) terminal: Option<OwnedFd>,
+    pub(crate) terminal: Option<OwnedFd>,
 }
 
 /// Creates the process that `request` describes, on the descriptors that came with it.
-pub(super) fn create(
+pub(crate) fn create(
     distribution: &str,
     server: Option<&Path>,
     request: &LinuxProcess<'_>,
@@ -151,7 +151,7 @@ fn account(
 type Environment = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// What [`Environment`] is for the boot command.
-pub(super) fn environment_of_boot(distribution: &str) -> Vec<Vec<u8>> {
+pub(crate) fn environment_of_boot(distribution: &str) -> Vec<Vec<u8>> {
     [
         format!("PATH={PATH}"),
         "HOME=/root".to_owned(),

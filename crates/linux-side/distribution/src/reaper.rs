@@ -6,15 +6,15 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
 /// What one look has found.
 #[derive(Debug, Default)]
-pub(super) struct Reaped {
+pub(crate) struct Reaped {
     /// Those that have ended.
-    pub(super) ended: Vec<(Pid, WaitStatus)>,
+    pub(crate) ended: Vec<(Pid, WaitStatus)>,
     /// Whether any are left.
-    pub(super) any_left: bool,
+    pub(crate) any_left: bool,
 }
 
 /// Takes every child that has ended.
-pub(super) fn reap() -> Reaped {
+pub(crate) fn reap() -> Reaped {
     let mut reaped = Reaped::default();
     loop {
         match wait(WaitOptions::NOHANG) {
@@ -30,13 +30,13 @@ pub(super) fn reap() -> Reaped {
 }
 
 /// The exit code of an ended process as a shell has it: its status, or 128 and the signal.
-pub(super) fn exit_code(status: WaitStatus) -> i32 {
+pub(crate) fn exit_code(status: WaitStatus) -> i32 {
     let by_signal = status.terminating_signal().map(|signal| 128 + signal);
     status.exit_status().or(by_signal).unwrap_or(1)
 }
 
 /// Every process that can be seen but this one.
-pub(super) fn everybody_else() -> Vec<Pid> {
+pub(crate) fn everybody_else() -> Vec<Pid> {
     let own = rustix::process::getpid();
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| {

@@ -1,8 +1,6 @@
-//! What `wslservice` and `wsl` do with an instance: start it, find it, ask for sessions, and create
+//! What `wsl` does with an instance: start it, find it, ask for sessions, and create
 //! processes in them. Calls block, each wait with a deadline but the one for a process's end.
 
-use super::keeper::{FAILED, NOTE, READY};
-use super::{CONTROL, KEEPER, Plan};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
@@ -15,6 +13,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use winterop_channel::unix::{ReceiveError, connect_path, receive, send};
 use winterop_channel::{Frame, Inbox};
+use winterop_distribution::plan::{FAILED, NOTE, Plan, READY};
+use winterop_places::instance::{CONTROL, KEEPER};
 use winterop_sys::peer_credentials;
 use winterop_wire::{
     CreateLinuxProcess, CreateSession, CreateSessionResponse, DecodeError, EncodeError,

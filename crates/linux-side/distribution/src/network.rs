@@ -24,7 +24,7 @@ const GENERATED_RESOLV_CONF: &str = "/run/resolv.conf";
 
 /// Sets the name and writes the files, after those of the machine, whose root is at `outside`. What
 /// fails is told and does not keep the instance from running.
-pub(super) fn set_up(network: &Network, outside: &Path) {
+pub(crate) fn set_up(network: &Network, outside: &Path) {
     let name = host_name(network);
     if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
         tracing::warn!(%error, name, "the host name cannot be set");

@@ -1,9 +1,9 @@
 //! `/dev` of an instance: what every program may use, and terminals of its own.
 
-use super::root::{bind, ensure_directory, ensure_file, mount_new, own_directory};
-use crate::namespace::NamespaceError;
+use crate::mounts::{bind, ensure_directory, ensure_file, mount_new, own_directory};
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use winterop_namespaces::NamespaceError;
 
 /// The machine's devices that show nothing of the machine.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -23,7 +23,7 @@ const LINKS: [(&str, &str); 5] = [
 const TERMINAL_GROUP: u32 = 5;
 
 /// Builds it at `/dev`; the machine's root is at `outside`.
-pub(super) fn build(outside: &Path) -> Result<(), NamespaceError> {
+pub(crate) fn build(outside: &Path) -> Result<(), NamespaceError> {
     let device = Path::new("/dev");
     own_directory(device)?;
     mount_new("tmpfs", device, c"mode=0755")?;

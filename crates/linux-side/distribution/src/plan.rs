@@ -28,6 +28,15 @@ pub struct Plan {
     pub log: PathBuf,
 }
 
+/// What the keeper's standard output says once the instance serves.
+pub const READY: &str = "ready";
+
+/// There, before what the instance has to do without.
+pub const NOTE: &str = "note ";
+
+/// There, before the reason for which there is no instance.
+pub const FAILED: &str = "failed ";
+
 /// The option that makes `init` an instance's keeper.
 pub const OPTION: &str = "--distribution";
 

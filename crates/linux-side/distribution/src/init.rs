@@ -6,9 +6,12 @@
 //! instance. Port fields are 0: where a virtual machine would have the other side connect to a port,
 //! the answer carries the connection.
 
-use super::keeper::Outside;
-use super::reaper::{everybody_else, reap};
-use super::{KEEPER, Plan, drives::Drives, process, systemd};
+use crate::drives::Drives;
+use crate::interop_server::{self, Found};
+use crate::outside::{Outside, host_address};
+use crate::plan::Plan;
+use crate::reaper::{everybody_else, reap};
+use crate::{process, systemd};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getuid, kill_process};
@@ -22,14 +25,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use winterop_accounts as accounts;
 use winterop_channel::asynchronous::Channel;
-use winterop_interop::admit::OfInstance;
-use winterop_interop::handoff::HostLink;
-use winterop_interop::server::serve as serve_interop;
 use winterop_places::inside::read_text;
+use winterop_places::names::SESSION_LEADER;
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration::keep_registered;
 use winterop_serve::socket::ListeningSocket;
-use winterop_serve::starting::HostAddress;
 use winterop_serve::{Listener, queries};
 use winterop_settings::{Switches, WslConf};
 use winterop_sys::{CStrings, Spawn, is_own_user, peer_credentials, spawn};
@@ -53,19 +53,19 @@ const MOUNT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stands ready when process 1 has built the root.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) conf: WslConf,
-    pub(super) drives: Drives,
-    pub(super) outside: Outside,
+pub(crate) struct Prepared {
+    pub(crate) conf: WslConf,
+    pub(crate) drives: Drives,
+    pub(crate) outside: Outside,
     /// Whether systemd is process 1, and this its child.
-    pub(super) systemd: bool,
+    pub(crate) systemd: bool,
 }
 
 /// Serves until the instance ends; `ready` is called once it does.
 ///
 /// # Errors
 /// The system's, where it cannot serve.
-pub(super) fn serve(
+pub(crate) fn serve(
     plan: &Plan,
     prepared: Prepared,
     control: OwnedFd,
@@ -98,18 +98,6 @@ fn wait_for_systemd(conf: &WslConf) {
     }
     if conf.boot.protect_binfmt {
         std::thread::spawn(|| keep_registered(INIT, None));
-    }
-}
-
-/// The host as it is reached from inside: by the directories that were opened outside.
-pub(super) fn host_address(runtime: &OwnedFd, directory: &OwnedFd, socket: &Path) -> HostAddress {
-    let through = |descriptor: &OwnedFd, name: &Path| {
-        PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd())).join(name)
-    };
-    HostAddress {
-        socket: through(runtime, socket),
-        keeper: Some(through(directory, Path::new(KEEPER))),
-        ..HostAddress::default()
     }
 }
 
@@ -201,33 +189,13 @@ impl Init {
         Ok(())
     }
 
-    /// The instance's own interop server; none where Windows programs are switched off.
+    /// The instance's own interop server. Where systemd is process 1, this process is not, and so has
+    /// another number in its socket's name than the one that all look for.
     fn interop_server(&self, switches: &Arc<Switches>) -> io::Result<Option<ListeningSocket>> {
-        if let Err(off) = switches.check() {
-            tracing::info!(%off, "no interop server");
-            return Ok(None);
-        }
-        let directory = Path::new(SOCKET_DIRECTORY);
-        let path = directory.join(format!("{}_interop", std::process::id()));
-        let mut socket = ListeningSocket::bind(&path).map_err(io::Error::other)?;
-        open_to_all_users(&path)?;
-        if self.systemd {
-            socket.also_known_as(&directory.join("1_interop"))?;
-        }
-        if let Some(listener) = socket.take_descriptor() {
-            let address =
-                host_address(&self.outside.runtime, &self.outside.directory, &self.host_socket);
-            let link = Arc::new(HostLink::new(address));
-            let switches = Arc::clone(switches);
-            tokio::spawn(async move {
-                let never = std::future::pending();
-                let users = OfInstance::of_this(link);
-                if let Err(error) = serve_interop(listener, users, switches, never).await {
-                    tracing::error!(%error, "the instance's interop server has ended");
-                }
-            });
-        }
-        Ok(Some(socket))
+        let outside = &self.outside;
+        let address = host_address(&outside.runtime, &outside.directory, &self.host_socket);
+        let found = if self.systemd { Found::ByAll } else { Found::ByProcess };
+        interop_server::start(address, Arc::clone(switches), found)
     }
 
     fn start_boot_command(&self) {
@@ -354,7 +322,7 @@ impl Init {
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let directory = self.outside.directory.as_raw_fd().to_string();
         let arguments = [
-            super::leader::NAME.as_bytes(),
+            SESSION_LEADER.as_bytes(),
             self.name.as_bytes(),
             self.host_socket.as_os_str().as_encoded_bytes(),
             directory.as_bytes(),
@@ -388,12 +356,6 @@ impl Init {
         }
         state.terminating
     }
-}
-
-/// Lets every user of the instance connect; who is served is the server's to say.
-pub(super) fn open_to_all_users(socket: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o777))
 }
 
 /// The socket of a session leader that was killed.

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 /// A row of a map: the first id inside, the first outside, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+struct Row {
     inside: u32,
     outside: u32,
     count: u32,
@@ -22,7 +22,7 @@ pub(super) struct Row {
 ///
 /// # Errors
 /// The system's, with the file.
-pub(super) fn write(pid: i32) -> io::Result<Option<String>> {
+pub fn write(pid: i32) -> io::Result<Option<String>> {
     if rustix::process::geteuid().is_root() {
         for kind in ["uid_map", "gid_map"] {
             write_file(pid, kind, &identity(&fs::read_to_string(format!("/proc/self/{kind}"))?))?;
