@@ -10,13 +10,14 @@
 #[cfg(own_entry)]
 mod entry;
 mod part;
+mod role;
 mod wslpath;
 
 use part::Part;
+use role::Role;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
-use winterop_instance::machine::OPTION;
 use winterop_interpreter::{Auxiliary, Environment, Start};
 
 fn main() -> ExitCode {
@@ -24,17 +25,17 @@ fn main() -> ExitCode {
     let auxiliary = auxiliary_vector();
     let views: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
     let part = Part::of(&views, auxiliary.flags);
-    // The machine's init is a service: its log has what it does.
-    let is_machines = arguments.get(1).is_some_and(|it| it == OPTION.as_bytes());
-    if let Err(error) = keep_inherited(part, is_machines) {
+    let role = Role::of(&arguments);
+    if let Err(error) = keep_inherited(part, role) {
         eprintln!("init: keeping inherited files to itself: {error}");
         return ExitCode::FAILURE;
     }
     match part {
         Part::Interpreter => interpret(views, auxiliary),
         Part::Init => {
-            log(if is_machines { "info" } else { "warn" });
-            winterop_instance::role::run(&arguments)
+            // The machine's init is a service: its log has what it does.
+            log(if role == Role::Machine { "info" } else { "warn" });
+            role.run(&arguments)
         }
         Part::SessionLeader => {
             log("warn");
@@ -47,11 +48,11 @@ fn main() -> ExitCode {
 
 /// Sees to it that no program which is started from here gets what this one has inherited. What the
 /// interpreter has inherited is its program's.
-fn keep_inherited(part: Part, is_machines: bool) -> Result<(), rustix::io::Errno> {
+fn keep_inherited(part: Part, role: Role) -> Result<(), rustix::io::Errno> {
     match part {
         Part::Interpreter | Part::WslPath => Ok(()),
         // Of systemd the one gets its socket, of an instance's init the other its directory.
-        Part::Init if is_machines => winterop_sys::keep_to_self(),
+        Part::Init if role == Role::Machine => winterop_sys::keep_to_self(),
         Part::SessionLeader | Part::Starter => winterop_sys::keep_to_self(),
         // It outlives whoever typed the command, whose pipes and locks it would keep.
         Part::Init => winterop_sys::close_inherited(),

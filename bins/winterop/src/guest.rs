@@ -4,8 +4,8 @@ use crate::machine::require_root;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
-use winterop_installation::guests::{add, list, remove};
-use winterop_instance::machine::guests::GuestName;
+use winterop_machine::guests::GuestName;
+use winterop_machine::installation::guests::{add, list, remove};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \

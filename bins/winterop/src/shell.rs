@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 use winterop_host::wine::session_path;
-use winterop_instance::keeper;
-use winterop_instance::namespace::{self, Plan};
-use winterop_instance::role::Options;
 use winterop_interop::keeper::send_instance;
 use winterop_namespaces::NamespaceError;
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration as registration;
 use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
+use winterop_shell::init::Options;
+use winterop_shell::keeper;
+use winterop_shell::namespace::{self, Plan};
 use winterop_words::Failure;
 
 #[derive(Args)]
@@ -157,7 +157,7 @@ fn server(switches: &Switches, keeper: Option<Keeper>) -> Result<Option<PathBuf>
     start_init(keeper).map(Some)
 }
 
-/// The process of the instance that stays outside; see [`winterop_instance::keeper`].
+/// The process of the instance that stays outside; see [`winterop_shell::keeper`].
 struct Keeper {
     socket: PathBuf,
     /// To it: which process the instance lives by.

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use winterop_instance::machine::users::Users;
+use winterop_machine::users::Users;
 use winterop_serve::Peer;
 use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
 use winterop_settings::policy::{Asked, Verdict};

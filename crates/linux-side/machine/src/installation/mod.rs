@@ -6,84 +6,21 @@
 //! [`guests`] says whom else it serves, [`table`] has the registration. [`enable`] and [`disable`] are
 //! the order of the steps.
 //! Each step finds out whether it is done, so a call that was interrupted is made good by the next.
-#![forbid(unsafe_code)]
 
+mod error;
 pub mod files;
 pub mod guests;
+mod plan;
 pub mod server;
 pub mod table;
 pub mod trusted;
 
+pub use error::InstallError;
+pub use plan::Plan;
+
 use files::Files;
-use std::io;
-use std::path::{Path, PathBuf};
-use winterop_registration::RegistrationError;
+use std::path::Path;
 use winterop_settings::machine::EntryName;
-use winterop_words::{Failure, Words};
-
-/// What is installed, and from where.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The directory that is the machine's root: `/`.
-    pub root: PathBuf,
-    /// The static `init` that becomes `/init`.
-    pub init: PathBuf,
-    /// The program `winterop`, as the machine's init will start it.
-    pub program: PathBuf,
-    /// The name of the entry in the kernel's table.
-    pub entry: EntryName,
-}
-
-/// Why a machine could not be changed.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", self.words().plain())]
-pub enum InstallError {
-    /// A file is there that is not ours.
-    Foreign(PathBuf),
-    /// What every user is to run can be changed by others than root.
-    Changeable {
-        /// The file, or a folder on the way to it.
-        path: PathBuf,
-        /// By whom, in words.
-        why: String,
-    },
-    /// The kernel's table does not take the entry.
-    Registration(#[from] RegistrationError),
-    /// A step failed.
-    Step {
-        /// What was tried.
-        step: &'static str,
-        /// On what.
-        on: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-impl InstallError {
-    /// The error in words.
-    #[must_use]
-    pub fn words(&self) -> Words {
-        match self {
-            Self::Foreign(path) => Failure::ForeignFile { path: &path.display() }.words(),
-            Self::Changeable { path, why } => {
-                Failure::ChangeableProgram { path: &path.display(), why }.words()
-            }
-            Self::Registration(error) => error.words(),
-            Self::Step { step, on, source } => {
-                Failure::InstallationStep { step, place: &on.display(), error: source }.words()
-            }
-        }
-    }
-}
-
-pub(crate) fn failed(
-    step: &'static str,
-    on: &Path,
-) -> impl FnOnce(io::Error) -> InstallError + use<> {
-    let on = on.to_owned();
-    move |source| InstallError::Step { step, on, source }
-}
 
 /// Installs Winterop on the machine, or what is missing of it, and starts it.
 ///

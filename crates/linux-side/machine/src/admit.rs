@@ -1,6 +1,6 @@
 //! Whom the machine's servers serve: every user by the socket that all find, and guests by theirs.
 
-use super::users::Users;
+use crate::users::Users;
 use std::sync::Arc;
 use std::time::Duration;
 use winterop_audit::Record;

@@ -9,8 +9,8 @@
 //! A file for each guest below `/etc/winterop/guests` says which there are; `winterop guest` writes
 //! them. They are looked at when one changes, and once a second.
 
-use super::admit::GuestsAlone;
-use super::prepare_directory;
+use crate::admit::GuestsAlone;
+use crate::directory::prepare_directory;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -25,15 +25,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use winterop_interop::server::{MODE_FOR_ALL, serve};
+use winterop_places::names::{SHARED_SOCKET, SOCKET_SUFFIX};
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::Switches;
 use winterop_settings::machine::{DIRECTORY, GUESTS};
-
-/// The name of each guest's socket, as launches look for it.
-pub const SOCKET: &str = "1_interop";
-
-/// What the names of sockets end with.
-const SUFFIX: &str = "_interop";
 
 /// How often the list is looked at where no event tells of a change.
 const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -127,7 +122,7 @@ pub fn remove_directory(directory: &Path) -> io::Result<()> {
 fn remove_sockets(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.to_string_lossy().ends_with(SUFFIX) {
+        if path.to_string_lossy().ends_with(SOCKET_SUFFIX) {
             fs::remove_file(path)?;
         }
     }
@@ -224,11 +219,11 @@ impl Guests {
             prepare_directory(folder)?;
         }
         remove_sockets(&directory)?;
-        let own = directory.join(format!("{}{SUFFIX}", std::process::id()));
+        let own = directory.join(format!("{}{SOCKET_SUFFIX}", std::process::id()));
         let mut file = ListeningSocket::bind(&own).map_err(io::Error::other)?;
         // Connecting takes the right to write to the socket. Whom it serves the policy says.
         fs::set_permissions(&own, Permissions::from_mode(MODE_FOR_ALL))?;
-        file.also_known_as(&directory.join(SOCKET))?;
+        file.also_known_as(&directory.join(SHARED_SOCKET))?;
         let descriptor = file.take_descriptor().ok_or(io::ErrorKind::NotConnected)?;
         let (admit, switches) = (self.admit.clone(), Arc::clone(&self.switches));
         let name = name.clone();
@@ -244,7 +239,7 @@ impl Guests {
 
 /// Whether a guest is being served, and its socket is where launches look for it.
 fn is_there(name: &GuestName, served: &Served) -> bool {
-    !served.task.is_finished() && name.directory().join(SOCKET).exists()
+    !served.task.is_finished() && name.directory().join(SHARED_SOCKET).exists()
 }
 
 /// Says when the list has to be looked at, for as long as this process runs. It is watched before it

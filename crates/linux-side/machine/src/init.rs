@@ -3,33 +3,25 @@
 //! It runs as root on the machine itself, starts nothing but users' hosts, each as its user, and
 //! opens nothing that a peer names.
 
-pub mod admit;
-pub mod guests;
-mod options;
-mod subordinates;
-pub mod users;
-
-pub use options::{OPTION, Options};
-
-use admit::{AllUsers, GuestsAlone};
-use guests::Guests;
+use crate::admit::{AllUsers, GuestsAlone};
+use crate::directory::prepare_directory;
+use crate::guests::Guests;
+use crate::options::Options;
+use crate::users::Users;
 use rustix::fd::OwnedFd;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use users::Users;
-use winterop_interop::server::{MODE_FOR_ALL, serve};
+use winterop_interop::{MODE_FOR_ALL, serve};
+use winterop_places::names::{SHARED_SOCKET, SOCKET_SUFFIX};
 use winterop_registration::keep_registered;
 use winterop_serve::Starter;
 use winterop_serve::background::{announce, terminated};
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::{Policy, Switches, machine};
-
-/// The name under which every launch finds this server.
-const SOCKET: &str = "1_interop";
 
 /// The number of the first descriptor that systemd passes.
 const FIRST_PASSED: i32 = 3;
@@ -74,7 +66,7 @@ async fn serve_machine(options: &Options, starter: Arc<Starter>) -> io::Result<(
     // Whoever waits for this server may start a guest next.
     Guests::new(GuestsAlone(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
     if options.background {
-        announce(&options.socket_directory.join(SOCKET))?;
+        announce(&options.socket_directory.join(SHARED_SOCKET))?;
         move_log(options)?;
     }
     winterop_serve::notify::ready()?;
@@ -99,11 +91,11 @@ impl Socket {
             return Ok(Self { descriptor, file: None });
         }
         prepare_directory(directory)?;
-        let own = directory.join(format!("{}_interop", std::process::id()));
+        let own = directory.join(format!("{}{SOCKET_SUFFIX}", std::process::id()));
         let mut file = ListeningSocket::bind(&own).map_err(io::Error::other)?;
         // Connecting takes the right to write. Whom it serves it decides by who asks.
         fs::set_permissions(&own, Permissions::from_mode(MODE_FOR_ALL))?;
-        let link = directory.join(SOCKET);
+        let link = directory.join(SHARED_SOCKET);
         file.also_known_as(&link).map_err(|error| taken(&link, error))?;
         let descriptor = file.take_descriptor().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Self { descriptor, file: Some(file) })
@@ -125,33 +117,6 @@ fn passed_by_systemd() -> Option<OwnedFd> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let is_ours = number("LISTEN_PID")? == std::process::id() && number("LISTEN_FDS")? >= 1;
     is_ours.then(|| winterop_sys::take_inherited(FIRST_PASSED)).flatten()
-}
-
-/// Makes the directory of sockets, or makes sure that nobody but root writes there.
-fn prepare_directory(directory: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o755).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(io::Error::other(format!(
-                "creating {}: {error}; it must be possible for root to write there",
-                directory.display()
-            )));
-        }
-        // Whatever mask new files have: everybody has to get in.
-        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o755))?,
-        Err(_) => {}
-    }
-    let status = fs::symlink_metadata(directory)?;
-    let own = rustix::process::geteuid().as_raw();
-    if !status.is_dir() || status.uid() != own || status.mode() & 0o022 != 0 {
-        return Err(io::Error::other(format!(
-            "{} must be a directory of root's that nobody else writes to; it is uid {}'s with mode {:04o}: \
-             `chown root:root` and `chmod 755` it, or remove it",
-            directory.display(),
-            status.uid(),
-            status.mode() & 0o7777
-        )));
-    }
-    Ok(())
 }
 
 /// From here on what is to be said goes to the log's file, if there is one.

@@ -1,7 +1,9 @@
 //! The machine's init: started by systemd, or by us where there is none.
 
-use crate::files::{UNITS, below};
-use crate::{InstallError, Plan, failed};
+use super::error::{InstallError, failed};
+use super::files::{UNITS, below};
+use super::plan::Plan;
+use crate::options::Options;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
@@ -9,8 +11,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use winterop_instance::machine::Options;
-use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_places::names::{INIT, SHARED_SOCKET, SOCKET_DIRECTORY};
 use winterop_serve::presence::{Presence, presence};
 
 /// Where systemd shows that it is the machine's.
@@ -39,7 +40,7 @@ pub enum Running {
 /// The socket of the machine's init.
 #[must_use]
 pub fn socket() -> PathBuf {
-    Path::new(SOCKET_DIRECTORY).join("1_interop")
+    Path::new(SOCKET_DIRECTORY).join(SHARED_SOCKET)
 }
 
 /// Whether the machine's init runs.

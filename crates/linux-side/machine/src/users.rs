@@ -1,6 +1,6 @@
 //! Who may use the machine's interop server, and which host serves whom.
 
-use super::subordinates::Subordinates;
+use crate::subordinates::Subordinates;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;

@@ -1,6 +1,6 @@
 //! The registration on a machine.
 
-use crate::{InstallError, failed};
+use super::error::{InstallError, failed};
 use std::path::Path;
 use winterop_places::names::INIT;
 use winterop_registration::{self as registration, BINFMT_MISC, RegistrationError};

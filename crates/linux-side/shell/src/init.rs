@@ -1,7 +1,6 @@
-//! What the `init` binary does as an instance's init: it serves interop requests as long as the
-//! instance is used, then it ends and takes its sockets with it.
+//! The init of `winterop shell`'s instance: it serves interop requests as long as the instance is used,
+//! then it ends and takes its sockets with it.
 
-use crate::machine;
 use crate::namespace::is_shared_with_others;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -12,8 +11,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use winterop_distribution::keeper;
-use winterop_distribution::plan::OPTION;
 use winterop_interop::admit::OfInstance;
 use winterop_interop::handoff::HostLink;
 use winterop_interop::server::serve;
@@ -96,15 +93,6 @@ impl Options {
 /// Runs an instance's init with the process's arguments; tells on standard output when it serves.
 #[must_use]
 pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
-    if arguments.get(1).is_some_and(|option| option == OPTION.as_bytes()) {
-        return keeper::run(arguments);
-    }
-    if arguments.get(1).is_some_and(|option| option == machine::OPTION.as_bytes()) {
-        return machine::run(arguments);
-    }
-    if arguments.get(1).is_some_and(|option| option == crate::keeper::OPTION.as_bytes()) {
-        return crate::keeper::run(arguments);
-    }
     let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
     match Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options)) {
         Ok(()) => ExitCode::SUCCESS,

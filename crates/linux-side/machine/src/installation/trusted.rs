@@ -1,7 +1,7 @@
 //! Whether a program may be started for every user of the machine: nobody but root can change it, or
 //! put another one in its place.
 
-use crate::{InstallError, failed};
+use super::error::{InstallError, failed};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,13 @@
 //! The machine's guests: which there are, for the machine's init to serve.
 
-use crate::{InstallError, failed};
+use super::error::{InstallError, failed};
+use crate::guests::{self, GuestName, notes, remove_directory};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use winterop_instance::machine::guests::{self, GuestName, SOCKET, notes, remove_directory};
+use winterop_places::names::SHARED_SOCKET;
 use winterop_serve::presence::{Presence, presence};
 use winterop_settings::file::replace;
 use winterop_settings::machine::{DIRECTORY, GUESTS};
@@ -50,7 +51,7 @@ pub fn remove(name: &GuestName) -> Result<bool, InstallError> {
         removed => removed.map_err(failed("removing", &note))?,
     }
     let directory = name.directory();
-    let is_served = matches!(presence(&directory.join(SOCKET)), Ok(Presence::Answers(_)));
+    let is_served = matches!(presence(&directory.join(SHARED_SOCKET)), Ok(Presence::Answers(_)));
     if !(is_served && wait_for(|| !directory.exists())) {
         // Nobody serves it who would remove it.
         remove_directory(&directory).map_err(failed("removing", &directory))?;
@@ -84,7 +85,7 @@ pub(crate) fn remove_directories() {
 }
 
 fn is_served(name: &GuestName) -> bool {
-    matches!(presence(&name.directory().join(SOCKET)), Ok(Presence::Answers(_)))
+    matches!(presence(&name.directory().join(SHARED_SOCKET)), Ok(Presence::Answers(_)))
 }
 
 /// Waits until it is so, if the machine's init runs.
@@ -94,7 +95,7 @@ fn wait_for(is_so: impl Fn() -> bool) -> bool {
         if is_so() {
             return true;
         }
-        let runs = matches!(crate::server::running(), crate::server::Running::Yes(_));
+        let runs = matches!(super::server::running(), super::server::Running::Yes(_));
         if !runs || Instant::now() >= deadline {
             return false;
         }

@@ -1,6 +1,7 @@
 //! The files of an installation, and the manifest that says which of them are ours.
 
-use crate::{InstallError, Plan, failed};
+use super::error::{InstallError, failed};
+use super::plan::Plan;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs;
