@@ -177,6 +177,19 @@ impl Instance {
         Ok(pidfd_open(pid, PidfdFlags::empty())?)
     }
 
+    /// Whether its files are those in `directory`.
+    ///
+    /// # Errors
+    /// Where it does not run, or one of the two cannot be looked at.
+    pub fn has_root(&self, directory: &Path) -> Result<bool, ClientError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let peer = peer_credentials(self.connect()?.as_fd())?;
+        // Its root is a mount of the directory, which is the same file.
+        let own = std::fs::metadata(format!("/proc/{}/root/", peer.pid))?;
+        let other = std::fs::metadata(directory)?;
+        Ok((own.dev(), own.ino()) == (other.dev(), other.ino()))
+    }
+
     /// Asks what it is.
     ///
     /// # Errors
