@@ -35,7 +35,7 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
     let plan = match Plan::parse(arguments) {
         Ok(plan) => plan,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&error.to_string()),
     };
     // Links outside have no meaning inside.
     let data = fs::canonicalize(&plan.data).unwrap_or_default();

@@ -2,6 +2,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
+use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 use winterop_serve::starting::HostAddress;
 
 /// What to make an instance from.
@@ -44,64 +45,38 @@ impl Plan {
     /// The command line that [`Plan::parse`] reads.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec![
-            OPTION.into(),
-            self.name.clone().into(),
-            "--root".into(),
-            self.root.clone().into(),
-            "--directory".into(),
-            self.directory.clone().into(),
-            "--data".into(),
-            self.data.clone().into(),
-            "--idle-milliseconds".into(),
-            self.idle.as_millis().to_string().into(),
-            "--imported".into(),
-            if self.imported { "yes" } else { "no" }.into(),
-            "--host-socket".into(),
-            self.host.socket.clone().into(),
-            "--host".into(),
-        ];
-        arguments.extend(self.host.command.iter().cloned());
-        arguments
+        OptionWriter::default()
+            .value(OPTION, &self.name)
+            .value("--root", &self.root)
+            .value("--directory", &self.directory)
+            .value("--data", &self.data)
+            .value("--idle-milliseconds", self.idle.as_millis().to_string())
+            .value("--imported", if self.imported { "yes" } else { "no" })
+            .value("--host-socket", &self.host.socket)
+            .rest("--host", &self.host.command)
     }
 
     /// Reads what [`Plan::to_arguments`] wrote: this is no interface for people.
     ///
     /// # Errors
     /// The option that is not known, or has no value.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, OptionError> {
         let mut plan = Self::default();
-        let mut arguments = arguments.into_iter();
-        while let Some(option) = arguments.next() {
-            let option = option.to_string_lossy().into_owned();
-            if option == "--host" {
-                plan.host.command = arguments.by_ref().collect();
-                break;
+        let mut reader = OptionReader::new(arguments);
+        while let Some(option) = reader.option() {
+            match &*option {
+                OPTION => plan.name = reader.text()?,
+                "--root" => plan.root = reader.value()?.into(),
+                "--imported" => plan.imported = reader.value()? == "yes",
+                "--directory" => plan.directory = reader.value()?.into(),
+                "--data" => plan.data = reader.value()?.into(),
+                "--idle-milliseconds" => plan.idle = Duration::from_millis(reader.number()?),
+                "--host-socket" => plan.host.socket = reader.value()?.into(),
+                "--host" => plan.host.command = reader.rest(),
+                _ => return Err(reader.unknown()),
             }
-            let value = arguments.next().ok_or_else(|| format!("{option} has no value"))?;
-            plan.set(&option, value)?;
         }
         Ok(plan)
-    }
-
-    fn set(&mut self, option: &str, value: OsString) -> Result<(), String> {
-        match option {
-            OPTION => {
-                self.name = value.into_string().map_err(|_| "a name is UTF-8".to_owned())?;
-            }
-            "--root" => self.root = value.into(),
-            "--imported" => self.imported = value == "yes",
-            "--directory" => self.directory = value.into(),
-            "--data" => self.data = value.into(),
-            "--host-socket" => self.host.socket = value.into(),
-            "--idle-milliseconds" => {
-                let number = value.to_str().and_then(|text| text.parse().ok());
-                let number = number.ok_or_else(|| format!("{option}: no number"))?;
-                self.idle = Duration::from_millis(number);
-            }
-            _ => return Err(format!("{option} is not an option of init")),
-        }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 
 /// The first argument of a machine's init.
 pub const OPTION: &str = "--machine";
@@ -38,58 +39,38 @@ impl Options {
     /// The command line that [`Options::parse`] reads, without the program.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec![
-            OPTION.into(),
-            "--socket-directory".into(),
-            self.socket_directory.clone().into(),
-            "--host".into(),
-            self.host.clone().into(),
-            "--interpreter".into(),
-            self.interpreter.clone().into(),
-        ];
-        if self.background {
-            arguments.push("--background".into());
-        }
-        if let Some(log) = &self.log {
-            arguments.extend(["--log".into(), log.clone().into()]);
-        }
-        arguments
+        let writer = OptionWriter::default()
+            .flag(OPTION)
+            .value("--socket-directory", &self.socket_directory)
+            .value("--host", &self.host)
+            .value("--interpreter", &self.interpreter)
+            .optional("--log", self.log.as_ref());
+        let writer = if self.background { writer.flag("--background") } else { writer };
+        writer.words()
     }
 
     /// Reads the process's arguments, the program's name and [`OPTION`] included.
     ///
     /// # Errors
     /// The option that is not known, or has no value; no host.
-    pub fn parse(arguments: &[Vec<u8>]) -> Result<Self, String> {
+    pub fn parse(arguments: &[Vec<u8>]) -> Result<Self, OptionError> {
         let mut options = Self::default();
-        let mut arguments = arguments.iter().skip(2).cloned().map(OsString::from_vec);
-        while let Some(option) = arguments.next() {
-            let name = option.to_string_lossy().into_owned();
-            match &*name {
+        let mut reader =
+            OptionReader::new(arguments.iter().skip(2).cloned().map(OsString::from_vec));
+        while let Some(option) = reader.option() {
+            match &*option {
+                "--socket-directory" => options.socket_directory = reader.value()?.into(),
+                "--host" => options.host = reader.value()?.into(),
+                "--interpreter" => options.interpreter = reader.text()?,
+                "--log" => options.log = Some(reader.value()?.into()),
                 "--background" => options.background = true,
-                _ => {
-                    let value = arguments.next().ok_or_else(|| format!("{name} has no value"))?;
-                    options.set(&name, value)?;
-                }
+                _ => return Err(reader.unknown()),
             }
         }
-        if !options.host.is_absolute() {
-            return Err("--host: the absolute path of winterop is missing".to_owned());
+        match options.host.is_absolute() {
+            true => Ok(options),
+            false => Err(OptionError::wrong("--host", "the absolute path of winterop is missing")),
         }
-        Ok(options)
-    }
-
-    fn set(&mut self, name: &str, value: OsString) -> Result<(), String> {
-        match name {
-            "--socket-directory" => self.socket_directory = value.into(),
-            "--host" => self.host = value.into(),
-            "--interpreter" => {
-                self.interpreter = value.into_string().map_err(|_| format!("{name}: not UTF-8"))?;
-            }
-            "--log" => self.log = Some(value.into()),
-            _ => return Err(format!("{name} is not an option of the machine's init")),
-        }
-        Ok(())
     }
 }
 
@@ -113,8 +94,10 @@ mod tests {
             let words: Vec<_> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
             Options::parse(&words)
         };
-        assert!(parse(&["init", OPTION]).unwrap_err().contains("--host"));
-        assert!(parse(&["init", OPTION, "--what", "x"]).unwrap_err().contains("--what"));
-        assert!(parse(&["init", OPTION, "--log"]).unwrap_err().contains("no value"));
+        assert!(parse(&["init", OPTION]).unwrap_err().to_string().contains("--host"));
+        assert!(
+            parse(&["init", OPTION, "--what", "x"]).unwrap_err().to_string().contains("--what")
+        );
+        assert!(parse(&["init", OPTION, "--log"]).unwrap_err().to_string().contains("no value"));
     }
 }

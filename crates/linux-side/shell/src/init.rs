@@ -16,6 +16,7 @@ use winterop_interop::handoff::HostLink;
 use winterop_interop::server::serve;
 use winterop_places::names::KEEPER_LINK;
 use winterop_serve::background::{announce, terminated};
+use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::starting::HostAddress;
 
@@ -42,48 +43,31 @@ impl Options {
     /// The command line that [`Options::parse`] reads.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
-        let mut arguments = vec![
-            "--socket-directory".into(),
-            self.socket_directory.clone().into(),
-            "--host-socket".into(),
-            self.host_socket.clone().into(),
-        ];
-        if let Some(pid) = self.first_process {
-            arguments.extend(["--first-process".into(), pid.to_string().into()]);
-        }
-        if let Some(keeper) = &self.keeper {
-            arguments.extend(["--keeper-socket".into(), keeper.clone().into()]);
-        }
-        if !self.host_command.is_empty() {
-            arguments.push("--host".into());
-            arguments.extend(self.host_command.iter().cloned());
-        }
-        arguments
+        let keeper = self.keeper.as_ref();
+        let first_process = self.first_process.map(|pid| pid.to_string());
+        OptionWriter::default()
+            .value("--socket-directory", &self.socket_directory)
+            .value("--host-socket", &self.host_socket)
+            .optional("--first-process", first_process)
+            .optional("--keeper-socket", keeper)
+            .rest("--host", &self.host_command)
     }
 
     /// Reads what [`Options::to_arguments`] wrote: this is no interface for people.
     ///
     /// # Errors
     /// The option that is not known, or has no value.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, OptionError> {
         let mut options = Self::default();
-        let mut arguments = arguments.into_iter();
-        while let Some(option) = arguments.next() {
-            let name = option.to_string_lossy().into_owned();
-            if name == "--host" {
-                options.host_command = arguments.by_ref().collect();
-                continue;
-            }
-            let value = arguments.next().ok_or_else(|| format!("{name} has no value"))?;
-            match &*name {
-                "--socket-directory" => options.socket_directory = value.into(),
-                "--host-socket" => options.host_socket = value.into(),
-                "--keeper-socket" => options.keeper = Some(value.into()),
-                "--first-process" => {
-                    let pid = value.to_str().and_then(|text| text.parse().ok());
-                    options.first_process = Some(pid.ok_or_else(|| format!("{name}: no pid"))?);
-                }
-                _ => return Err(format!("{name} is not an option of init")),
+        let mut reader = OptionReader::new(arguments);
+        while let Some(option) = reader.option() {
+            match &*option {
+                "--socket-directory" => options.socket_directory = reader.value()?.into(),
+                "--host-socket" => options.host_socket = reader.value()?.into(),
+                "--keeper-socket" => options.keeper = Some(reader.value()?.into()),
+                "--first-process" => options.first_process = Some(reader.number()?),
+                "--host" => options.host_command = reader.rest(),
+                _ => return Err(reader.unknown()),
             }
         }
         Ok(options)

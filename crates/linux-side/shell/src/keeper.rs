@@ -11,6 +11,7 @@ use winterop_channel::Inbox;
 use winterop_channel::unix::receive;
 use winterop_interop::keeper::{introduce, keep};
 use winterop_serve::background::announce;
+use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::starting::HostAddress;
 use winterop_sys::Fork;
@@ -33,36 +34,27 @@ impl Options {
     /// The command line that [`Options::parse`] reads, without the program.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec![
-            OPTION.into(),
-            "--socket".into(),
-            self.socket.clone().into(),
-            "--host-socket".into(),
-            self.host_socket.clone().into(),
-            "--host".into(),
-        ];
-        arguments.extend(self.host_command.iter().cloned());
-        arguments
+        OptionWriter::default()
+            .flag(OPTION)
+            .value("--socket", &self.socket)
+            .value("--host-socket", &self.host_socket)
+            .rest("--host", &self.host_command)
     }
 
     /// Reads the process's arguments, the program's name and [`OPTION`] included.
     ///
     /// # Errors
     /// The option that is not known, or has no value.
-    pub fn parse(arguments: &[Vec<u8>]) -> Result<Self, String> {
+    pub fn parse(arguments: &[Vec<u8>]) -> Result<Self, OptionError> {
         let mut options = Self::default();
-        let mut arguments = arguments.iter().skip(2).cloned().map(OsString::from_vec);
-        while let Some(option) = arguments.next() {
-            let name = option.to_string_lossy().into_owned();
-            if name == "--host" {
-                options.host_command = arguments.by_ref().collect();
-                continue;
-            }
-            let value = arguments.next().ok_or_else(|| format!("{name} has no value"))?;
-            match &*name {
-                "--socket" => options.socket = value.into(),
-                "--host-socket" => options.host_socket = value.into(),
-                _ => return Err(format!("{name} is not an option of a keeper")),
+        let mut reader =
+            OptionReader::new(arguments.iter().skip(2).cloned().map(OsString::from_vec));
+        while let Some(option) = reader.option() {
+            match &*option {
+                "--socket" => options.socket = reader.value()?.into(),
+                "--host-socket" => options.host_socket = reader.value()?.into(),
+                "--host" => options.host_command = reader.rest(),
+                _ => return Err(reader.unknown()),
             }
         }
         Ok(options)

@@ -10,6 +10,7 @@ pub mod door;
 pub mod listener;
 pub mod name_services;
 pub mod notify;
+pub mod options;
 pub mod pace;
 pub mod peer;
 pub mod presence;
