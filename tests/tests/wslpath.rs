@@ -1,6 +1,5 @@
 //! The program `wslpath` as WSL's behaves, on a table of mounts as WSL has it.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use winterop_tests::{Outcome, built, finish, workspace};
 

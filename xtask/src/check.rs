@@ -1,9 +1,10 @@
-//! `cargo xtask check`: formatting, lints, and what dependencies are held to.
+//! `cargo xtask check`: formatting, lints, who may use whom, and what dependencies are held to.
 
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::house;
 use crate::paths;
 use crate::progress::words;
 use crate::test::cargo;
@@ -31,7 +32,10 @@ pub(crate) fn run() -> Result<ExitCode> {
     } else {
         eprintln!("cargo-deny is not installed: what dependencies are held to is not checked");
     }
-    let mut failed = Vec::new();
+    let mut failed = house::check()?;
+    if failed.is_empty() {
+        eprintln!("✓ who may use whom");
+    }
     for check in checks {
         let mut command = Command::new(cargo());
         command.args(check).current_dir(paths::root()).stdin(Stdio::null());

@@ -8,6 +8,7 @@ mod deb;
 mod debian;
 mod fetch;
 mod fuzz;
+mod house;
 mod layout;
 mod paths;
 mod progress;
@@ -53,7 +54,7 @@ enum Task {
     },
     /// Print the checklist of how WSL behaves: passed, failed or not covered by the tests.
     Conformance(conformance::Options),
-    /// Check the formatting, the lints, and the dependencies where cargo-deny is installed.
+    /// Check the formatting, the lints, who may use whom, and the dependencies where cargo-deny is installed.
     #[command(after_help = "Examples:\n  cargo xtask check\n  cargo fmt && cargo xtask check")]
     Check,
     /// Fuzz every parser that reads what others send, one after another, and say how much was tried.

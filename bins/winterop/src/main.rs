@@ -23,6 +23,7 @@ mod explain;
 mod from_windows;
 mod guest;
 mod host;
+mod inherited;
 mod machine;
 mod places;
 mod run;
@@ -31,11 +32,9 @@ mod wsl;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use winterop_serve::starter;
-use winterop_sys::Inherited;
 
 /// Runs Windows programs on Linux as if they were Linux programs.
 #[derive(Parser)]
@@ -96,17 +95,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// What whoever has started this program left open for it.
-static INHERITED: OnceLock<Inherited> = OnceLock::new();
-
-/// Gives the program that this one becomes what was left open for it. Until then nothing that is
-/// started, such as the host, has any of it.
-fn give_inherited_back() {
-    if let Some(inherited) = INHERITED.get() {
-        inherited.give_back();
-    }
-}
-
 fn dispatch() -> Result<ExitCode> {
     let part = part(&std::env::args_os().next().unwrap_or_default());
     let kept = "keeping inherited files to this program";
@@ -114,8 +102,7 @@ fn dispatch() -> Result<ExitCode> {
         // It outlives whoever started it, whose pipes and locks it would keep.
         winterop_sys::close_inherited().context(kept)?;
     } else {
-        let inherited = Inherited::withhold().context(kept)?;
-        INHERITED.get_or_init(|| inherited);
+        inherited::withhold().context(kept)?;
     }
     match part.as_str() {
         "wslhost" => host::serve_in_background().map(|()| ExitCode::SUCCESS),
@@ -163,12 +150,6 @@ fn command(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// Turns what a program is called with into owned bytes.
-fn bytes(words: &[OsString]) -> Vec<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt as _;
-    words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 #[cfg(test)]

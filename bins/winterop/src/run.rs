@@ -1,6 +1,6 @@
 //! `winterop run` and `winterop runner`: a launch without a registration.
 
-use crate::{bytes, host};
+use crate::{host, inherited};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::ffi::{OsStr, OsString};
@@ -165,7 +165,7 @@ fn execute(program: &OsStr, words: &[Vec<u8>], wishes: &Wishes<'_>) -> Result<Ex
     let start = Start { arguments: Vec::new(), environment, auxiliary: Auxiliary::default() };
     // Rust's start-up code ignores it, and a program in place would inherit that.
     winterop_sys::reset_action(rustix::process::Signal::PIPE);
-    crate::give_inherited_back();
+    inherited::give_back();
     end(launch(&start, &invocation, &wishes))
 }
 
@@ -206,6 +206,12 @@ fn begins_as_one(file: &Path) -> bool {
     let mut magic = [0; 2];
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut magic));
     read.is_ok() && &magic == b"MZ"
+}
+
+/// Turns what a program is called with into owned bytes.
+fn bytes(words: &[OsString]) -> Vec<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt as _;
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 #[cfg(test)]

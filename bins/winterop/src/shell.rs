@@ -1,6 +1,6 @@
 //! `winterop shell`: an instance of its own, with COMMAND in the caller's own process.
 
-use crate::{host, places};
+use crate::{host, inherited, places};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -70,7 +70,7 @@ pub fn enter_and_execute(command: &[OsString]) -> Result<ExitCode> {
     };
     program.env("WSL_DISTRO_NAME", places::distribution());
     program.env("PATH", path_of_session(&settings)?);
-    crate::give_inherited_back();
+    inherited::give_back();
     if shared { wait_and_unregister(program) } else { Err(not_started(&program)(program.exec())) }
 }
 

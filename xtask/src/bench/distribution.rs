@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::figures::median;
-use super::inside::{by_turns, milliseconds};
+use super::figures::{median, milliseconds};
+use super::inside::by_turns;
 use super::place::{Kind, Place, do_nothing, read_a_byte, write_executable};
 
 /// The distribution's name.

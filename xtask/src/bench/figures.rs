@@ -327,6 +327,11 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     (upper + lower.unwrap_or(f64::NAN)) / 2.0
 }
 
+/// How long it has been since `begin`, in milliseconds.
+pub(super) fn milliseconds(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64() * 1000.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

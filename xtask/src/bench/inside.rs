@@ -10,7 +10,7 @@ use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Figure, Subject, median};
+use super::figures::{Figure, Subject, median, milliseconds};
 use super::place::peer;
 use super::quiet::Quiet;
 use super::terminal::Terminal;
@@ -339,10 +339,6 @@ impl Launch {
         ensure!(sum == bytes, "{}: {sum} of {bytes} bytes came", self.program.display());
         Ok(bytes as f64 / f64::from(1 << 20) * 1000.0 / took)
     }
-}
-
-pub(super) fn milliseconds(begin: Instant) -> f64 {
-    begin.elapsed().as_secs_f64() * 1000.0
 }
 
 fn wine(plan: &Plan) -> Result<&Wine> {

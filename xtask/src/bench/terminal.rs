@@ -62,7 +62,7 @@ impl Terminal {
         let begin = Instant::now();
         self.controller.write_all(&[key]).context("type a key")?;
         self.read_until(&[key])?;
-        Ok(super::inside::milliseconds(begin))
+        Ok(super::figures::milliseconds(begin))
     }
 
     /// Milliseconds from a new size to what the program says of it.
@@ -70,7 +70,7 @@ impl Terminal {
         let begin = Instant::now();
         resize(&self.controller, size)?;
         self.read_until(format!("resized {} {}", size.1, size.0).as_bytes())?;
-        Ok(super::inside::milliseconds(begin))
+        Ok(super::figures::milliseconds(begin))
     }
 
     fn read_until(&mut self, wanted: &[u8]) -> Result<()> {
