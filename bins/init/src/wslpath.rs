@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use winterop_places::own::{self, Use};
+use winterop_places::user::data_to_read;
 use winterop_translate::wslpath::{Context, ResolveError, run};
 use winterop_translate::{Drives, MountTable, Naming, Translator};
 use winterop_words::visible;
@@ -36,7 +36,8 @@ fn translator() -> Translator {
     let mounts = MountTable::parse(&mounts);
     let name = std::env::var_os("WSL_DISTRO_NAME").filter(|name| !name.is_empty());
     let name = name.as_deref().unwrap_or(OsStr::new(UNNAMED));
-    let devices = data_directory().map(|data| data.join("winterop/prefix/dosdevices"));
+    // Another user's drives say nothing of this one's.
+    let devices = data_to_read().map(|data| data.join("prefix/dosdevices"));
     let offered = devices.and_then(|devices| Some((drives(&devices)?, devices)));
     let Some((drives, devices)) = offered else {
         return Translator::new(mounts).with_distribution(name.as_bytes(), b"/");
@@ -70,14 +71,6 @@ fn shares(devices: &Path) -> Vec<(OsString, PathBuf)> {
     entries
         .filter_map(|entry| Some((entry.file_name(), fs::read_link(entry.path()).ok()?)))
         .collect()
-}
-
-fn data_directory() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let set = variable("XDG_DATA_HOME").map(PathBuf::from);
-    let named = set.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share")));
-    // Another user's drives say nothing of this one's.
-    named.filter(|base| base.is_absolute() && own::check(base, Use::Read).is_ok())
 }
 
 fn resolve(path: &[u8]) -> Result<Vec<u8>, ResolveError> {

@@ -8,17 +8,11 @@ use std::path::Path;
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::switches::examine;
 use winterop_settings::{MachineSettings, Policy, Settings, Switches, machine, wsl_conf};
-use winterop_words::Words;
 
 pub fn files(_: &Context) -> Finding {
     let file = match places::settings() {
         Ok(file) => file,
-        Err(error) => {
-            return match error.downcast_ref::<Words>() {
-                Some(words) => Finding::error(words),
-                None => Finding::wrong(format!("{error:#}"), "set XDG_CONFIG_HOME"),
-            };
-        }
+        Err(words) => return Finding::error(&words),
     };
     let user = file.map(|file| Settings::read(&file).map(drop));
     let machine = MachineSettings::read(Path::new(machine::DIRECTORY)).map(drop);

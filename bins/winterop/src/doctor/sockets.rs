@@ -14,20 +14,16 @@ use winterop_interpreter::discovery::Rejection;
 use winterop_interpreter::{Environment, discovery};
 use winterop_places::names::SOCKET_DIRECTORY;
 use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
-use winterop_words::Words;
 
 /// The most sockets that are tried one by one.
 const MOST: usize = 200;
 
 pub fn runtime_directory(context: &Context) -> Finding {
-    let error = match places::runtime() {
+    let words = match places::runtime() {
         Ok(path) => return Finding::good(path.display().to_string()),
-        Err(error) => error,
+        Err(words) => words,
     };
-    let Some(words) = error.downcast_ref::<Words>() else {
-        return Finding::wrong(format!("{error:#}"), "set XDG_RUNTIME_DIR");
-    };
-    let finding = Finding::error(words);
+    let finding = Finding::error(&words);
     let path = places::runtime_path();
     let is_own = |data: &Metadata| data.is_dir() && data.uid() == context.uid;
     if !fs::symlink_metadata(&path).is_ok_and(|data| is_own(&data)) {

@@ -1,8 +1,11 @@
-//! Users and groups, as `/etc/passwd` and `/etc/group` have them.
+//! Users and groups, as `/etc/passwd` and `/etc/group` have them; and what the system says of itself
+//! ([`release`]).
 //!
 //! A static program has no name services. Whoever needs those as well asks `getent`, which is a program
 //! to be started and so above this.
 #![forbid(unsafe_code)]
+
+pub mod release;
 
 use winterop_places::inside::Directory;
 

@@ -1,7 +1,8 @@
 //! Where things lie: the fixed names of sockets and directories, the runtime directory of a user, and
 //! how a directory is looked at, or opened, before it is believed.
 //!
-//! [`names`] and [`instance`] have what all parts agree on, [`runtime`] a user's directory for what ends with a boot,
+//! [`names`] and [`instance`] have what all parts agree on, [`runtime`] a user's directory for what ends
+//! with a boot, [`user`] all directories of the user who calls,
 //! [`own`] says whether a directory is its user's own, and [`inside`] opens what is in a root.
 #![forbid(unsafe_code)]
 
@@ -10,3 +11,4 @@ pub mod instance;
 pub mod names;
 pub mod own;
 pub mod runtime;
+pub mod user;

@@ -24,8 +24,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use winterop_accounts as accounts;
+use winterop_accounts::release::Release;
 use winterop_channel::asynchronous::Channel;
-use winterop_places::inside::read_text;
+use winterop_places::inside::{Directory, read_text};
 use winterop_places::names::SESSION_LEADER;
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration::keep_registered;
@@ -297,7 +298,8 @@ impl Init {
         let default = self.conf.user.default.as_ref();
         let default = default.and_then(|name| accounts.by_name(name.as_bytes()));
         let default = default.unwrap_or_else(accounts::Account::root).user;
-        let (flavour, version) = release();
+        let root = Directory::root();
+        let release = root.map(|root| Release::in_root(&root)).unwrap_or_default();
         let namespace = rustix::fs::stat("/proc/self/ns/pid").map_or(0, |status| status.st_ino);
         let has_server = Path::new(SOCKET_DIRECTORY).join("1_interop").exists();
         InitializeResponse {
@@ -306,8 +308,8 @@ impl Init {
             interop_port: if has_server { 0 } else { InitializeResponse::INTEROP_OFF },
             systemd: self.systemd,
             pid_namespace: namespace,
-            flavour: flavour.as_deref().map(str::as_bytes),
-            version: version.as_deref().map(str::as_bytes),
+            flavour: release.id.as_deref().map(str::as_bytes),
+            version: release.version.as_deref().map(str::as_bytes),
         }
         .encode(header, out)
     }
@@ -363,16 +365,6 @@ fn remove_leftover(leader: Pid) {
     let name = format!("{}_interop", leader.as_raw_nonzero());
     // Its own end has removed it mostly.
     let _ = std::fs::remove_file(Path::new(SOCKET_DIRECTORY).join(name));
-}
-
-/// The name of a distribution, and its version, as `/etc/os-release` has them.
-fn release() -> (Option<String>, Option<String>) {
-    let text = read_text("/etc/os-release");
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        line.map(|value| value.trim_matches(['"', '\'']).to_owned())
-    };
-    (field("ID"), field("VERSION_ID"))
 }
 
 fn refusal(text: &str) -> Vec<u8> {

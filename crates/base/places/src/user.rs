@@ -1,0 +1,93 @@
+//! Where a user's files are: data, settings, and what ends with a boot. The environment says so as far as
+//! it names directories that are the user's own.
+
+use crate::names::HOST_SOCKET;
+use crate::own::{self, Use};
+use crate::runtime::{directory_of, is_private};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use winterop_words::{Failure, Words};
+
+/// What is ours in each of the user's directories.
+const OURS: &str = "winterop";
+
+fn variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(PathBuf::from(value)).filter(|path| path.is_absolute())
+}
+
+/// The directory that a variable names, else one in the user's home, if it is the user's own.
+fn named(name: &str, in_home: &str, wanted: Use) -> Result<Option<PathBuf>, Words> {
+    let at_home = || Some(("HOME", variable("HOME")?.join(in_home)));
+    let Some((name, base)) = variable(name).map(|path| (name, path)).or_else(at_home) else {
+        return Ok(None);
+    };
+    own::check(&base, wanted).map_err(|unfit| unfit.words(name, &base))?;
+    Ok(Some(base.join(OURS)))
+}
+
+/// The user's data: the Wine prefix, and the distributions.
+///
+/// # Errors
+/// In words: there is no place for it, or one that is not the user's own.
+pub fn data() -> Result<PathBuf, Words> {
+    named("XDG_DATA_HOME", ".local/share", Use::Write)?.ok_or_else(|| Failure::NoHome {}.words())
+}
+
+/// The same to be read alone: it may be root's, too. None where there is none that can be believed.
+#[must_use]
+pub fn data_to_read() -> Option<PathBuf> {
+    named("XDG_DATA_HOME", ".local/share", Use::Read).ok().flatten()
+}
+
+/// The user's settings file, if there is a place for one.
+///
+/// # Errors
+/// In words: the place is somebody else's.
+pub fn settings() -> Result<Option<PathBuf>, Words> {
+    let directory = named("XDG_CONFIG_HOME", ".config", Use::Read)?;
+    Ok(directory.map(|directory| directory.join("config.toml")))
+}
+
+/// Where the user's runtime directory is, or is to be.
+///
+/// `$XDG_RUNTIME_DIR/winterop` where that is the user's own and closed to others, as it is not under a
+/// `sudo` that keeps it; else `/run/user/UID/winterop`, else `/tmp/winterop-UID`: the interpreter looks
+/// for the user's own server there, in the same order.
+#[must_use]
+pub fn runtime_path() -> PathBuf {
+    let named = variable("XDG_RUNTIME_DIR");
+    match named.filter(|base| own::check(base, Use::Private).is_ok()) {
+        Some(base) => base.join(OURS),
+        None => directory_of(rustix::process::geteuid().as_raw()),
+    }
+}
+
+/// The user's runtime directory, made where it is missing; it is the user's alone.
+///
+/// # Errors
+/// In words: it cannot be made, or is not the user's alone.
+pub fn runtime() -> Result<PathBuf, Words> {
+    let (directory, user) = (runtime_path(), rustix::process::geteuid().as_raw());
+    match fs::DirBuilder::new().mode(0o700).create(&directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            let path = directory.display();
+            return Err(Failure::RuntimeNotMade { path: &path, error: &error }.words());
+        }
+    }
+    match is_private(&directory, user) {
+        true => Ok(directory),
+        false => Err(Failure::RuntimeNotPrivate { path: &directory.display() }.words()),
+    }
+}
+
+/// The host's socket, which is the user's own interop server too.
+///
+/// # Errors
+/// Those of [`runtime`].
+pub fn host_socket() -> Result<PathBuf, Words> {
+    Ok(runtime()?.join(HOST_SOCKET))
+}
