@@ -257,7 +257,7 @@ fn started(command: &mut Command) -> Result<PathBuf> {
 /// The user's settings. Those that are wrong keep the host from starting, and are told of there.
 fn settings() -> Settings {
     let nothing = || Settings { append_windows_path: false, ..Settings::default() };
-    let read = places::settings().and_then(|file| {
+    let read = places::settings().map_err(anyhow::Error::from).and_then(|file| {
         let read = file.map(|file| Settings::read(&file)).transpose();
         Ok(read.map_err(|error| error.words())?.unwrap_or_default())
     });

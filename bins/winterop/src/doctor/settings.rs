@@ -12,7 +12,7 @@ use winterop_settings::{MachineSettings, Policy, Settings, Switches, machine, ws
 pub fn files(_: &Context) -> Finding {
     let file = match places::settings() {
         Ok(file) => file,
-        Err(words) => return Finding::error(&words),
+        Err(error) => return Finding::error(&error.words()),
     };
     let user = file.map(|file| Settings::read(&file).map(drop));
     let machine = MachineSettings::read(Path::new(machine::DIRECTORY)).map(drop);

@@ -19,11 +19,11 @@ use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
 const MOST: usize = 200;
 
 pub fn runtime_directory(context: &Context) -> Finding {
-    let words = match places::runtime() {
+    let error = match places::runtime() {
         Ok(path) => return Finding::good(path.display().to_string()),
-        Err(words) => words,
+        Err(error) => error,
     };
-    let finding = Finding::error(&words);
+    let finding = Finding::error(&error.words());
     let path = places::runtime_path();
     let is_own = |data: &Metadata| data.is_dir() && data.uid() == context.uid;
     if !fs::symlink_metadata(&path).is_ok_and(|data| is_own(&data)) {

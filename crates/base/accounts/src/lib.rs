@@ -69,12 +69,19 @@ pub fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok().filter(|id| *id != u32::MAX)
 }
 
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Group {
+    name: Vec<u8>,
+    id: u32,
+    members: Vec<Vec<u8>>,
+}
+
 /// All users and groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     users: Vec<Account>,
-    /// Id and members.
-    groups: Vec<(u32, Vec<Vec<u8>>)>,
+    groups: Vec<Group>,
 }
 
 impl Accounts {
@@ -126,13 +133,18 @@ impl Accounts {
         self.users.iter().find(|account| account.user == user).cloned()
     }
 
+    /// The id of the group of this name.
+    #[must_use]
+    pub fn group_by_name(&self, name: &[u8]) -> Option<u32> {
+        self.groups.iter().find(|group| group.name == name).map(|group| group.id)
+    }
+
     /// The groups of a user, its own first.
     #[must_use]
     pub fn groups_of(&self, account: &Account) -> Vec<u32> {
-        let has = |members: &[Vec<u8>]| members.contains(&account.name);
-        let others = self.groups.iter().filter(|(_, members)| has(members)).map(|(id, _)| *id);
+        let others = self.groups.iter().filter(|group| group.members.contains(&account.name));
         let mut groups = vec![account.group];
-        for group in others {
+        for group in others.map(|group| group.id) {
             if !groups.contains(&group) {
                 groups.push(group);
             }
@@ -141,11 +153,12 @@ impl Accounts {
     }
 }
 
-fn parse_group(line: &[u8]) -> Option<(u32, Vec<Vec<u8>>)> {
+fn parse_group(line: &[u8]) -> Option<Group> {
     let fields: Vec<&[u8]> = line.trim_ascii_end().split(|byte| *byte == b':').collect();
-    let [_, _, id, members] = fields.as_slice() else { return None };
+    let [name, _, id, members] = fields.as_slice() else { return None };
     let members = members.split(|byte| *byte == b',').filter(|member| !member.is_empty());
-    Some((number(id)?, members.map(<[u8]>::to_vec).collect()))
+    let members = members.map(<[u8]>::to_vec).collect();
+    Some(Group { name: name.to_vec(), id: number(id)?, members })
 }
 
 #[cfg(test)]
@@ -174,5 +187,7 @@ mod tests {
         let me = accounts.by_name(b"me").unwrap();
         assert_eq!(accounts.groups_of(&me), [1000, 27]);
         assert_eq!(accounts.groups_of(&Account::root()), [0]);
+        assert_eq!(accounts.group_by_name(b"audio"), Some(29));
+        assert_eq!(accounts.group_by_name(b"broken"), None);
     }
 }

@@ -2,12 +2,54 @@
 //! it names directories that are the user's own.
 
 use crate::names::HOST_SOCKET;
-use crate::own::{self, Use};
+use crate::own::{self, Unfit, Use};
 use crate::runtime::{directory_of, is_private};
 use std::fs;
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use winterop_words::{Failure, Words};
+
+/// Why there is no place for something.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
+pub enum NoPlace {
+    /// The directory that a variable names is not to be used.
+    Unfit {
+        /// The variable.
+        variable: &'static str,
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        unfit: Unfit,
+    },
+    /// No variable names one.
+    NoHome,
+    /// The runtime directory cannot be made.
+    NotMade {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The runtime directory is not the user's alone.
+    NotPrivate(PathBuf),
+}
+
+impl NoPlace {
+    /// The reason in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Unfit { variable, path, unfit } => unfit.words(variable, path),
+            Self::NoHome => Failure::NoHome {}.words(),
+            Self::NotMade { path, source } => {
+                Failure::RuntimeNotMade { path: &path.display(), error: source }.words()
+            }
+            Self::NotPrivate(path) => Failure::RuntimeNotPrivate { path: &path.display() }.words(),
+        }
+    }
+}
 
 /// What is ours in each of the user's directories.
 const OURS: &str = "winterop";
@@ -18,21 +60,23 @@ fn variable(name: &str) -> Option<PathBuf> {
 }
 
 /// The directory that a variable names, else one in the user's home, if it is the user's own.
-fn named(name: &str, in_home: &str, wanted: Use) -> Result<Option<PathBuf>, Words> {
+fn named(name: &'static str, in_home: &str, wanted: Use) -> Result<Option<PathBuf>, NoPlace> {
     let at_home = || Some(("HOME", variable("HOME")?.join(in_home)));
-    let Some((name, base)) = variable(name).map(|path| (name, path)).or_else(at_home) else {
+    let Some((variable, path)) = variable(name).map(|path| (name, path)).or_else(at_home) else {
         return Ok(None);
     };
-    own::check(&base, wanted).map_err(|unfit| unfit.words(name, &base))?;
-    Ok(Some(base.join(OURS)))
+    match own::check(&path, wanted) {
+        Ok(()) => Ok(Some(path.join(OURS))),
+        Err(unfit) => Err(NoPlace::Unfit { variable, path, unfit }),
+    }
 }
 
 /// The user's data: the Wine prefix, and the distributions.
 ///
 /// # Errors
-/// In words: there is no place for it, or one that is not the user's own.
-pub fn data() -> Result<PathBuf, Words> {
-    named("XDG_DATA_HOME", ".local/share", Use::Write)?.ok_or_else(|| Failure::NoHome {}.words())
+/// A [`NoPlace`].
+pub fn data() -> Result<PathBuf, NoPlace> {
+    named("XDG_DATA_HOME", ".local/share", Use::Write)?.ok_or(NoPlace::NoHome)
 }
 
 /// The same to be read alone: it may be root's, too. None where there is none that can be believed.
@@ -44,8 +88,8 @@ pub fn data_to_read() -> Option<PathBuf> {
 /// The user's settings file, if there is a place for one.
 ///
 /// # Errors
-/// In words: the place is somebody else's.
-pub fn settings() -> Result<Option<PathBuf>, Words> {
+/// [`NoPlace::Unfit`].
+pub fn settings() -> Result<Option<PathBuf>, NoPlace> {
     let directory = named("XDG_CONFIG_HOME", ".config", Use::Read)?;
     Ok(directory.map(|directory| directory.join("config.toml")))
 }
@@ -67,20 +111,17 @@ pub fn runtime_path() -> PathBuf {
 /// The user's runtime directory, made where it is missing; it is the user's alone.
 ///
 /// # Errors
-/// In words: it cannot be made, or is not the user's alone.
-pub fn runtime() -> Result<PathBuf, Words> {
+/// [`NoPlace::NotMade`] and [`NoPlace::NotPrivate`].
+pub fn runtime() -> Result<PathBuf, NoPlace> {
     let (directory, user) = (runtime_path(), rustix::process::geteuid().as_raw());
     match fs::DirBuilder::new().mode(0o700).create(&directory) {
         Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => {
-            let path = directory.display();
-            return Err(Failure::RuntimeNotMade { path: &path, error: &error }.words());
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(NoPlace::NotMade { path: directory, source }),
     }
     match is_private(&directory, user) {
         true => Ok(directory),
-        false => Err(Failure::RuntimeNotPrivate { path: &directory.display() }.words()),
+        false => Err(NoPlace::NotPrivate(directory)),
     }
 }
 
@@ -88,6 +129,6 @@ pub fn runtime() -> Result<PathBuf, Words> {
 ///
 /// # Errors
 /// Those of [`runtime`].
-pub fn host_socket() -> Result<PathBuf, Words> {
+pub fn host_socket() -> Result<PathBuf, NoPlace> {
     Ok(runtime()?.join(HOST_SOCKET))
 }

@@ -22,7 +22,7 @@ pub enum Audience {
 /// Says whom a server serves, by what the kernel says of a peer alone.
 pub trait Admit: Debug + Send + Sync + 'static {
     /// Lets a peer in, and says by which host it is served; else why it is refused.
-    fn admit(&self, peer: &Peer) -> impl Future<Output = Result<Arc<HostLink>, Words>> + Send;
+    fn admit(&self, peer: &Peer) -> impl Future<Output = Result<Arc<HostLink>, Box<Words>>> + Send;
 
     /// To whom the connections of a uid count.
     fn accountable(&self, uid: u32) -> u32 {
@@ -69,11 +69,11 @@ impl OfInstance {
 }
 
 impl Admit for OfInstance {
-    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Words> {
+    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Box<Words>> {
         let (own, uid) = (getuid().as_raw(), peer.credentials.uid);
         match self {
             Self::Own(_) if !is_own_user(uid, own) => {
-                Err(Failure::ForeignServer { own: &own, peer: &uid }.words())
+                Err(Box::new(Failure::ForeignServer { own: &own, peer: &uid }.words()))
             }
             Self::Own(link) | Self::Everyone(link) => Ok(Arc::clone(link)),
         }

@@ -196,8 +196,7 @@ impl<A: Admit> Server<A> {
     }
 
     async fn hand_over(&self, connection: &UnixStream, peer: &Peer) -> Result<(), Refusal> {
-        let admitted = self.admit.admit(peer).await;
-        let link = admitted.map_err(|words| Refusal::NotAdmitted(Box::new(words)))?;
+        let link = self.admit.admit(peer).await.map_err(Refusal::NotAdmitted)?;
         let sends = tokio::time::timeout(REQUEST_DEADLINE, sends_something(connection)).await;
         if !sends.map_err(|_| Refusal::Mute)? {
             queries::tell_presence(connection);

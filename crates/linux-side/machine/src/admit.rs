@@ -23,8 +23,8 @@ pub struct AllUsers(pub Arc<Users>);
 pub struct GuestsAlone(pub Arc<Users>);
 
 impl Admit for AllUsers {
-    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Words> {
-        self.0.admit(peer, false).await.map_err(|reason| reason.words())
+    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Box<Words>> {
+        self.0.admit(peer, false).await.map_err(|reason| Box::new(reason.words()))
     }
 
     fn accountable(&self, uid: u32) -> u32 {
@@ -41,8 +41,8 @@ impl Admit for AllUsers {
 }
 
 impl Admit for GuestsAlone {
-    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Words> {
-        self.0.admit(peer, true).await.map_err(|reason| reason.words())
+    async fn admit(&self, peer: &Peer) -> Result<Arc<HostLink>, Box<Words>> {
+        self.0.admit(peer, true).await.map_err(|reason| Box::new(reason.words()))
     }
 
     fn accountable(&self, uid: u32) -> u32 {

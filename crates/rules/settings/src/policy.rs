@@ -12,6 +12,7 @@ use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use winterop_accounts::Accounts;
 use winterop_words::{Failure, Words};
 
 /// The most bytes of a policy: 1 MiB.
@@ -428,7 +429,7 @@ fn trimmed(name: &[u8]) -> &[u8] {
 fn parse(bytes: Option<&[u8]>, path: &Path) -> Result<Vec<Rule>, SettingsError> {
     let Some(bytes) = bytes else { return Ok(Vec::new()) };
     let raw: RawPolicy = from_toml(bytes, path)?;
-    let accounts = Accounts::read()?;
+    let accounts = accounts()?;
     let rules = raw.rule.into_iter().enumerate().map(|(index, rule)| {
         let quoted = match &rule.name {
             Some(name) => format!("rule {} \u{201C}{name}\u{201D}", index + 1),
@@ -444,11 +445,10 @@ fn parse(bytes: Option<&[u8]>, path: &Path) -> Result<Vec<Rule>, SettingsError> 
 }
 
 fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule, String> {
-    let list = |kind: &str, names: &[Account], table: &[u8]| -> Result<Vec<u32>, String> {
-        names.iter().map(|account| number(kind, account, table)).collect()
-    };
+    let users: Result<_, _> = raw.user.iter().map(|named| user(named, accounts)).collect();
+    let groups: Result<_, _> = raw.group.iter().map(|named| group(named, accounts)).collect();
     let host = raw.host.as_ref().map(|host| -> Result<_, String> {
-        let uid = number("user", host, &accounts.users)?;
+        let uid = user(host, accounts)?;
         if uid == 0 {
             return Err("host: programs never go to root's host".to_owned());
         }
@@ -461,8 +461,8 @@ fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule,
     Ok(Rule {
         quoted,
         action: raw.action,
-        users: list("user", &raw.user, &accounts.users)?,
-        groups: list("group", &raw.group, &accounts.groups)?,
+        users: users?,
+        groups: groups?,
         namespace: raw.namespace,
         programs: match &*raw.program {
             [] => None,
@@ -516,37 +516,38 @@ fn digest_of(text: &str) -> Result<Digest, String> {
 /// Where the machine's users and groups are.
 const ACCOUNTS: [&str; 2] = ["/etc/passwd", "/etc/group"];
 
-/// The machine's users and groups, as `/etc/passwd` and `/etc/group` have them.
-struct Accounts {
-    users: Vec<u8>,
-    groups: Vec<u8>,
-}
-
-impl Accounts {
-    fn read() -> Result<Self, FileError> {
-        let table = |path: &str| {
-            let content = crate::file::read(Path::new(path), Limits::up_to(16 << 20))?;
-            Ok(content.map(|content| content.bytes).unwrap_or_default())
-        };
-        let [users, groups] = ACCOUNTS;
-        Ok(Self { users: table(users)?, groups: table(groups)? })
-    }
-}
-
-/// The number of an account; names are looked up in a table of lines `name:x:number:…`.
-fn number(kind: &str, account: &Account, table: &[u8]) -> Result<u32, String> {
-    let name = match account {
-        Account::Number(number) => return Ok(*number),
-        Account::Name(name) => name,
+/// The machine's users and groups. That they cannot be read is no reason to take nobody for them.
+fn accounts() -> Result<Accounts, FileError> {
+    let table = |path: &str| {
+        let content = crate::file::read(Path::new(path), Limits::up_to(16 << 20))?;
+        Ok(content.map(|content| content.bytes).unwrap_or_default())
     };
-    let found = table.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        (fields.next()? == name.as_bytes()).then_some(())?;
-        std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
-    });
     let [users, groups] = ACCOUNTS;
-    let file = if kind == "user" { users } else { groups };
-    found.ok_or_else(|| format!("{kind}: {name:?} is not in {file}; write its number"))
+    Ok(Accounts::parse(&table(users)?, &table(groups)?))
+}
+
+/// The number of a user.
+fn user(named: &Account, accounts: &Accounts) -> Result<u32, String> {
+    let of_name = |name: &[u8]| Some(accounts.by_name(name)?.user);
+    number("user", named, of_name, ACCOUNTS[0])
+}
+
+/// The number of a group.
+fn group(named: &Account, accounts: &Accounts) -> Result<u32, String> {
+    number("group", named, |name| accounts.group_by_name(name), ACCOUNTS[1])
+}
+
+fn number(
+    kind: &str,
+    named: &Account,
+    of_name: impl Fn(&[u8]) -> Option<u32>,
+    file: &str,
+) -> Result<u32, String> {
+    match named {
+        Account::Number(number) => Ok(*number),
+        Account::Name(name) => of_name(name.as_bytes())
+            .ok_or_else(|| format!("{kind}: {name:?} is not in {file}; write its number")),
+    }
 }
 
 #[cfg(test)]
