@@ -2,6 +2,7 @@
 
 use winterop_interpreter::start::PRESERVED_ARGV0;
 use winterop_interpreter::{Auxiliary, base_name};
+use winterop_places::names::SESSION_LEADER;
 
 /// A part that `init` can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Part {
         let name = arguments.first().map(|name| base_name(name)).unwrap_or_default();
         match (name, arguments.get(1)) {
             (b"init", Some(option)) if option.starts_with(b"--") => Self::Init,
-            (b"session-leader", Some(_)) => Self::SessionLeader,
+            (name, Some(_)) if name == SESSION_LEADER.as_bytes() => Self::SessionLeader,
             (b"wslpath", _) => Self::WslPath,
             (b"winterop-starter", None) => Self::Starter,
             _ => Self::Interpreter,

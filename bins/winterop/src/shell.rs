@@ -16,7 +16,7 @@ use std::time::Duration;
 use winterop_host::wine::session_path;
 use winterop_interop::keeper::send_instance;
 use winterop_namespaces::NamespaceError;
-use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_places::names::{INIT, SOCKET_DIRECTORY, process_of};
 use winterop_registration as registration;
 use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
 use winterop_shell::init::Options;
@@ -226,8 +226,8 @@ fn start_init(keeper: Option<Keeper>) -> Result<PathBuf> {
     let mut command = Command::new(INIT);
     let socket = started(command.arg0("init").args(options.to_arguments()).stdin(Stdio::null()))?;
     let name = socket.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let process = name.strip_suffix("_interop").and_then(|pid| pid.parse().ok());
-    if let Some((keeper, process)) = keeper.zip(process.and_then(Pid::from_raw))
+    let process = process_of(name).and_then(Pid::from_raw);
+    if let Some((keeper, process)) = keeper.zip(process)
         && let Err(error) = keeper.tell(process)
     {
         eprintln!("winterop: {error:#}");

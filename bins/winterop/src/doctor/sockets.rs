@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use winterop_channel::unix::connect_path;
 use winterop_interpreter::discovery::Rejection;
 use winterop_interpreter::{Environment, discovery};
-use winterop_places::names::SOCKET_DIRECTORY;
+use winterop_places::names::{SOCKET_DIRECTORY, SOCKET_SUFFIX};
 use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
 
 /// The most sockets that are tried one by one.
@@ -58,7 +58,7 @@ pub fn directory(context: &Context) -> Finding {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.as_os_str().as_bytes().ends_with(b"_interop"))
+        .filter(|path| path.as_os_str().as_bytes().ends_with(SOCKET_SUFFIX.as_bytes()))
         .take(MOST)
         .collect();
     entries.sort();

@@ -27,8 +27,7 @@ use winterop_accounts as accounts;
 use winterop_accounts::release::Release;
 use winterop_channel::asynchronous::Channel;
 use winterop_places::inside::{Directory, read_text};
-use winterop_places::names::SESSION_LEADER;
-use winterop_places::names::{INIT, SOCKET_DIRECTORY};
+use winterop_places::names::{INIT, SESSION_LEADER, SHARED_SOCKET, SOCKET_DIRECTORY, socket_name};
 use winterop_registration::keep_registered;
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::{Listener, queries};
@@ -301,7 +300,7 @@ impl Init {
         let root = Directory::root();
         let release = root.map(|root| Release::in_root(&root)).unwrap_or_default();
         let namespace = rustix::fs::stat("/proc/self/ns/pid").map_or(0, |status| status.st_ino);
-        let has_server = Path::new(SOCKET_DIRECTORY).join("1_interop").exists();
+        let has_server = Path::new(SOCKET_DIRECTORY).join(SHARED_SOCKET).exists();
         InitializeResponse {
             plan9_port: 0,
             default_uid: default,
@@ -362,7 +361,7 @@ impl Init {
 
 /// The socket of a session leader that was killed.
 fn remove_leftover(leader: Pid) {
-    let name = format!("{}_interop", leader.as_raw_nonzero());
+    let name = socket_name(leader.as_raw_nonzero());
     // Its own end has removed it mostly.
     let _ = std::fs::remove_file(Path::new(SOCKET_DIRECTORY).join(name));
 }

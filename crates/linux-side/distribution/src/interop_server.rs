@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use winterop_interop::{HostLink, OfInstance, serve};
-use winterop_places::names::{SHARED_SOCKET, SOCKET_DIRECTORY, SOCKET_SUFFIX};
+use winterop_places::names::{SHARED_SOCKET, SOCKET_DIRECTORY, socket_name};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::starting::HostAddress;
 use winterop_settings::Switches;
@@ -30,7 +30,7 @@ pub(crate) fn start(
         return Ok(None);
     }
     let directory = Path::new(SOCKET_DIRECTORY);
-    let path = directory.join(format!("{}{SOCKET_SUFFIX}", std::process::id()));
+    let path = directory.join(socket_name(std::process::id()));
     let mut socket = ListeningSocket::bind(&path).map_err(io::Error::other)?;
     open_to_all_users(&path)?;
     if found == Found::ByAll {

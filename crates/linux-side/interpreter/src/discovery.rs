@@ -12,10 +12,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{getpid, getuid};
 use winterop_channel::unix::connect_path;
+use winterop_places::names::{SOCKET_DIRECTORY, SOCKET_SUFFIX, socket_name};
 use winterop_sys::{PeerCredentials, is_own_user, peer_credentials, unmapped_user};
-
-/// Where the servers of inits and session leaders listen.
-pub const SOCKET_DIRECTORY: &str = "/run/WSL";
 
 /// Sockets whose server is believed although its uid has no mapping here, one path a line.
 const TRUSTED_SOCKETS: &str = "/etc/winterop/trusted-sockets";
@@ -94,7 +92,7 @@ enum Step {
 }
 
 fn socket_of(pid: i32) -> Vec<u8> {
-    format!("{SOCKET_DIRECTORY}/{pid}_interop").into_bytes()
+    format!("{SOCKET_DIRECTORY}/{}", socket_name(pid)).into_bytes()
 }
 
 impl Candidates<'_> {
@@ -264,7 +262,7 @@ fn named_process(path: &[u8]) -> Option<i32> {
 }
 
 fn parse_socket_name(name: &[u8]) -> Option<i32> {
-    parse_number(name.strip_suffix(b"_interop")?).filter(|pid| *pid > 0)
+    parse_number(name.strip_suffix(SOCKET_SUFFIX.as_bytes())?).filter(|pid| *pid > 0)
 }
 
 fn parse_number(digits: &[u8]) -> Option<i32> {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use winterop_interop::server::{MODE_FOR_ALL, serve};
-use winterop_places::names::{SHARED_SOCKET, SOCKET_SUFFIX};
+use winterop_places::names::{SHARED_SOCKET, SOCKET_SUFFIX, socket_name};
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::Switches;
 use winterop_settings::machine::{DIRECTORY, GUESTS};
@@ -219,7 +219,7 @@ impl Guests {
             prepare_directory(folder)?;
         }
         remove_sockets(&directory)?;
-        let own = directory.join(format!("{}{SOCKET_SUFFIX}", std::process::id()));
+        let own = directory.join(socket_name(std::process::id()));
         let mut file = ListeningSocket::bind(&own).map_err(io::Error::other)?;
         // Connecting takes the right to write to the socket. Whom it serves the policy says.
         fs::set_permissions(&own, Permissions::from_mode(MODE_FOR_ALL))?;

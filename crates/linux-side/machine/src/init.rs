@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use winterop_interop::{MODE_FOR_ALL, serve};
-use winterop_places::names::{SHARED_SOCKET, SOCKET_SUFFIX};
+use winterop_places::names::{SHARED_SOCKET, socket_name};
 use winterop_registration::keep_registered;
 use winterop_serve::Starter;
 use winterop_serve::background::{announce, terminated};
@@ -91,7 +91,7 @@ impl Socket {
             return Ok(Self { descriptor, file: None });
         }
         prepare_directory(directory)?;
-        let own = directory.join(format!("{}{SOCKET_SUFFIX}", std::process::id()));
+        let own = directory.join(socket_name(std::process::id()));
         let mut file = ListeningSocket::bind(&own).map_err(io::Error::other)?;
         // Connecting takes the right to write. Whom it serves it decides by who asks.
         fs::set_permissions(&own, Permissions::from_mode(MODE_FOR_ALL))?;

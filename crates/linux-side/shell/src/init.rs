@@ -14,7 +14,7 @@ use std::time::Duration;
 use winterop_interop::admit::OfInstance;
 use winterop_interop::handoff::HostLink;
 use winterop_interop::server::serve;
-use winterop_places::names::KEEPER_LINK;
+use winterop_places::names::{KEEPER_LINK, SHARED_SOCKET, socket_name};
 use winterop_serve::background::{announce, terminated};
 use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 use winterop_serve::socket::ListeningSocket;
@@ -100,10 +100,10 @@ fn start(options: &Options) -> io::Result<()> {
 
 async fn serve_instance(options: &Options) -> io::Result<()> {
     let own = std::process::id();
-    let path = options.socket_directory.join(format!("{own}_interop"));
+    let path = options.socket_directory.join(socket_name(own));
     let mut socket = ListeningSocket::bind(&path).map_err(io::Error::other)?;
     if own != 1 {
-        socket.also_known_as(&options.socket_directory.join("1_interop"))?;
+        socket.also_known_as(&options.socket_directory.join(SHARED_SOCKET))?;
     }
     let Some(listener) = socket.take_descriptor() else { return Ok(()) };
     let address = HostAddress {

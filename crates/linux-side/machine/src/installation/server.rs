@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use winterop_places::names::{INIT, SHARED_SOCKET, SOCKET_DIRECTORY};
+use winterop_places::names::{INIT, SHARED_SOCKET, SOCKET_DIRECTORY, process_of};
 use winterop_serve::presence::{Presence, presence};
 
 /// Where systemd shows that it is the machine's.
@@ -144,9 +144,7 @@ fn end_own(done: &mut Vec<String>) -> Result<(), InstallError> {
     let link = socket();
     let Ok(target) = fs::read_link(&link) else { return Ok(()) };
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let pid =
-        name.strip_suffix("_interop").and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
-    let Some(pid) = pid else { return Ok(()) };
+    let Some(pid) = process_of(&name).and_then(Pid::from_raw) else { return Ok(()) };
     // The descriptor is there before the process is looked at: its pid may be another's.
     let process = pidfd_open(pid, PidfdFlags::empty()).ok();
     if let Some(process) = process.filter(|_| is_machines_init(pid)) {
