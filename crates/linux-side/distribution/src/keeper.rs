@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use winterop_interop::keeper;
 use winterop_namespaces::NamespaceError;
+use winterop_namespaces::handshake::{self, Entering, Mapping};
 use winterop_namespaces::maps;
 use winterop_places::inside::Directory;
 use winterop_places::instance::{CONTROL, KEEPER, NAME, ROOT};
@@ -120,24 +121,25 @@ fn make(plan: &Plan, root: Directory) -> Result<Made, String> {
     let socket = ListeningSocket::bind(&directory.join(KEEPER)).map_err(|e| text(&e))?;
     describe(plan).map_err(|error| format!("describing the instance: {error}"))?;
     let own = std::env::current_exe().map_err(|e| text(&e))?;
-    let mut report = Report::new().map_err(|e| text(&e))?;
+    let (entering, mapping) = handshake::pair().map_err(|e| text(&e))?;
+    let (reader, writer) = io::pipe().map_err(|e| text(&e))?;
     let cgroup = cgroup(plan, &root);
     match fork().map_err(|e| text(&e))? {
         Fork::Child => {
+            drop((mapping, reader));
             // Its end is not the end of the keeper's socket, and nobody inside is to accept there.
             drop(socket.leave_file());
             let cgroup = cgroup.ok().flatten().map(std::mem::ManuallyDrop::new);
             let entered = cgroup.as_ref().map(|cgroup| cgroup.enter());
-            enter(plan, root, &own, report, entered)
+            enter(plan, root, &own, entering, writer, entered)
         }
         Fork::Parent(maker) => {
-            drop(root);
-            report.forget_writers();
+            drop((root, entering, writer));
             let (cgroup, lack) = match cgroup {
                 Ok(cgroup) => (cgroup, None),
                 Err(lack) => (None, Some(lack)),
             };
-            let process = accompany(maker, &mut report, lack)?;
+            let process = accompany(maker, mapping, reader, lack)?;
             Ok(Made { process, socket, cgroup })
         }
     }
@@ -155,55 +157,27 @@ fn describe(plan: &Plan) -> io::Result<()> {
     std::os::unix::fs::symlink(&plan.root, link)
 }
 
-/// How the keeper and the process that makes the namespaces speak with each other.
-struct Report {
-    /// From inside: a byte when the namespaces are there, init's pid, a byte and words at the end.
-    reader: PipeReader,
-    writer: Option<PipeWriter>,
-    /// To the inside: a byte when the maps are written.
-    mapped_reader: PipeReader,
-    mapped_writer: Option<PipeWriter>,
-}
-
-impl Report {
-    fn new() -> io::Result<Self> {
-        let (reader, writer) = io::pipe()?;
-        let (mapped_reader, mapped_writer) = io::pipe()?;
-        let (writer, mapped_writer) = (Some(writer), Some(mapped_writer));
-        Ok(Self { reader, writer, mapped_reader, mapped_writer })
-    }
-
-    fn forget_writers(&mut self) {
-        self.writer = None;
-    }
-}
-
-/// What the maker says before init's words: the namespaces are there.
-const ENTERED: u8 = b'.';
-/// Before the reason why there is no instance.
-const REASON: u8 = b'!';
-
-/// Writes the maps, and waits until init serves.
-fn accompany(maker: Pid, report: &mut Report, lack: Option<String>) -> Result<Pid, String> {
-    let mut words = |size: usize| {
-        let mut bytes = vec![0; size];
-        report.reader.read_exact(&mut bytes).map(|()| bytes)
-    };
-    let ended = |_| "the process that was to make the instance ended without a word".to_owned();
-    let first = words(1).map_err(ended)?;
-    if first != [ENTERED] {
-        return Err(rest(&mut report.reader));
-    }
-    let note = maps::write(maker.as_raw_nonzero().get()).map_err(|error| error.to_string())?;
-    if let Some(mut writer) = report.mapped_writer.take() {
-        writer.write_all(&[ENTERED]).map_err(|error| error.to_string())?;
+/// Has the maps written, and waits until init serves. `report` has init's pid, or 0 where there is none,
+/// then words.
+fn accompany(
+    maker: Pid,
+    mut mapping: Mapping,
+    mut report: PipeReader,
+    lack: Option<String>,
+) -> Result<Pid, String> {
+    let mut note = None;
+    // Where it has not entered, it reports why.
+    if mapping.wait_for_entry().is_ok() {
+        note = maps::write(maker.as_raw_nonzero().get()).map_err(|error| error.to_string())?;
+        mapping.say_mapped().map_err(|error| error.to_string())?;
     }
     let mut pid = [0; 4];
-    let read = report.reader.read_exact(&mut pid);
+    let read = report.read_exact(&mut pid);
     let _ = waitpid(Some(maker), WaitOptions::empty());
-    read.map_err(ended)?;
-    let process = Pid::from_raw(i32::from_ne_bytes(pid)).ok_or_else(|| rest(&mut report.reader))?;
-    let text = rest(&mut report.reader);
+    let ended = "the process that was to make the instance ended without a word";
+    read.map_err(|_| ended.to_owned())?;
+    let process = Pid::from_raw(i32::from_ne_bytes(pid)).ok_or_else(|| rest(&mut report))?;
+    let text = rest(&mut report);
     if text != READY {
         let _ = waitpid(Some(process), WaitOptions::empty());
         let silent = "the instance's init ended before it served".to_owned();
@@ -228,41 +202,36 @@ fn enter(
     plan: &Plan,
     root: Directory,
     own: &Path,
-    report: Report,
+    mut entering: Entering,
+    mut writer: PipeWriter,
     cgroup: Option<io::Result<()>>,
 ) -> ! {
-    let Report { mut mapped_reader, writer, mapped_writer, .. } = report;
-    drop(mapped_writer);
-    let Some(mut writer) = writer else { winterop_sys::exit(1) };
     // Whoever started the keeper waits for the end of what that says.
     silence();
     let with_systemd = cgroup.is_some();
     let entered = cgroup
         .unwrap_or(Ok(()))
         .map_err(winterop_namespaces::failed("entering the cgroup for", "systemd"))
-        .and_then(|()| enter_namespaces(&mut writer, &mut mapped_reader));
+        .and_then(|()| enter_namespaces(&mut entering));
     match entered {
         Ok(Fork::Parent(process)) => {
             let _ = writer.write_all(&process.as_raw_nonzero().get().to_ne_bytes());
             winterop_sys::exit(0)
         }
         Ok(Fork::Child) => {
-            drop(mapped_reader);
+            drop(entering);
             let status = become_init(plan, root, own, writer, with_systemd);
             winterop_sys::exit(status)
         }
         Err(error) => {
-            let _ = writer.write_all(&[REASON]);
+            let _ = writer.write_all(&0_i32.to_ne_bytes());
             let _ = writer.write_all(error.to_string().as_bytes());
             winterop_sys::exit(1)
         }
     }
 }
 
-fn enter_namespaces(
-    writer: &mut PipeWriter,
-    mapped: &mut PipeReader,
-) -> Result<Fork, NamespaceError> {
+fn enter_namespaces(entering: &mut Entering) -> Result<Fork, NamespaceError> {
     let step = |step| winterop_namespaces::failed::<io::Error>(step, "");
     let namespaces = Namespaces::USER
         | Namespaces::MOUNT
@@ -271,8 +240,7 @@ fn enter_namespaces(
         | Namespaces::IPC
         | Namespaces::CGROUP;
     winterop_sys::unshare(namespaces).map_err(|error| NamespaceError::Denied(error.into()))?;
-    writer.write_all(&[ENTERED]).map_err(step("telling the keeper"))?;
-    mapped.read_exact(&mut [0]).map_err(step("waiting for the maps"))?;
+    entering.have_mapped().map_err(step("waiting for the maps"))?;
     // The machine's supplementary groups are none of the distribution's; a map of one id forbids to
     // leave them, and shows them as `nogroup`.
     let _ = rustix::thread::set_thread_groups(&[]);

@@ -1,8 +1,8 @@
 //! Work on a distribution's files while it does not run, with the ids that it has when it runs.
 
-use crate::maps;
+use crate::{handshake, maps};
 use rustix::process::{Pid, Signal, WaitOptions, getppid, waitpid};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use winterop_sys::{Fork, Namespaces, fork};
 
 /// What became of the work.
@@ -24,34 +24,36 @@ pub struct Done {
 /// # Errors
 /// The system's, where the child cannot be made or cannot have its ids; `work` did not run then.
 pub fn with_ids(work: impl FnOnce() -> u8) -> io::Result<Done> {
-    let (mut entered, mut tell_entered) = io::pipe()?;
-    let (mut mapped, mut tell_mapped) = io::pipe()?;
+    let (mut entering, mut mapping) = handshake::pair()?;
     let parent = rustix::process::getpid();
     let is_root = rustix::process::geteuid().is_root();
     match fork()? {
         Fork::Child => {
-            drop((entered, tell_mapped));
-            let ready = enter(parent, is_root, || {
-                tell_entered.write_all(b".")?;
-                mapped.read_exact(&mut [0])
-            });
+            drop(mapping);
+            let ready = enter(parent, is_root, || entering.have_mapped());
             let status = ready.map_or(126, |()| work());
             winterop_sys::exit(status)
         }
         Fork::Parent(child) => {
-            drop((mapped, tell_entered));
+            drop(entering);
             for signal in [Signal::INT, Signal::QUIT] {
                 winterop_sys::ignore(signal);
             }
-            let written = entered
-                .read_exact(&mut [0])
+            let written = mapping
+                .wait_for_entry()
                 .map_err(|_| io::Error::other("no namespace of users can be made here"))
                 .and_then(|()| match is_root {
                     true => Ok(None),
                     false => maps::write(child.as_raw_nonzero().get()),
                 });
-            let told = written.and_then(|note| tell_mapped.write_all(b".").map(|()| note));
-            drop(tell_mapped);
+            // Where it has none it is not told, and sees that nobody will.
+            let told = match written {
+                Ok(note) => mapping.say_mapped().map(|()| note),
+                Err(error) => {
+                    drop(mapping);
+                    Err(error)
+                }
+            };
             let status = end_of(child)?;
             Ok(Done { note: told?, status })
         }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod handshake;
 pub mod ids;
 pub mod maps;
 

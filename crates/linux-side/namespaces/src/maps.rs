@@ -4,7 +4,8 @@
 //! Subordinate ids are written by `newuidmap` and `newgidmap`, which belong to root and look into
 //! `/etc/subuid` and `/etc/subgid` themselves. Where they are not there a map of one id is left.
 
-use std::fmt::Write as _;
+use crate::error::{NamespaceError, failed};
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
@@ -24,15 +25,14 @@ struct Row {
 /// The system's, with the file.
 pub fn write(pid: i32) -> io::Result<Option<String>> {
     if rustix::process::geteuid().is_root() {
-        for kind in ["uid_map", "gid_map"] {
-            write_file(pid, kind, &identity(&fs::read_to_string(format!("/proc/self/{kind}"))?))?;
-        }
+        write_identity(pid.unsigned_abs())?;
         return Ok(None);
     }
     match write_subordinate(pid) {
         Ok(()) => Ok(None),
         Err(reason) => {
-            write_single(pid)?;
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            write_single(pid, (0, user.as_raw()), (0, group.as_raw()))?;
             Ok(Some(format!(
                 "{reason}, so this distribution has one user, root: other users, owners of files \
                  and groups cannot be preserved, and no process can become anybody else"
@@ -41,9 +41,41 @@ pub fn write(pid: i32) -> io::Result<Option<String>> {
     }
 }
 
-fn write_file(pid: i32, kind: &str, text: &str) -> io::Result<()> {
-    let path = format!("/proc/{pid}/{kind}");
-    fs::write(&path, text).map_err(|error| io::Error::other(format!("writing {path}: {error}")))
+/// A file of a map that could not be written.
+#[derive(Debug)]
+pub struct NotWritten {
+    path: String,
+    source: io::Error,
+}
+
+impl From<NotWritten> for io::Error {
+    fn from(NotWritten { path, source }: NotWritten) -> Self {
+        Self::other(format!("writing {path}: {source}"))
+    }
+}
+
+impl From<NotWritten> for NamespaceError {
+    fn from(NotWritten { path, source }: NotWritten) -> Self {
+        failed("writing", path)(source)
+    }
+}
+
+fn write_file(process: impl Display, kind: &str, text: &str) -> Result<(), NotWritten> {
+    let path = format!("/proc/{process}/{kind}");
+    fs::write(&path, text).map_err(|source| NotWritten { path, source })
+}
+
+/// Writes into both maps of process `pid` every id that this namespace knows, as it is. Only a process
+/// outside with rights there may.
+///
+/// # Errors
+/// The system's, with the file.
+pub fn write_identity(pid: u32) -> io::Result<()> {
+    for kind in ["uid_map", "gid_map"] {
+        let own = fs::read_to_string(format!("/proc/self/{kind}"))?;
+        write_file(pid, kind, &identity(&own))?;
+    }
+    Ok(())
 }
 
 /// A map that keeps every id which this namespace knows.
@@ -56,11 +88,20 @@ fn identity(own: &str) -> String {
     lines.collect()
 }
 
-/// A map of one id each; only with `setgroups` denied may a plain user write it.
-fn write_single(pid: i32) -> io::Result<()> {
-    write_file(pid, "setgroups", "deny")?;
-    write_file(pid, "gid_map", &format!("0 {} 1", rustix::process::getegid().as_raw()))?;
-    write_file(pid, "uid_map", &format!("0 {} 1", rustix::process::geteuid().as_raw()))
+/// Writes maps of one id each, inside and outside, of a user and a group. `process` is its number, or
+/// `self`. Only with `setgroups` denied may a plain user do so.
+///
+/// # Errors
+/// Which file the system does not take.
+pub fn write_single(
+    process: impl Display,
+    user: (u32, u32),
+    group: (u32, u32),
+) -> Result<(), NotWritten> {
+    let row = |(inside, outside): (u32, u32)| format!("{inside} {outside} 1");
+    write_file(&process, "setgroups", "deny")?;
+    write_file(&process, "gid_map", &row(group))?;
+    write_file(&process, "uid_map", &row(user))
 }
 
 fn write_subordinate(pid: i32) -> Result<(), String> {

@@ -22,7 +22,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use winterop_namespaces::{NamespaceError, failed};
+use winterop_namespaces::{NamespaceError, failed, handshake, maps};
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration::{self as registration, BINFMT_MISC, RegistrationError};
 use winterop_sys::{Namespaces, unshare};
@@ -54,7 +54,7 @@ pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
     } else {
         unshare(Namespaces::USER | Namespaces::MOUNT)
             .map_err(|e| NamespaceError::Denied(e.into()))?;
-        write_maps(&format!("0 {} 1", user.as_raw()), &format!("0 {} 1", group.as_raw()))?;
+        maps::write_single("self", (0, user.as_raw()), (0, group.as_raw()))?;
     }
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(failed("making private", "/"))?;
@@ -64,7 +64,7 @@ pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
     if !user.is_root() {
         unshare(Namespaces::USER | Namespaces::MOUNT)
             .map_err(|e| NamespaceError::Denied(e.into()))?;
-        write_maps(&format!("{} 0 1", user.as_raw()), &format!("{} 0 1", group.as_raw()))?;
+        maps::write_single("self", (user.as_raw(), 0), (group.as_raw(), 0))?;
     }
     if let Some(directory) = directory {
         // One that cannot be reached by its name any more is left: the user is told by the shell.
@@ -110,54 +110,26 @@ pub fn enter_shared_table(plan: &Plan) -> Result<(), NamespaceError> {
 /// Root's part of step 1: every uid and gid stays what it is. Only a process outside may write such
 /// a map, so one is left behind for it.
 fn enter_as_root() -> Result<(), NamespaceError> {
-    let uids = identity_map("/proc/self/uid_map")?;
-    let gids = identity_map("/proc/self/gid_map")?;
     let own = std::process::id();
-    let (ready_reader, ready_writer) = io::pipe().map_err(failed("making a pipe", ""))?;
-    let (done_reader, done_writer) = io::pipe().map_err(failed("making a pipe", ""))?;
+    let pair = handshake::pair().map_err(failed("making a pipe", ""))?;
+    let (mut entering, mut mapping) = pair;
     let helper = match winterop_sys::fork().map_err(failed("forking", ""))? {
         winterop_sys::Fork::Child => {
-            drop((ready_writer, done_reader));
-            let result = wait_for_byte(ready_reader)
-                .and_then(|()| fs::write(format!("/proc/{own}/uid_map"), &uids))
-                .and_then(|()| fs::write(format!("/proc/{own}/gid_map"), &gids))
-                .and_then(|()| io::Write::write_all(&mut &done_writer, b"."));
+            drop(entering);
+            let written = mapping.wait_for_entry().and_then(|()| maps::write_identity(own));
+            let result = written.and_then(|()| mapping.say_mapped());
             winterop_sys::exit(u8::from(result.is_err()))
         }
         winterop_sys::Fork::Parent(helper) => helper,
     };
-    drop((ready_reader, done_writer));
+    drop(mapping);
     let entered = unshare(Namespaces::USER | Namespaces::MOUNT);
-    if entered.is_ok() {
-        let _ = io::Write::write_all(&mut &ready_writer, b".");
-    }
-    drop(ready_writer);
-    let mapped = wait_for_byte(done_reader);
+    let mapped = entered.map(|()| entering.have_mapped());
+    // It sees that nobody has entered.
+    drop(entering);
     let _ = rustix::process::waitpid(Some(helper), rustix::process::WaitOptions::empty());
-    entered.map_err(|error| NamespaceError::Denied(error.into()))?;
+    let mapped = mapped.map_err(|error| NamespaceError::Denied(error.into()))?;
     mapped.map_err(failed("writing", "/proc/self/uid_map"))
-}
-
-fn wait_for_byte(mut reader: io::PipeReader) -> io::Result<()> {
-    io::Read::read_exact(&mut reader, &mut [0])
-}
-
-/// A map that keeps every id which this namespace knows.
-fn identity_map(path: &str) -> Result<String, NamespaceError> {
-    let text = fs::read_to_string(path).map_err(failed("reading", path))?;
-    let lines = text.lines().filter_map(|line| {
-        let mut fields = line.split_whitespace();
-        let (inside, count) = (fields.next()?, fields.nth(1)?);
-        Some(format!("{inside} {inside} {count}\n"))
-    });
-    Ok(lines.collect())
-}
-
-/// Writes a map of one id each; only with `setgroups` denied may a plain user do so.
-fn write_maps(uids: &str, gids: &str) -> Result<(), NamespaceError> {
-    fs::write("/proc/self/setgroups", "deny").map_err(failed("writing", "/proc/self/setgroups"))?;
-    fs::write("/proc/self/gid_map", gids).map_err(failed("writing", "/proc/self/gid_map"))?;
-    fs::write("/proc/self/uid_map", uids).map_err(failed("writing", "/proc/self/uid_map"))
 }
 
 /// Step 2: a root with everything that the machine's has, plus our own entries.
