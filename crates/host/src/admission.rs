@@ -140,12 +140,13 @@ impl Caller {
             let groups = vec![gid];
             return Ok(Asked { uid, groups, elsewhere: true, doubtful, ..Asked::default() });
         };
-        let mut groups = if with_groups { groups_of(pid).map_err(unseen)? } else { Vec::new() };
-        groups.push(gid);
+        let groups = if with_groups { groups_of(pid) } else { Ok(Vec::new()) };
         // What was read by its pid was read of it.
         if !self.peer.lives() {
             return Err(Box::new(Failure::CallerGone {}.words()));
         }
+        let mut groups = groups.map_err(unseen)?;
+        groups.push(gid);
         Ok(Asked { uid, groups, elsewhere, ..Asked::default() })
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::admission::{Admission, Caller};
 use crate::client::{Client, Places};
-use crate::entrance::{Entrance, Standing, Unserved};
+use crate::entrance::{Entrance, Standing, Unserved, client_lives_elsewhere};
 use crate::instances::Instances;
 use crate::kept_terminal::KeptTerminal;
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
@@ -28,7 +28,6 @@ use winterop_channel::unix::send_some;
 use winterop_serve::{Crowded, Listener, Peer, Place, queries};
 use winterop_settings::Settings;
 use winterop_settings::machine::AuditSetting;
-use winterop_settings::peer::lives_elsewhere;
 use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{
     CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header,
@@ -218,11 +217,7 @@ impl Host {
             Err(error) => return tracing::warn!(error, "a client cannot be taken over"),
         };
         let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
-            // Nothing is concluded from a pid that may be another's by now.
-            let elsewhere = match peer.proven_pid() {
-                Some(pid) => lives_elsewhere(pid, entrance.compared())?,
-                None => true,
-            };
+            let elsewhere = client_lives_elsewhere(&peer, entrance.compared())?;
             Ok((peer, elsewhere))
         });
         match known {

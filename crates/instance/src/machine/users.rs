@@ -76,11 +76,13 @@ impl Users {
     /// Why it is refused.
     pub async fn admit(&self, peer: &Peer, is_guest: bool) -> Result<Arc<HostLink>, NotServed> {
         let rules = self.policy.rules();
-        let asked = asked(peer, rules.ask_for_groups()).map_err(NotServed::NotSeen)?;
-        // What `/proc` says is only true of a process that still is the one that has connected.
+        let asked = asked(peer, rules.ask_for_groups());
+        // What `/proc` says, or does not say, is only true of a process that still is the one that has
+        // connected.
         if peer.is_proven() && !peer.lives() {
             return Err(NotServed::Gone);
         }
+        let asked = asked.map_err(NotServed::NotSeen)?;
         let asked = Asked { elsewhere: asked.elsewhere || is_guest, ..asked };
         self.link(rules.host_for(&asked)?).await
     }
