@@ -3,11 +3,13 @@
 
 use winterop_tests::{Machine, expect_soon};
 
-const THROUGH_INIT: &str = "WSL_INTEROP=/run/WSL/1_interop timeout 60 $W/hello.exe; echo $?";
+/// That the first launch takes long is said on standard error.
+const THROUGH_INIT: &str =
+    "WSL_INTEROP=/run/WSL/1_interop timeout 60 $W/hello.exe 2>/dev/null; echo $?";
 
 /// Programs in this language know these words.
 const WORDS: &str = r#"
-import array, os, select, signal, socket, struct, sys
+import array, os, select, signal, socket, struct, sys, time
 INIT, ALICE = '/run/WSL/1_interop', '/tmp/winterop-1000/interop'
 def connect(path):
     connection = socket.socket(socket.AF_UNIX)
@@ -89,8 +91,12 @@ waiting = select.poll()
 silent = {connection.fileno(): connection for connection in connections}
 for descriptor in silent:
     waiting.register(descriptor, select.POLLIN)
+deadline = time.monotonic() + 25
 while len(silent) > in_flight():
-    for descriptor, _ in waiting.poll(30000) or sys.exit('neither refused nor in flight'):
+    if time.monotonic() > deadline:
+        sys.exit('Error: some are neither refused nor in flight')
+    # That one is in flight by now no event tells.
+    for descriptor, _ in waiting.poll(50):
         waiting.unregister(descriptor)
         texts.append(answer(silent.pop(descriptor)))
 known = ['the host took no launch for', 'are being handed over already']
@@ -197,6 +203,40 @@ signal.pause()
         assert_eq!(machine.user("alice", run), "hello\n0\n");
     }
     // Without its server everything that waits for it goes on.
+    machine.root("kill -9 $(cat /opt/said/fuse.pid)");
+}
+
+#[test]
+fn what_no_hand_over_should_have_holds_up_no_host() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
+    let fuse = python(&mut machine, "fuse", NEVER_CLOSED);
+    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
+    wait_for(&mut machine, "fuse", "mounted");
+    // A file where a connection should be, more than one, and one where a process should be.
+    let sender = python(
+        &mut machine,
+        "sender",
+        r#"
+file = os.open('/opt/never/file', os.O_RDONLY)
+for kind, files in [(6, [file]), (6, [file, file]), (7, [file]), (7, [file, file])]:
+    connection = connect(ALICE)
+    send(connection, struct.pack('<4I', 0x57490000 + kind, 16, 1, 0), files)
+    # It is answered, or the next message is taken.
+    connection.shutdown(socket.SHUT_WR)
+    answer(connection)
+    print('passed', flush=True)
+signal.pause()
+"#,
+    );
+    start(&mut machine, "alice", "sender", &sender);
+    wait_for(&mut machine, "sender", "passed\npassed\npassed\npassed");
+    // Each time something is being closed; what came with it waits.
+    wait_for(&mut machine, "fuse", "closing\nclosing\nclosing\nclosing");
+    for placement in ["hosted", "auto"] {
+        let run = format!("export WINTEROP_PLACEMENT={placement}; {THROUGH_INIT}");
+        assert_eq!(machine.user("alice", &run), "hello\n0\n");
+    }
     machine.root("kill -9 $(cat /opt/said/fuse.pid)");
 }
 

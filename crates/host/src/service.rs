@@ -13,6 +13,7 @@ use crate::running::RunningProgram;
 use crate::starter::Starter;
 use crate::tree;
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::ioctl_fionbio;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -154,16 +155,16 @@ impl Host {
         }
     }
 
-    /// Refuses a connection of which nothing was read.
-    fn turn_away(&self, channel: Channel, refusal: &Refusal) {
-        let uid = peer_credentials(channel.as_fd()).map_or(u32::MAX, |peer| peer.uid);
+    /// Refuses a connection of which nothing was read; it does not block.
+    fn turn_away(&self, connection: impl AsFd + Send + 'static, refusal: &Refusal) {
+        let uid = peer_credentials(connection.as_fd()).map_or(u32::MAX, |peer| peer.uid);
         if let Some(before) = winterop_audit::may_log(uid) {
             let left_out = before.left_out;
             tracing::info!(text = refusal.text, uid, left_out, "a connection is refused");
         }
         // Nothing was sent on it, so there is room.
-        let _ = send_some(&channel, &refusal_message(refusal), &[]);
-        self.places.closer().close(channel);
+        let _ = send_some(&connection, &refusal_message(refusal), &[]);
+        self.places.closer().close(connection);
     }
 
     /// Serves a connection to the host's own socket: one launch, or any number of hand-overs.
@@ -190,7 +191,9 @@ impl Host {
                     Ok(())
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
-                    let known = self.know_instance(frame);
+                    let known = self.know_instance(&frame);
+                    // It may be anything else than a process.
+                    client.close_aside(frame.descriptors);
                     known.map(|()| tell_presence(&client))
                 }
                 _ => {
@@ -209,24 +212,30 @@ impl Host {
 
     /// Takes a client over that a server hands over: nothing of its connection was read.
     fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
-        let taken = handed_over(frame).and_then(|(client, variables)| {
-            Ok((Channel::new(client).map_err(|error| error.to_string())?, variables))
-        });
-        let (channel, variables) = match taken {
+        let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
-            Err(error) => return tracing::warn!(error, "a client cannot be taken over"),
+            Err((error, left)) => {
+                tracing::warn!(error, "a client cannot be taken over");
+                return self.places.closer().close(left);
+            }
         };
-        let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
+        // A refusal must not wait for whoever has filled it; it is nobody's word that this is a connection.
+        let _ = ioctl_fionbio(&connection, true);
+        let known = Peer::of(connection.as_fd()).map_err(Unserved::from).and_then(|peer| {
             let elsewhere = client_lives_elsewhere(&peer, entrance.compared())?;
             Ok((peer, elsewhere))
         });
         match known {
-            Ok((peer, elsewhere)) => {
-                if let Some(client) = self.let_in(channel, peer, elsewhere) {
-                    tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
+            // Only a socket has a peer: what may not be closable does not get this far.
+            Ok((peer, elsewhere)) => match Channel::new(connection) {
+                Ok(channel) => {
+                    if let Some(client) = self.let_in(channel, peer, elsewhere) {
+                        tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
+                    }
                 }
-            }
-            Err(unserved) => self.turn_away(channel, &unserved.words().into()),
+                Err(error) => tracing::warn!(%error, "a client cannot be waited for"),
+            },
+            Err(unserved) => self.turn_away(connection, &unserved.words().into()),
         }
     }
 
@@ -254,12 +263,12 @@ impl Host {
     }
 
     /// Notes an instance that the user's own process has named.
-    fn know_instance(&self, frame: Frame) -> io::Result<()> {
+    fn know_instance(&self, frame: &Frame) -> io::Result<()> {
         let message = Message::parse(&frame.bytes).map_err(io::Error::other)?;
         Instance::decode(&message).map_err(io::Error::other)?;
-        let process = frame.descriptors.into_iter().next();
+        let process = frame.descriptors.first();
         let process = process.ok_or_else(|| io::Error::other("an instance without its process"))?;
-        self.instances.add(&process)
+        self.instances.add(process)
     }
 
     /// Carries one launch from its request to the program's end.
@@ -542,18 +551,25 @@ fn kind_of(frame: &Frame) -> MessageType {
 /// The client of a hand-over, and the variables of its server.
 ///
 /// # Errors
-/// What is wrong with it, in words; what came with it is closed then.
-pub fn handed_over(frame: Frame) -> Result<(OwnedFd, Vec<Vec<u8>>), String> {
+/// What is wrong with it, in words, and what came with it: to close that may block.
+pub fn handed_over(frame: Frame) -> Result<(OwnedFd, Vec<Vec<u8>>), (String, Vec<OwnedFd>)> {
+    let Frame { bytes, descriptors } = frame;
+    match (server_variables(&bytes), <[OwnedFd; 1]>::try_from(descriptors)) {
+        (Ok(variables), Ok([client])) => Ok((client, variables)),
+        (Ok(_), Err(left)) => {
+            Err(("a hand-over has one descriptor, its client's connection".to_owned(), left))
+        }
+        (Err(error), left) => Err((error, left.map_or_else(|left| left, Vec::from))),
+    }
+}
+
+/// The variables with which a server hands over.
+fn server_variables(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let message = Message::parse(&frame.bytes).map_err(|error| text(&error))?;
+    let message = Message::parse(bytes).map_err(|error| text(&error))?;
     let HandOff { extensions } = HandOff::decode(&message).map_err(|error| text(&error))?;
     let variables = extensions.strings(Tag::SERVER_VARIABLES).map_err(|error| text(&error))?;
-    let variables = variables.into_iter().flatten().map(<[u8]>::to_vec).collect();
-    let mut descriptors = frame.descriptors.into_iter();
-    match (descriptors.next(), descriptors.next()) {
-        (Some(client), None) => Ok((client, variables)),
-        _ => Err("a hand-over has one descriptor, its client's connection".to_owned()),
-    }
+    Ok(variables.into_iter().flatten().map(<[u8]>::to_vec).collect())
 }
 
 /// The next message that is no query; queries are answered, with a server's `variables` before the
