@@ -548,11 +548,14 @@ fn kind_of(frame: &Frame) -> MessageType {
     Message::parse(&frame.bytes).map_or(MessageType(0), |message| message.header.message_type)
 }
 
+/// A client's connection, and the variables of the server that hands it over.
+pub type HandedOver = (OwnedFd, Vec<Vec<u8>>);
+
 /// The client of a hand-over, and the variables of its server.
 ///
 /// # Errors
 /// What is wrong with it, in words, and what came with it: to close that may block.
-pub fn handed_over(frame: Frame) -> Result<(OwnedFd, Vec<Vec<u8>>), (String, Vec<OwnedFd>)> {
+pub fn handed_over(frame: Frame) -> Result<HandedOver, (String, Vec<OwnedFd>)> {
     let Frame { bytes, descriptors } = frame;
     match (server_variables(&bytes), <[OwnedFd; 1]>::try_from(descriptors)) {
         (Ok(variables), Ok([client])) => Ok((client, variables)),
