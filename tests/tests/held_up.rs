@@ -248,6 +248,10 @@ fn who_cannot_be_seen_in_proc_is_nobodys_guest_and_is_told_why() {
         &mut machine,
         "ask",
         r#"
+import ctypes
+if sys.argv[1:]:
+    # PR_SET_DUMPABLE: nobody of its own user's may look at it.
+    ctypes.CDLL(None).prctl(4, 0)
 for path in [INIT, ALICE]:
     connection = connect(path)
     send(connection, b'x')
@@ -260,6 +264,8 @@ for path in [INIT, ALICE]:
     let said = machine.user("alice", &ask);
     machine.root("umount /proc");
     assert_eq!(said, "unknown\nunknown\n");
+    // Init may look at everybody; the host, to which it passes this one on, may not.
+    assert_eq!(machine.user("alice", &format!("{ask} closed")), "unknown\nunknown\n");
     // What is hidden from other users only keeps nobody from their own host, or from another's by a rule.
     machine.root("mount -o remount,hidepid=2 /proc");
     assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");

@@ -114,7 +114,7 @@ fn an_init_that_does_not_serve_is_ended_and_started_again() {
     assert_eq!(machine.user("alice", run), "hello\n");
     // Time goes faster here.
     machine.root(
-        "sed -i 's/^WatchdogSec=.*/WatchdogSec=3/' /usr/lib/systemd/system/winterop.service; \
+        "sed -i 's/^WatchdogSec=.*/WatchdogSec=5/' /usr/lib/systemd/system/winterop.service; \
          systemctl daemon-reload; systemctl restart winterop.service",
     );
     let mut main = show(&mut machine, "MainPID");
