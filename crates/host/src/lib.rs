@@ -20,6 +20,9 @@ pub mod request;
 pub mod running;
 pub mod service;
 pub mod starter;
+#[cfg(test)]
+#[path = "../../../tests/lib/successor.rs"]
+mod successor;
 pub mod tree;
 mod variables;
 pub mod wine;

@@ -13,6 +13,10 @@ const ENDING: Duration = Duration::from_secs(5);
 
 /// Waits until a child has ended, at most until `deadline`.
 pub(in crate::wine) fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    if let Ok(Some(status)) = child.try_wait() {
+        // From here on its pid may be another process's.
+        return Some(status);
+    }
     let Ok(pidfd) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) else {
         // Without a descriptor (a limit was reached) there is no deadline.
         return child.wait().ok();
@@ -25,7 +29,11 @@ pub(in crate::wine) fn wait(child: &mut Child, deadline: Instant) -> Option<Exit
 
 /// Ends a server with SIGINT, which makes it end all of its programs first, or by force.
 pub(in crate::wine) fn end(child: &mut Child) {
-    // It is an unreaped child, so its pid cannot be another process's.
+    if !matches!(child.try_wait(), Ok(None)) {
+        // It was waited for, so its pid may be another process's by now.
+        return;
+    }
+    // Nobody but this thread waits for it: until then its pid is its own.
     let _ = kill_process(Pid::from_child(child), Signal::INT);
     if wait(child, Instant::now() + ENDING).is_none() {
         let _ = child.kill();
@@ -58,5 +66,25 @@ pub(super) fn wait_readable(
             Err(Errno::INTR) => {}
             _ => return polled.iter().map(|fd| !fd.revents().is_empty()).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::successor::{Successor, has_own_pids};
+    use std::process::Command;
+
+    #[test]
+    fn whoever_has_the_pid_of_a_server_that_was_waited_for_is_neither_ended_nor_waited_for() {
+        if !has_own_pids() {
+            return;
+        }
+        let mut child = Command::new("true").spawn().unwrap();
+        assert!(wait(&mut child, Instant::now() + ENDING).is_some());
+        let other = Successor::of(child.id());
+        end(&mut child);
+        assert!(wait(&mut child, Instant::now() + ENDING).is_some());
+        assert!(other.was_spared());
     }
 }
