@@ -15,6 +15,8 @@ mod host;
 mod machine;
 #[path = "lib/process.rs"]
 mod process;
+#[path = "lib/request.rs"]
+mod request;
 #[path = "lib/session.rs"]
 mod session;
 #[path = "lib/shell.rs"]
@@ -23,6 +25,7 @@ mod shell;
 pub use host::{Host, PLACEMENTS, Placement, placements};
 pub use machine::{Machine, become_user, quoted};
 pub use process::{Outcome, Process, expect_soon, finish, finish_with, processes};
+pub use request::{hex, request};
 pub use session::Session;
 pub use shell::Shell;
 

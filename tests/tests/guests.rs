@@ -1,9 +1,8 @@
 //! Who is let in, and to what: paths in rules, guests' variables and directories, servers that are not
 //! believed.
 
-use std::fmt::Write as _;
-use winterop_tests::{Machine, quoted};
-use winterop_wire::{CommonBlock, CreateProcess, Extensions, Header, MessageType, Role, Tag};
+use winterop_tests::{Machine, hex, quoted};
+use winterop_wire::{CommonBlock, Extensions, Role, Tag};
 
 /// A client of its own: sends the request that its second argument has in hexadecimal digits, with its
 /// standard descriptors, and prints what is refused or what the program printed.
@@ -44,22 +43,12 @@ fn request(tag: Tag, name: &str) -> String {
     let mut extensions = Extensions::new();
     extensions.push(tag, name.as_bytes());
     extensions.push_roles([Role::Stdin, Role::Stdout, Role::Stderr]);
-    let message = CreateProcess {
-        standard_ids: [0; 3],
-        common: CommonBlock {
-            filename: b"Z:\\x.exe",
-            arguments: vec![b"x.exe"],
-            environment: Some(vec![b"WSLENV="]),
-            extensions,
-            ..CommonBlock::default()
-        },
-    };
-    let mut bytes = Vec::new();
-    message.encode(&Header::request(MessageType::CREATE_PROCESS), &mut bytes).expect("a request");
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&winterop_tests::request(CommonBlock {
+        filename: b"Z:\\x.exe",
+        arguments: vec![b"x.exe"],
+        extensions,
+        ..CommonBlock::default()
+    }))
 }
 
 fn ask(tag: Tag, name: &str) -> String {
