@@ -24,7 +24,7 @@ pub struct Connected<'a> {
     /// Whether it is certain which process it is.
     pub is_proven: bool,
     /// Whether that process has not ended yet.
-    pub lives: &'a dyn Fn() -> bool,
+    pub lives: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl std::fmt::Debug for Connected<'_> {
@@ -220,6 +220,7 @@ fn is_of_process(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     #[test]
     fn a_process_lives_where_it_lives() {
@@ -247,8 +248,8 @@ mod tests {
     #[test]
     fn a_caller_is_described_only_while_it_is_there() {
         let own = std::process::id().cast_signed();
-        let is_there = std::cell::Cell::new(true);
-        let lives = || is_there.get();
+        let is_there = AtomicBool::new(true);
+        let lives = || is_there.load(Relaxed);
         let connected =
             |pid, is_proven| Connected { uid: 7, gid: 8, pid, is_proven, lives: &lives };
         let here = |_| Ok(false);
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(doubtful, Asked { elsewhere: true, doubtful: true, ..expected });
         // What was read while it ended may be another's.
         let ends = |_| {
-            is_there.set(false);
+            is_there.store(false, Relaxed);
             Ok(false)
         };
         let gone = connected(Some(own), true).describe(true, ends);
@@ -272,7 +273,7 @@ mod tests {
         let gone = connected(None, true).describe(true, here);
         assert!(matches!(gone, Err(Undescribed::Gone)), "{gone:?}");
         let fails = |_| Err(io::Error::from_raw_os_error(24));
-        is_there.set(true);
+        is_there.store(true, Relaxed);
         let unread = connected(Some(own), true).describe(true, fails);
         assert!(matches!(unread, Err(Undescribed::NotSeen(_))), "{unread:?}");
     }
