@@ -1,7 +1,7 @@
 //! Who is let in, and to what: paths in rules, guests' variables and directories, servers that are not
 //! believed.
 
-use winterop_tests::{Machine, hex, quoted};
+use winterop_tests::{Machine, hex, needs, quoted};
 use winterop_wire::{CommonBlock, Extensions, Role, Tag};
 
 /// A client of its own: sends the request that its second argument has in hexadecimal digits, with its
@@ -400,10 +400,6 @@ fn a_guests_directory_is_made_served_and_taken_away() {
 #[test]
 fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
     let Some(mut machine) = Machine::enabled() else { return };
-    if machine.root("command -v podman crun >/dev/null; echo $?") != "0\n" {
-        println!("skipped: podman is not installed");
-        return;
-    }
     write_scripts(&mut machine);
     policy(&mut machine, &[RULE]);
     machine.root("winterop guest add build; mkdir -p /srv/c; cd /srv/c; \
@@ -420,10 +416,8 @@ fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
         --rootfs /srv/c sh /inside.sh";
     // It wants cgroups of one version only.
     let cgroups = "mount -t tmpfs tmpfs /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup";
-    if machine.root(&format!("unshare --mount --cgroup sh -c '{cgroups}'; echo $?")) != "0\n" {
-        println!("skipped: cgroups of version 2 cannot be mounted here");
-        return;
-    }
+    let mounted = machine.root(&format!("unshare --mount --cgroup sh -c '{cgroups}'; echo $?"));
+    needs(mounted == "0\n", "cgroups of version 2 cannot be mounted");
     let podman = format!("unshare --mount --cgroup sh -c '{cgroups}; exec {run}'");
     let said = through_a_restart(&mut machine, &podman, ATTACKS);
     assert_eq!(said, "worked: touch /tmp/control\nhello\nsaid\nfirst\nhello\n2\n");
