@@ -579,9 +579,14 @@ fn roots_that_are_no_distribution_are_refused_with_words() {
     run(&bad, "Bad").refused(126, &["run", "no directory"]);
     run(&host.base().join("nowhere"), "Bad").refused(126, &["nowhere"]);
     for name in ["a/b", "..", &"x".repeat(300)] {
-        run(&it.root(), name).refused(126, &["cannot be a distribution's name"]);
+        run(&it.root(), name).refused(126, &["a distribution's name"]);
     }
     assert!(!host.base().join("run/winterop/instances/Bad").exists());
+    // Another directory under the name of one that runs is not taken for it.
+    let other = Distribution::new(&host, "Beta");
+    assert_eq!(finish(&mut it.wsl(&["-e", "echo", "up"])).clean().text(), "up\n");
+    run(&other.root(), "Alpha").refused(126, &["Alpha runs already", "another directory"]);
+    run(&it.root(), "Alpha").clean();
     // One that starts, and lacks what is asked for.
     finish(&mut it.wsl(&["-u", "nobody-of-this-name", "-e", "true"]))
         .refused(1, &["no user nobody-of-this-name"]);

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use winterop_host::starter::Starter;
 use winterop_host::{
     Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
 };
@@ -23,6 +22,7 @@ use winterop_instance::presence::{Presence, presence, server};
 use winterop_instance::role::KEEPER_LINK;
 use winterop_instance::socket::{ListeningSocket, SocketError};
 use winterop_serve::Listener;
+use winterop_serve::starter::Starter;
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 use winterop_sys::is_own_user;
 
@@ -72,11 +72,11 @@ pub fn address() -> Result<HostAddress> {
 pub fn ensure() -> Result<()> {
     let address = HostAddress { keeper: keeper(), ..address()? };
     if address.keeper.is_some() {
-        return Ok(start(&address).map_err(|error| error.words())?);
+        return Ok(start(&address, None).map_err(|error| error.words())?);
     }
     match present(&address.socket)? {
         Presence::Answers(_) => Ok(()),
-        Presence::Nobody => Ok(start(&address).map_err(|error| error.words())?),
+        Presence::Nobody => Ok(start(&address, None).map_err(|error| error.words())?),
         Presence::Silent(_) | Presence::Foreign(_) => {
             Err(HandOffError::Silent(address.socket).words().into())
         }

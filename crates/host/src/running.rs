@@ -2,8 +2,7 @@
 
 use crate::launcher::{Mark, Prepared};
 use crate::request::LaunchRequest;
-use crate::starter::{Plan, Starter};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -11,13 +10,12 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal,
     waitpid,
 };
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use winterop_sys::{CStrings, Directory, Spawn, spawn};
+use winterop_serve::starter::{self, Plan, Starter};
 
 /// Stack of the thread that waits for a program; it makes two calls.
 const WAITER_STACK: usize = 64 * 1024;
@@ -135,57 +133,11 @@ fn start_process(
         report: prepared.report.zip(report.map(AsFd::as_fd)),
         directory: directory.as_ref().map(AsFd::as_fd),
         caller: request.peer.pid,
+        runs_as: None,
+        // It may lie on a disk that is slow, and only its own caller waits.
+        patience: None,
     };
-    match starter.map(|starter| starter.spawn(&plan)) {
-        Some(Err(Errno::PIPE)) | None => start_here(plan),
-        Some(started) => started,
-    }
-}
-
-/// Starts it as this process's own child, without the starter.
-fn start_here(plan: Plan<'_>) -> Result<Pid, Errno> {
-    let mut environment = plan.environment;
-    if let Some((name, report)) = plan.report {
-        environment.push(format!("{name}={}", report.as_raw_fd()).into_bytes());
-    }
-    let _processors = Processors::of_caller(plan.caller);
-    spawn(&Spawn {
-        program: plan.program,
-        arguments: &CStrings::new(plan.arguments.iter().map(Vec::as_slice)),
-        environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
-        standard: plan.standard,
-        inherited: plan.report.map(|(_, report)| report),
-        directory: plan.directory.map(Directory::Open),
-        login: None,
-    })
-    .map_err(Errno::from)
-}
-
-/// This thread on the processors of a caller, until it is dropped: what is started meanwhile is
-/// confined as the caller is, and so are its threads.
-struct Processors {
-    own: Option<CpuSet>,
-}
-
-impl Processors {
-    /// Takes over the processors of process `pid`. One that is gone, or is not visible from here,
-    /// changes nothing.
-    fn of_caller(pid: i32) -> Self {
-        let caller = Pid::from_raw(pid).and_then(|pid| sched_getaffinity(Some(pid)).ok());
-        let own = sched_getaffinity(None).ok();
-        let differs = caller.zip(own).filter(|(caller, own)| caller != own);
-        let changed = differs.filter(|(caller, _)| sched_setaffinity(None, caller).is_ok());
-        Self { own: changed.map(|(_, own)| own) }
-    }
-}
-
-impl Drop for Processors {
-    fn drop(&mut self) {
-        if let Some(own) = &self.own {
-            // This thread had them a moment ago.
-            let _ = sched_setaffinity(None, own);
-        }
-    }
+    starter::start(starter, &plan)
 }
 
 /// Opens the directory to start in by the name that the program will say, too. One that has vanished

@@ -10,7 +10,6 @@ use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
 use crate::request::{Descriptors, LaunchRequest};
 use crate::running::RunningProgram;
-use crate::starter::Starter;
 use crate::tree;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::Signal;
@@ -25,6 +24,7 @@ use winterop_audit::{Audit, Record};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::send_some;
+use winterop_serve::starter::Starter;
 use winterop_serve::{Crowded, Listener, Peer, Place, queries};
 use winterop_settings::Settings;
 use winterop_settings::machine::AuditSetting;
@@ -123,40 +123,41 @@ impl Host {
                 connection = listener.accept() => connection?,
                 () = &mut until => return Ok(()),
             };
-            self.welcome(connection.into());
+            self.welcome(connection.into()).await;
         }
     }
 
     /// Looks at who has connected to the host's own socket.
-    fn welcome(self: &Arc<Self>, channel: Channel) {
+    async fn welcome(self: &Arc<Self>, channel: Channel) {
         let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
             let standing = Standing::of(&peer, &self.instances, self.admission.sandboxes)?;
             Ok((peer, standing))
         });
         match known {
             Ok((peer, standing)) => {
-                if let Some(client) = self.let_in(channel, peer, standing.lives_elsewhere()) {
+                if let Some(client) = self.let_in(channel, peer, standing.lives_elsewhere()).await {
                     tokio::spawn(Arc::clone(self).attend(client, standing));
                 }
             }
-            Err(unserved) => self.turn_away(channel, &unserved.words().into()),
+            Err(unserved) => self.turn_away(channel, &unserved.words().into()).await,
         }
     }
 
     /// Gives whoever has connected a place.
-    fn let_in(&self, channel: Channel, peer: Peer, elsewhere: bool) -> Option<Client> {
+    async fn let_in(&self, channel: Channel, peer: Peer, elsewhere: bool) -> Option<Client> {
         let is_guest = elsewhere || !is_user(&peer);
         match self.places.enter(&peer, is_guest) {
             Ok(place) => Some(Client::new(channel, peer, elsewhere, place, self.places.closer())),
             Err(crowded) => {
-                self.turn_away(channel, &too_many(crowded));
+                self.turn_away(channel, &too_many(crowded)).await;
                 None
             }
         }
     }
 
-    /// Refuses a connection of which nothing was read.
-    fn turn_away(&self, channel: Channel, refusal: &Refusal) {
+    /// Refuses a connection of which nothing was read. Where too many such cannot be closed, whoever
+    /// comes by the same way waits: for guests the machine's init has a way of their own.
+    async fn turn_away(&self, channel: Channel, refusal: &Refusal) {
         let uid = peer_credentials(channel.as_fd()).map_or(u32::MAX, |peer| peer.uid);
         if let Some(before) = winterop_audit::may_log(uid) {
             let left_out = before.left_out;
@@ -164,7 +165,7 @@ impl Host {
         }
         // Nothing was sent on it, so there is room.
         let _ = send_some(&channel, &refusal_message(refusal), &[]);
-        self.places.closer().close(channel);
+        self.places.turned_away().close(channel).await;
     }
 
     /// Serves a connection to the host's own socket: one launch, or any number of hand-overs.
@@ -187,7 +188,7 @@ impl Host {
                         // Its pid may be another's by now.
                         return client.close_aside(frame.descriptors);
                     }
-                    self.take_over(frame, entrance);
+                    self.take_over(frame, entrance).await;
                     Ok(())
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
@@ -209,7 +210,7 @@ impl Host {
     }
 
     /// Takes a client over that a server hands over: nothing of its connection was read.
-    fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
+    async fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
         let taken = handed_over(frame).and_then(|(client, variables)| {
             Ok((Channel::new(client).map_err(|error| error.to_string())?, variables))
         });
@@ -227,11 +228,11 @@ impl Host {
         });
         match known {
             Ok((peer, elsewhere)) => {
-                if let Some(client) = self.let_in(channel, peer, elsewhere) {
+                if let Some(client) = self.let_in(channel, peer, elsewhere).await {
                     tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
                 }
             }
-            Err(unserved) => self.turn_away(channel, &unserved.words().into()),
+            Err(unserved) => self.turn_away(channel, &unserved.words().into()).await,
         }
     }
 

@@ -177,6 +177,24 @@ impl Instance {
         Ok(process.ok_or(rustix::io::Errno::SRCH)?)
     }
 
+    /// Whether its files are those in `directory`.
+    ///
+    /// # Errors
+    /// Where it does not run, or one of the two cannot be looked at.
+    pub fn has_root(&self, directory: &Path) -> Result<bool, ClientError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let connection = self.connect()?;
+        let peer = Peer::of(connection.as_fd()).map_err(|_| rustix::io::Errno::SRCH)?;
+        // Its root is a mount of the directory, which is the same file.
+        let own = std::fs::metadata(format!("/proc/{}/root/", peer.credentials.pid))?;
+        let other = std::fs::metadata(directory)?;
+        // What `/proc` says is only true of a process that still is the one that serves.
+        if !peer.lives() {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
+        Ok((own.dev(), own.ino()) == (other.dev(), other.ino()))
+    }
+
     /// Asks what it is.
     ///
     /// # Errors

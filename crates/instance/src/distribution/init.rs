@@ -95,7 +95,7 @@ fn wait_for_systemd(conf: &WslConf) {
         Err(error) => tracing::warn!(%error, "systemctl does not run"),
     }
     if conf.boot.protect_binfmt {
-        std::thread::spawn(|| keep_registered(INIT));
+        std::thread::spawn(|| keep_registered(INIT, None));
     }
 }
 
