@@ -227,12 +227,14 @@ where
     };
     // Before anybody is served: it is to have nothing of theirs.
     let starter = Starter::start(&places::own_program()?)
-        .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"));
+        .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
+        .ok()
+        .map(Arc::new);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the host's runtime")?;
-    let launcher = launcher()?;
+    let launcher = launcher(starter.clone())?;
     runtime.block_on(async {
         let Some(listener) = socket.take_descriptor() else { bail!("the socket is gone") };
         let listener = Listener::new(listener)?;
@@ -251,8 +253,7 @@ where
             }
         });
         let admission = admission(switches, &launcher.1);
-        let host =
-            Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter.ok())?;
+        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter)?;
         anyhow::Ok(host.serve(listener, ended()).await?)
     })?;
     drop(socket);
@@ -281,13 +282,15 @@ fn switches(settings: &Settings) -> SwitchPlaces {
     SwitchPlaces { prefix, ..places }
 }
 
-fn launcher() -> Result<(Arc<dyn Launcher>, Settings)> {
+fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Settings)> {
     let settings = match places::settings()? {
         Some(file) => Settings::read(&file).map_err(|error| error.words())?,
         None => Settings::default(),
     };
     let launcher: Arc<dyn Launcher> = match settings.launcher {
-        LauncherKind::Wine => Arc::new(WineLauncher::new(wine_places()?, settings.clone())),
+        LauncherKind::Wine => {
+            Arc::new(WineLauncher::new(wine_places()?, settings.clone(), starter))
+        }
         LauncherKind::Command => Arc::new(CommandLauncher::new(&settings)),
     };
     Ok((launcher, settings))

@@ -79,7 +79,7 @@ impl Warm {
     ) -> Self {
         let account = Account::current();
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
-        prefix::prepare(&installation, &account, &data, &mut |_| {}).unwrap();
+        prefix::prepare(&installation, &account, &data, None, &mut |_| {}).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prefix");
         prefix::copy(&data, &path).unwrap();
@@ -91,6 +91,7 @@ impl Warm {
             account,
             preload: Some(preload()),
             launches: Some(page.path().to_owned()),
+            starter: None,
         };
         let server = Server::start(&surroundings, &Display::default()).unwrap();
         Self { surroundings, server: Some(server), _page: page, folder }
@@ -209,7 +210,7 @@ fn a_prefix_is_found_prepared_and_says_windows_10() {
     let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
     let mut steps = Vec::new();
     let account = Account::current();
-    let found = prefix::prepare(&installation, &account, &data, &mut |step| steps.push(step));
+    let found = prefix::prepare(&installation, &account, &data, None, &mut |step| steps.push(step));
     assert!(!found.unwrap().outdated);
     assert_eq!(steps, []);
     let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c ver");
@@ -235,7 +236,7 @@ fn an_outdated_prefix_is_brought_up_to_date_and_keeps_what_is_in_it() {
     let before = fs::metadata(&own).unwrap().modified().unwrap();
     let mut steps = Vec::new();
     let mut note = |step| steps.push(step);
-    let found = prefix::prepare(&installation, &account, data.path(), &mut note).unwrap();
+    let found = prefix::prepare(&installation, &account, data.path(), None, &mut note).unwrap();
     assert!(!found.outdated);
     assert!(steps.contains(&prefix::Step::Slimming));
     assert_eq!(fs::read(path.join("drive_c/mine.txt")).unwrap(), b"kept");
@@ -482,7 +483,7 @@ fn a_folder_that_cannot_be_written_is_said() {
     let installation = installation();
     let account = Account::current();
     let data = Path::new("/proc/winterop");
-    let error = prefix::prepare(&installation, &account, data, &mut |_| {}).unwrap_err();
+    let error = prefix::prepare(&installation, &account, data, None, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("/proc/winterop"), "{error}");
 }
 
@@ -492,7 +493,8 @@ fn wineboot_that_fails_leaves_nothing_and_says_why() {
     installation.loader = "/bin/false".into();
     let data = tempfile::tempdir().unwrap();
     let account = Account::current();
-    let error = prefix::prepare(&installation, &account, data.path(), &mut |_| {}).unwrap_err();
+    let error =
+        prefix::prepare(&installation, &account, data.path(), None, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("wineboot"), "{error}");
     assert!(!data.path().join("prefix").exists());
     assert!(!data.path().join("template").exists());
