@@ -73,7 +73,7 @@ pub struct Host {
     underway: Mutex<BTreeMap<u64, Underway>>,
     places: Places,
     instances: Instances,
-    starter: Option<Starter>,
+    starter: Option<Arc<Starter>>,
 }
 
 impl Host {
@@ -87,7 +87,7 @@ impl Host {
         settings: Settings,
         admission: Admission,
         audit: Audit,
-        starter: Option<Starter>,
+        starter: Option<Arc<Starter>>,
     ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             launcher,
@@ -422,7 +422,7 @@ impl Host {
                     prepared.environment.push((name.into(), path.into()));
                 }
                 let program =
-                    RunningProgram::start(&prepared, &request, mark, self.starter.as_ref())
+                    RunningProgram::start(&prepared, &request, mark, self.starter.as_deref())
                         .map_err(|error| cannot_start(&prepared, error))?;
                 let files =
                     prepared.keeps_descriptors.then(|| request.descriptors.without_standard());
