@@ -1,6 +1,5 @@
 //! The program `wslpath` as WSL's behaves, on a table of mounts as WSL has it.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use winterop_tests::{Outcome, built, finish, workspace};
 
@@ -50,20 +49,14 @@ impl Distribution {
     }
 }
 
-fn vectors() -> Option<serde_json::Value> {
-    let path: PathBuf = workspace().join(Path::new("../shared/vectors/wslpath.json"));
-    match std::fs::read(&path) {
-        Ok(text) => Some(serde_json::from_slice(&text).expect("JSON")),
-        Err(error) => {
-            println!("skipped: {}: {error}", path.display());
-            None
-        }
-    }
+fn vectors() -> serde_json::Value {
+    let text = std::fs::read(workspace().join("docs/vectors/wslpath.json")).expect("the cases");
+    serde_json::from_slice(&text).expect("JSON")
 }
 
 #[test]
 fn recorded_cases() {
-    let Some(vectors) = vectors() else { return };
+    let vectors = vectors();
     let distribution = Distribution::new();
     let cases = vectors["cases"].as_array().expect("cases");
     assert!(!cases.is_empty());

@@ -9,6 +9,7 @@ mod debian;
 mod fetch;
 mod fuzz;
 mod layout;
+mod needs;
 mod paths;
 mod progress;
 mod run;

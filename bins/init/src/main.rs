@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             winterop_instance::distribution::leader::run(&arguments)
         }
         Part::WslPath => wslpath::main(&arguments),
+        Part::Starter => winterop_serve::starter::run(),
     }
 }
 
@@ -51,7 +52,7 @@ fn keep_inherited(part: Part, is_machines: bool) -> Result<(), rustix::io::Errno
         Part::Interpreter | Part::WslPath => Ok(()),
         // Of systemd the one gets its socket, of an instance's init the other its directory.
         Part::Init if is_machines => winterop_sys::keep_to_self(),
-        Part::SessionLeader => winterop_sys::keep_to_self(),
+        Part::SessionLeader | Part::Starter => winterop_sys::keep_to_self(),
         // It outlives whoever typed the command, whose pipes and locks it would keep.
         Part::Init => winterop_sys::close_inherited(),
     }

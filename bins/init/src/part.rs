@@ -14,6 +14,8 @@ pub enum Part {
     SessionLeader,
     /// The path translator.
     WslPath,
+    /// What starts programs for the machine's init.
+    Starter,
 }
 
 impl Part {
@@ -30,6 +32,7 @@ impl Part {
             (b"init", Some(option)) if option.starts_with(b"--") => Self::Init,
             (b"session-leader", Some(_)) => Self::SessionLeader,
             (b"wslpath", _) => Self::WslPath,
+            (b"winterop-starter", None) => Self::Starter,
             _ => Self::Interpreter,
         }
     }

@@ -1,7 +1,7 @@
 //! One command in a distribution: what `wsl` tells a session leader, and the wait for the end.
 
 use crate::{host, places};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
@@ -71,6 +71,13 @@ fn instance(name: &str, root: &Path, imported: bool) -> Result<Instance> {
     let lock = File::open(parent).with_context(|| parent.display().to_string())?;
     lock.lock().with_context(|| parent.display().to_string())?;
     if let Some(running) = Instance::find(&directory) {
+        if !running.has_root(root)? {
+            bail!(
+                "{name} runs already, with the files of another directory than {}: \
+                 give this one another name, or end that one with `wsl --terminate {name}`",
+                root.display()
+            );
+        }
         return Ok(running);
     }
     let plan = Plan {

@@ -34,7 +34,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use winterop_host::starter;
+use winterop_serve::starter;
 use winterop_sys::Inherited;
 
 /// Runs Windows programs on Linux as if they were Linux programs.

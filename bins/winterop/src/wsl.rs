@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use winterop_service::DistributionName;
 use winterop_service::archive::compression::Compression;
 use winterop_service::registry::Uid;
 
@@ -269,11 +270,8 @@ fn run_here(arguments: Arguments) -> Result<ExitCode> {
 
 /// Runs a distribution that nobody has imported.
 fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> {
-    let is_right =
-        !name.is_empty() && name.len() <= 64 && !name.contains('/') && !name.starts_with('.');
-    if !is_right {
-        bail!("{name:?} cannot be a distribution's name: at most 64 bytes, no slash, no dot first");
-    }
+    let name = name.parse::<DistributionName>()?;
+    let name = name.as_str();
     if arguments.terminate.is_some() {
         distributions::terminate(name)?;
         return Ok(ExitCode::SUCCESS);

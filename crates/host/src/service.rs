@@ -10,7 +10,6 @@ use crate::launcher::{Launcher, Mark, Prepared, Refusal};
 use crate::placement::{Decision, decide};
 use crate::request::{Descriptors, LaunchRequest};
 use crate::running::RunningProgram;
-use crate::starter::Starter;
 use crate::tree;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::ioctl_fionbio;
@@ -26,6 +25,7 @@ use winterop_audit::{Audit, Record};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::send_some;
+use winterop_serve::starter::Starter;
 use winterop_serve::{Crowded, Listener, Peer, Place, queries};
 use winterop_settings::Settings;
 use winterop_settings::machine::AuditSetting;
@@ -73,7 +73,7 @@ pub struct Host {
     underway: Mutex<BTreeMap<u64, Underway>>,
     places: Places,
     instances: Instances,
-    starter: Option<Starter>,
+    starter: Option<Arc<Starter>>,
 }
 
 impl Host {
@@ -87,7 +87,7 @@ impl Host {
         settings: Settings,
         admission: Admission,
         audit: Audit,
-        starter: Option<Starter>,
+        starter: Option<Arc<Starter>>,
     ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             launcher,
@@ -123,40 +123,41 @@ impl Host {
                 connection = listener.accept() => connection?,
                 () = &mut until => return Ok(()),
             };
-            self.welcome(connection.into());
+            self.welcome(connection.into()).await;
         }
     }
 
     /// Looks at who has connected to the host's own socket.
-    fn welcome(self: &Arc<Self>, channel: Channel) {
+    async fn welcome(self: &Arc<Self>, channel: Channel) {
         let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
             let standing = Standing::of(&peer, &self.instances, self.admission.sandboxes)?;
             Ok((peer, standing))
         });
         match known {
             Ok((peer, standing)) => {
-                if let Some(client) = self.let_in(channel, peer, standing.lives_elsewhere()) {
+                if let Some(client) = self.let_in(channel, peer, standing.lives_elsewhere()).await {
                     tokio::spawn(Arc::clone(self).attend(client, standing));
                 }
             }
-            Err(unserved) => self.turn_away(channel, &unserved.words().into()),
+            Err(unserved) => self.turn_away(channel, &unserved.words().into()).await,
         }
     }
 
     /// Gives whoever has connected a place.
-    fn let_in(&self, channel: Channel, peer: Peer, elsewhere: bool) -> Option<Client> {
+    async fn let_in(&self, channel: Channel, peer: Peer, elsewhere: bool) -> Option<Client> {
         let is_guest = elsewhere || !is_user(&peer);
         match self.places.enter(&peer, is_guest) {
             Ok(place) => Some(Client::new(channel, peer, elsewhere, place, self.places.closer())),
             Err(crowded) => {
-                self.turn_away(channel, &too_many(crowded));
+                self.turn_away(channel, &too_many(crowded)).await;
                 None
             }
         }
     }
 
-    /// Refuses a connection of which nothing was read; it does not block.
-    fn turn_away(&self, connection: impl AsFd + Send + 'static, refusal: &Refusal) {
+    /// Refuses a connection of which nothing was read; it does not block. Where too many such cannot be
+    /// closed, whoever comes by the same way waits: for guests the machine's init has a way of their own.
+    async fn turn_away(&self, connection: impl AsFd + Send + 'static, refusal: &Refusal) {
         let uid = peer_credentials(connection.as_fd()).map_or(u32::MAX, |peer| peer.uid);
         if let Some(before) = winterop_audit::may_log(uid) {
             let left_out = before.left_out;
@@ -164,7 +165,7 @@ impl Host {
         }
         // Nothing was sent on it, so there is room.
         let _ = send_some(&connection, &refusal_message(refusal), &[]);
-        self.places.closer().close(connection);
+        self.places.turned_away().close(connection).await;
     }
 
     /// Serves a connection to the host's own socket: one launch, or any number of hand-overs.
@@ -187,7 +188,7 @@ impl Host {
                         // Its pid may be another's by now.
                         return client.close_aside(frame.descriptors);
                     }
-                    self.take_over(frame, entrance);
+                    self.take_over(frame, entrance).await;
                     Ok(())
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
@@ -211,7 +212,7 @@ impl Host {
     }
 
     /// Takes a client over that a server hands over: nothing of its connection was read.
-    fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
+    async fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
         let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
             Err((error, left)) => {
@@ -229,13 +230,13 @@ impl Host {
             // Only a socket has a peer: what may not be closable does not get this far.
             Ok((peer, elsewhere)) => match Channel::new(connection) {
                 Ok(channel) => {
-                    if let Some(client) = self.let_in(channel, peer, elsewhere) {
+                    if let Some(client) = self.let_in(channel, peer, elsewhere).await {
                         tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
                     }
                 }
                 Err(error) => tracing::warn!(%error, "a client cannot be waited for"),
             },
-            Err(unserved) => self.turn_away(connection, &unserved.words().into()),
+            Err(unserved) => self.turn_away(connection, &unserved.words().into()).await,
         }
     }
 
@@ -425,7 +426,7 @@ impl Host {
                     prepared.environment.push((name.into(), path.into()));
                 }
                 let program =
-                    RunningProgram::start(&prepared, &request, mark, self.starter.as_ref())
+                    RunningProgram::start(&prepared, &request, mark, self.starter.as_deref())
                         .map_err(|error| cannot_start(&prepared, error))?;
                 let files =
                     prepared.keeps_descriptors.then(|| request.descriptors.without_standard());

@@ -7,8 +7,9 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use winterop_serve::Starter;
+use winterop_serve::starter::{self, Plan};
 use winterop_settings::inside::Directory;
-use winterop_sys::{CStrings, Spawn, spawn};
 
 /// Where programs are, unless somebody says otherwise.
 pub const PATH: &str =
@@ -113,6 +114,12 @@ impl Accounts {
         self.users.is_empty()
     }
 
+    /// Everybody's id.
+    #[must_use]
+    pub fn ids(&self) -> Vec<u32> {
+        self.users.iter().map(|account| account.user).collect()
+    }
+
     /// The user of this name.
     #[must_use]
     pub fn by_name(&self, name: &[u8]) -> Option<Account> {
@@ -156,26 +163,28 @@ pub enum Reaped {
     Elsewhere,
 }
 
-/// Asks the name services for a user that the file does not have, by name or by number.
+/// Asks the name services for a user that the file does not have, by name or by number. What asks them
+/// is started by `starter`, where there is one.
 #[must_use]
-pub fn ask(key: &[u8], reaped: Reaped) -> Option<Account> {
+pub fn ask(key: &[u8], reaped: Reaped, starter: Option<&Starter>) -> Option<Account> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).ok()?;
     let getent =
         ["/usr/bin/getent", "/bin/getent"].into_iter().find(|it| Path::new(it).exists())?;
-    let path = format!("PATH={PATH}");
-    let child = spawn(&Spawn {
+    let words = [&b"getent"[..], b"passwd", b"--", key];
+    let plan = Plan {
         program: getent.as_bytes(),
-        arguments: &CStrings::new([&b"getent"[..], b"passwd", b"--", key]),
-        environment: &CStrings::new([path.as_bytes()]),
+        arguments: words.map(<[u8]>::to_vec).to_vec(),
+        environment: vec![format!("PATH={PATH}").into_bytes()],
         standard: [None, Some(writer.as_fd()), None],
-        inherited: None,
-        directory: None,
-        login: None,
-    })
-    .ok()?;
+        patience: Some(starter::PATIENCE),
+        ..Plan::default()
+    };
+    let child = starter::start(starter, &plan).ok()?;
     drop(writer);
     let answer = read_until(&reader, ASKING);
     if answer.is_none() {
+        // Nobody has waited for it, so its pid is its own: where it is reaped elsewhere, it is by this
+        // thread, later.
         let _ = kill_process(child, Signal::KILL);
     }
     if reaped == Reaped::Here {

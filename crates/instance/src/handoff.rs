@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::connect_path;
+use winterop_serve::Starter;
 use winterop_sys::{is_own_user, not_received, peer_credentials};
 use winterop_wire::{Extensions, HandOff, Header, MessageType, Tag};
 use winterop_words::{Failure, Words};
@@ -96,6 +97,8 @@ pub struct HostLink {
     locate: Arc<Locate>,
     /// With each hand-over goes what the host answers clients with.
     message: Vec<u8>,
+    /// What starts it, where this process serves many.
+    starter: Option<Arc<Starter>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -120,23 +123,25 @@ impl HostLink {
     /// variables of WSL's.
     #[must_use]
     pub fn new(address: HostAddress) -> Self {
-        Self::of(hand_off(&own_variables()), move || Ok(address.clone()))
+        Self::of(hand_off(&own_variables()), None, move || Ok(address.clone()))
     }
 
     /// A link to the host of a user of the machine, of whom this process knows nothing more. `locate`
     /// may block.
     #[must_use]
     pub fn of_machine(
+        starter: Option<Arc<Starter>>,
         locate: impl Fn() -> Result<HostAddress, HandOffError> + Send + Sync + 'static,
     ) -> Self {
-        Self::of(hand_off(&[]), locate)
+        Self::of(hand_off(&[]), starter, locate)
     }
 
     fn of(
         message: Vec<u8>,
+        starter: Option<Arc<Starter>>,
         locate: impl Fn() -> Result<HostAddress, HandOffError> + Send + Sync + 'static,
     ) -> Self {
-        Self { locate: Arc::new(locate), message, state: Arc::default() }
+        Self { locate: Arc::new(locate), message, starter, state: Arc::default() }
     }
 
     /// Hands over a client: its connection, on which nothing was read.
@@ -187,7 +192,7 @@ impl HostLink {
         mut state: OwnedMutexGuard<State>,
     ) -> Result<OwnedMutexGuard<State>, HandOffError> {
         let locate = Arc::clone(&self.locate);
-        let broken = state.channel.take();
+        let (broken, starter) = (state.channel.take(), self.starter.clone());
         state.kept.extend(broken);
         let mut kept = std::mem::take(&mut state.kept);
         let connecting = tokio::spawn(async move {
@@ -196,7 +201,7 @@ impl HostLink {
                 kept.retain(has_something_in_flight);
                 let connected = match kept.len() > MOST_KEPT {
                     true => locate().and_then(|address| Err(HandOffError::Keeps(address.socket))),
-                    false => locate().and_then(|address| reach(&address)),
+                    false => locate().and_then(|address| reach(&address, starter.as_deref())),
                 };
                 (kept, connected)
             });
@@ -256,8 +261,11 @@ fn own_variables() -> Vec<u8> {
 }
 
 /// A connection to the host; it is started where nobody serves. Blocks, for some seconds at most.
-pub(crate) fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
-    find_or_start(address)?;
+pub(crate) fn reach(
+    address: &HostAddress,
+    starter: Option<&Starter>,
+) -> Result<OwnedFd, HandOffError> {
+    find_or_start(address, starter)?;
     let socket = connect_path(address.socket.as_os_str().as_bytes())
         .map_err(|_| HandOffError::Silent(address.socket.clone()))?;
     // Whoever answered may have gone, and another have come.
@@ -271,10 +279,10 @@ pub(crate) fn reach(address: &HostAddress) -> Result<OwnedFd, HandOffError> {
 
 /// Starts the host where nobody serves. One that is about to end is waited for: it would take the
 /// request and do nothing.
-fn find_or_start(address: &HostAddress) -> Result<(), HandOffError> {
+fn find_or_start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), HandOffError> {
     if address.keeper.is_some() {
         // A host that does not know this instance would serve nobody in it.
-        match start(address) {
+        match start(address, starter) {
             // Without its keeper the instance goes on with the host that knows it.
             Err(HandOffError::NotRunning(_)) => {}
             asked => return asked,
@@ -284,7 +292,7 @@ fn find_or_start(address: &HostAddress) -> Result<(), HandOffError> {
         Ok(Presence::Answers(_)) => Ok(()),
         Ok(Presence::Foreign(peer)) => Err(address.squatted(peer)),
         Ok(Presence::Silent(_)) => Err(HandOffError::Silent(address.socket.clone())),
-        Ok(Presence::Nobody) | Err(_) => start(address),
+        Ok(Presence::Nobody) | Err(_) => start(address, starter),
     }
 }
 

@@ -37,7 +37,7 @@ const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 /// A [`HandOffError`]: there is no host, or it does not believe this process.
 pub fn introduce(address: &HostAddress, process: BorrowedFd<'_>) -> Result<(), HandOffError> {
     let outside = HostAddress { keeper: None, ..address.clone() };
-    let host = reach(&outside)?;
+    let host = reach(&outside, None)?;
     send_instance(host.as_fd(), process).map_err(|error| HandOffError::Broken(error.into()))?;
     let broken = |error: String| HandOffError::Broken(io::Error::other(error));
     let frame = receive(&host, &mut Inbox::default(), Some(PATIENCE));

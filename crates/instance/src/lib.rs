@@ -21,4 +21,7 @@ pub mod runtime;
 pub mod server;
 pub mod socket;
 pub mod starting;
+#[cfg(test)]
+#[path = "../../../tests/lib/successor.rs"]
+mod successor;
 pub mod table;

@@ -5,6 +5,7 @@
 //! own host pays. A server decides by what the kernel says of a connection alone. A task serves each,
 //! and is done as soon as the host has it.
 
+use crate::accounts::Accounts;
 use crate::handoff::{HandOffError, HostLink};
 use crate::machine::users::{NotServed, Users};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -18,7 +19,10 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use winterop_audit::Record;
 use winterop_channel::unix::send_some;
-use winterop_serve::{Closer, Crowded, Listener, NotKnown, Peer, Place, Shares, queries};
+use winterop_serve::{
+    Closer, Crowded, Door, Listener, NotKnown, Pace, Peer, Place, Shares, TooFast, TurnedAway,
+    queries,
+};
 use winterop_settings::machine::AuditSetting;
 use winterop_settings::{Off, Switches};
 use winterop_sys::is_own_user;
@@ -36,6 +40,9 @@ const MOST_OF_ONE: usize = 128;
 
 /// How many of all users are. Each has two descriptors here.
 const MOST_OF_ALL: usize = 256;
+
+/// The mode of a socket that every user may connect to: whom it serves it decides by who asks.
+pub(crate) const MODE_FOR_ALL: u32 = 0o666;
 
 /// After how many connections others get a turn, however many more there are.
 const TURN: u32 = 16;
@@ -67,6 +74,14 @@ impl Service {
         }
     }
 
+    /// To whom the connections of a uid count.
+    fn accountable(&self, uid: u32) -> u32 {
+        match self {
+            Self::Users(users) | Self::Guests(users) => users.accountable(uid),
+            Self::Own(_) | Self::Everyone(_) => uid,
+        }
+    }
+
     /// The places for those who are served.
     fn shares(&self) -> Arc<Shares> {
         match self {
@@ -74,6 +89,11 @@ impl Service {
             Self::Guests(_) => Shares::new(MOST_OF_ONE / 8, MOST_OF_ALL / 8),
             _ => Shares::new(MOST_OF_ONE, MOST_OF_ALL),
         }
+    }
+
+    /// Whether users come whom this process does not answer for.
+    fn is_for_all(&self) -> bool {
+        matches!(self, Self::Users(_) | Self::Guests(_))
     }
 
     /// Lets a peer in, and says by which host it is served.
@@ -91,7 +111,9 @@ impl Service {
     /// Writes a refusal of the machine's init into the audit log, where root wants one. Which program
     /// it was for only a host ever knows.
     fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Refusal) {
-        let (Self::Users(_) | Self::Guests(_)) = self else { return };
+        if !self.is_for_all() {
+            return;
+        }
         let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
         if setting == AuditSetting::Off {
             return;
@@ -117,7 +139,17 @@ pub async fn serve(
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let listener = Listener::new(listener)?;
-    let server = Server { shares: service.shares(), service, switches, closer: Closer::new()? };
+    let file = listener.file().filter(|_| service.is_for_all());
+    let door = Door::new(file, MODE_FOR_ALL, known_users);
+    let pace = service.is_for_all().then(Pace::new);
+    let server = Server {
+        shares: service.shares(),
+        service,
+        switches,
+        closer: Closer::new()?,
+        turned_away: TurnedAway::new(door)?,
+        pace,
+    };
     let server = Arc::new(server);
     tokio::pin!(until);
     let mut taken = 0_u32;
@@ -132,6 +164,11 @@ pub async fn serve(
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Whom the machine's own file knows.
+fn known_users() -> Vec<u32> {
+    Accounts::read().ids()
 }
 
 /// Why a connection was not handed over.
@@ -149,6 +186,8 @@ pub enum Refusal {
     NotKnown(#[from] NotKnown),
     /// The peer's user has more connections than one may have.
     Crowded(#[from] Crowded),
+    /// The peer's user connects all the time.
+    TooFast(#[from] TooFast),
     /// The machine's init does not serve the peer.
     NotServed(#[from] NotServed),
     /// Windows programs are switched off.
@@ -171,6 +210,7 @@ impl Refusal {
                 Failure::CallerUnknown { error: &winterop_sys::system_error(*error) }.words()
             }
             Self::Crowded(crowded) => Failure::TooMany { most: &crowded.most }.words(),
+            Self::TooFast(it) => Failure::TooFast { each_second: &it.each_second }.words(),
             Self::NotServed(reason) => reason.words(),
             Self::Off(off) => off.words(),
             Self::Mute => Failure::NoRequest { seconds: &REQUEST_DEADLINE.as_secs() }.words(),
@@ -187,15 +227,18 @@ struct Server {
     switches: Arc<Switches>,
     shares: Arc<Shares>,
     closer: Closer,
+    turned_away: TurnedAway,
+    /// How fast users may connect, where that is not the same user's own concern.
+    pace: Option<Pace>,
 }
 
 impl Server {
     /// Takes a new connection over: who it is of, and whether there is a place for it.
     fn take(self: &Arc<Self>, connection: UnixStream) {
         let entered = Peer::of(connection.as_fd()).map_err(|error| (None, error.into()));
-        let entered = entered.and_then(|peer| match self.shares.enter(peer.credentials.uid) {
+        let entered = entered.and_then(|peer| match self.enter(&peer) {
             Ok(place) => Ok((peer, place)),
-            Err(crowded) => Err((Some(peer), crowded.into())),
+            Err(refusal) => Err((Some(peer), refusal)),
         });
         match entered {
             Ok((peer, place)) => {
@@ -203,6 +246,28 @@ impl Server {
             }
             Err((peer, refusal)) => self.refuse(connection, peer.as_ref(), &refusal, None),
         }
+    }
+
+    fn enter(&self, peer: &Peer) -> Result<Place, Refusal> {
+        let uid = peer.credentials.uid;
+        let user = self.service.accountable(uid);
+        if let Some(pace) = &self.pace
+            && let Err(too_fast) = pace.count(user)
+        {
+            self.pause(uid);
+            return Err(TooFast { user: uid, ..too_fast }.into());
+        }
+        let crowded = |crowded: Crowded| Crowded { user: uid, ..crowded };
+        Ok(self.shares.enter(user).map_err(crowded)?)
+    }
+
+    /// Keeps a uid out for a while: to look at its connections, even to refuse them, costs others time.
+    fn pause(&self, uid: u32) {
+        let kept_out = self.turned_away.keep_out(uid);
+        tokio::spawn(async move {
+            tokio::time::sleep(Pace::pause()).await;
+            drop(kept_out);
+        });
     }
 
     /// Serves one connection: it is handed over, or refused with words.
@@ -252,7 +317,10 @@ impl Server {
         if let Some(peer) = peer {
             self.service.write_down(&self.switches, peer, refusal);
         }
-        self.closer.close((connection, place));
+        match place {
+            Some(place) => self.closer.close((connection, place)),
+            None => self.turned_away.close(connection, uid, self.service.accountable(uid)),
+        }
     }
 }
 

@@ -8,11 +8,9 @@ use crate::accounts::{Account, PATH, read_until};
 use crate::handoff::HandOffError;
 use crate::notify;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::Mode;
-use rustix::io::Errno;
-use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::collections::BTreeMap;
-use std::ffi::{CStr, OsStr};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -22,7 +20,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use winterop_channel::unix::connect_path;
-use winterop_sys::{CStrings, Directory, Login, PeerCredentials, Spawn, spawn};
+use winterop_serve::Starter;
+use winterop_serve::starter::{self, Plan, RunsAs};
+use winterop_sys::PeerCredentials;
 
 /// How long a host may take from its start until it listens. It prepares nothing before that.
 const START_PATIENCE: Duration = Duration::from_secs(5);
@@ -69,9 +69,11 @@ impl HostAddress {
 /// Two that are started at once sort it out among themselves: the second finds the socket taken,
 /// reports itself ready all the same, and ends.
 ///
+/// What runs as another user is started by `starter`, where there is one.
+///
 /// # Errors
 /// A [`HandOffError`].
-pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
+pub fn start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), HandOffError> {
     if let Some(keeper) = &address.keeper {
         return ask_keeper(keeper, address);
     }
@@ -85,11 +87,11 @@ pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
     if let Some(owner) = &address.owner
         && notify::systemd_runs_this_machine()
     {
-        return have_started(owner, program).map_err(failed);
+        return have_started(owner, program, starter).map_err(failed);
     }
     let (reader, writer) = io::pipe().map_err(failed)?;
     if let Some(owner) = &address.owner {
-        let child = start_as(owner, program, writer).map_err(failed)?;
+        let child = start_as(owner, program, writer, starter).map_err(failed)?;
         let heard = wait_for_byte(reader);
         let _ = waitpid(Some(child), WaitOptions::empty());
         return if heard { Ok(()) } else { Err(HandOffError::Silent(address.socket.clone())) };
@@ -111,26 +113,28 @@ pub fn start(address: &HostAddress) -> Result<(), HandOffError> {
 
 /// Starts the host as its user, with nothing of this process's but `writer`, on which it says that it
 /// listens.
-fn start_as(owner: &Owner, program: &OsStr, writer: io::PipeWriter) -> io::Result<Pid> {
+fn start_as(
+    owner: &Owner,
+    program: &OsStr,
+    writer: io::PipeWriter,
+    starter: Option<&Starter>,
+) -> io::Result<Pid> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
-    let groups: Vec<Gid> = owner.groups.iter().copied().map(Gid::from_raw).collect();
-    let started = spawn(&Spawn {
-        program: program.as_bytes(),
-        arguments: &CStrings::new([&b"wslhost"[..]]),
-        environment: &CStrings::new(owner.environment.iter().map(Vec::as_slice)),
-        standard: [Some(null.as_fd()), Some(writer.as_fd()), Some(null.as_fd())],
-        inherited: None,
-        directory: Some(Directory::Named(c"/")),
-        login: Some(Login {
-            user: Uid::from_raw(owner.account.user),
-            group: Gid::from_raw(owner.account.group),
-            groups: Some(&groups),
-            terminal: None,
-            umask: Mode::from_raw_mode(0o022),
-            orphaned: None,
-        }),
-    });
-    started.map_err(|error| Errno::from(error).into())
+    let root = File::open("/")?;
+    let (user, group) = (owner.account.user, owner.account.group);
+    Ok(starter::start(
+        starter,
+        &Plan {
+            program: program.as_bytes(),
+            arguments: vec![b"wslhost".to_vec()],
+            environment: owner.environment.clone(),
+            standard: [Some(null.as_fd()), Some(writer.as_fd()), Some(null.as_fd())],
+            directory: Some(root.as_fd()),
+            runs_as: Some(RunsAs { user, group, groups: owner.groups.clone() }),
+            patience: Some(starter::PATIENCE),
+            ..Plan::default()
+        },
+    )?)
 }
 
 /// How often a user's host may be started within [`OFTEN`]: whoever ends theirs again and again keeps
@@ -159,27 +163,38 @@ fn refuse_often(user: u32, now: Instant) -> io::Result<()> {
 }
 
 /// What starts a service for us.
-const SYSTEMD_RUN: &CStr = c"/usr/bin/systemd-run";
+const SYSTEMD_RUN: &str = "/usr/bin/systemd-run";
 
 /// How much longer systemd may take than the host.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Has systemd start the host, as its user and in the user's slice, and waits until it listens.
-fn have_started(owner: &Owner, program: &OsStr) -> io::Result<()> {
+fn have_started(owner: &Owner, program: &OsStr, starter: Option<&Starter>) -> io::Result<()> {
+    run_aside(SYSTEMD_RUN, service(owner, program, &unit(owner)), starter)
+}
+
+/// Runs one of systemd's programs to its end, and tells what it had to say where it failed.
+///
+/// # Errors
+/// The system's, or the program's.
+pub(crate) fn run_aside(
+    program: &str,
+    arguments: Vec<Vec<u8>>,
+    starter: Option<&Starter>,
+) -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
-    let (reader, writer) = io::pipe()?;
-    let arguments = service(owner, program, &unit(owner));
-    let path = format!("PATH={PATH}");
-    let child = spawn(&Spawn {
-        program: SYSTEMD_RUN.to_bytes(),
-        arguments: &CStrings::new(arguments.iter().map(Vec::as_slice)),
-        environment: &CStrings::new([path.as_bytes()]),
+    let (root, (reader, writer)) = (File::open("/")?, io::pipe()?);
+    let name = program.rsplit('/').next().unwrap_or(program).as_bytes().to_vec();
+    let plan = Plan {
+        program: program.as_bytes(),
+        arguments: std::iter::once(name).chain(arguments).collect(),
+        environment: vec![format!("PATH={PATH}").into_bytes()],
         standard: [Some(null.as_fd()), Some(null.as_fd()), Some(writer.as_fd())],
-        inherited: None,
-        directory: Some(Directory::Named(c"/")),
-        login: None,
-    })
-    .map_err(|error| io::Error::from(error.error))?;
+        directory: Some(root.as_fd()),
+        patience: Some(starter::PATIENCE),
+        ..Plan::default()
+    };
+    let child = starter::start(starter, &plan)?;
     drop(writer);
     let said = read_until(&OwnedFd::from(reader), START_PATIENCE + MARGIN);
     if said.is_none() {
@@ -189,8 +204,8 @@ fn have_started(owner: &Owner, program: &OsStr) -> io::Result<()> {
     if said.is_some() && status.is_some_and(|(_, status)| status.exit_status() == Some(0)) {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(said.as_deref().unwrap_or(b"systemd does not answer"));
-    Err(io::Error::other(said.trim().replace('\n', "; ")))
+    let said = String::from_utf8_lossy(said.as_deref().unwrap_or(b"it does not answer"));
+    Err(io::Error::other(format!("{program}: {}", said.trim().replace('\n', "; "))))
 }
 
 /// The name of a unit that nobody has yet. Only root makes units of the system's, so nobody else can
@@ -218,7 +233,7 @@ const PROPERTIES: [&str; 9] = [
 /// The command line that has systemd start the host.
 fn service(owner: &Owner, program: &OsStr, unit: &str) -> Vec<Vec<u8>> {
     let user = owner.account.user;
-    let mut words: Vec<Vec<u8>> = vec![b"systemd-run".to_vec()];
+    let mut words: Vec<Vec<u8>> = Vec::new();
     let mut add = |option: String| words.push(option.into_bytes());
     for flag in ["--quiet", "--collect", "--no-ask-password", "--service-type=notify"] {
         add(flag.to_owned());

@@ -29,6 +29,12 @@ pub enum Rejection {
     /// The system could not connect.
     #[error("{}", crate::words::system_error(*.0))]
     System(Errno),
+    /// The machine's server lets this user in no more, or not now.
+    #[error(
+        "Permission denied (os error 13): too many of your connections to it, or connections that \
+         cannot be closed; wait a moment, and look at the server's log if it stays so"
+    )]
+    ShutOut,
     /// The server runs as somebody who may not serve this user.
     #[error("its server runs as uid {0}, which is neither you nor root")]
     ForeignServer(u32),
@@ -187,7 +193,11 @@ pub fn find(environment: &Environment<'_>, secure: bool) -> Result<Found, Vec<At
 }
 
 fn try_socket(path: &[u8]) -> Result<OwnedFd, Rejection> {
-    let connection = connect_path(path).map_err(Rejection::System)?;
+    let connection = connect_path(path).map_err(|error| match error {
+        // Its mode lets everybody in.
+        Errno::ACCESS if path == socket_of(1) => Rejection::ShutOut,
+        error => Rejection::System(error),
+    })?;
     check_server(&connection, path)?;
     Ok(connection)
 }

@@ -3,6 +3,7 @@
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 
@@ -22,6 +23,12 @@ impl Listener {
         let listener = std::os::unix::net::UnixListener::from(socket);
         listener.set_nonblocking(true)?;
         Ok(Self(UnixListener::from_std(listener)?))
+    }
+
+    /// Where it is in the file system; none where it is not.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.0.local_addr().ok()?.as_pathname().map(ToOwned::to_owned)
     }
 
     /// Accepts the next connection: nothing of it is read.

@@ -18,7 +18,8 @@ pub struct Crowded {
 /// Places that users share: so many for each of them, and so many in all.
 ///
 /// Where all are taken the user who holds most gives one back. So whoever holds few is served,
-/// whatever others do.
+/// whatever others do. What was taken away may go on for a while, or hang: until its end it counts as
+/// its user's, and no more than half as many as there are places may be on their way out.
 #[derive(Debug)]
 pub struct Shares {
     each: usize,
@@ -29,7 +30,10 @@ pub struct Shares {
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<u32, Vec<Arc<Notify>>>,
+    /// How many are held.
     total: usize,
+    /// How many were taken away from each user and are not given back yet.
+    leaving: HashMap<u32, usize>,
 }
 
 impl Shares {
@@ -44,9 +48,11 @@ impl Shares {
     /// Where all places are taken, the longest-held one of whoever holds most is taken away from them.
     ///
     /// # Errors
-    /// [`Crowded`] where the user's share is used up, or nobody holds more than the user.
+    /// [`Crowded`] where the user's share is used up, nobody holds more than the user, or too many are on
+    /// their way out already.
     pub fn enter(self: &Arc<Self>, user: u32) -> Result<Place, Crowded> {
-        self.enter_or(user, State::turn_away_somebody)
+        let most_leaving = self.all.div_ceil(2);
+        self.enter_or(user, |state, own| state.turn_away_somebody(own, most_leaving))
     }
 
     /// Takes a place for `user`, and from nobody.
@@ -63,7 +69,7 @@ impl Shares {
         make_room: impl FnOnce(&mut State, usize) -> bool,
     ) -> Result<Place, Crowded> {
         let mut state = self.lock();
-        let own = state.held.get(&user).map_or(0, Vec::len);
+        let own = state.of(user);
         if own >= self.each || (state.total >= self.all && !make_room(&mut state, own)) {
             return Err(Crowded { user, most: self.each });
         }
@@ -75,14 +81,9 @@ impl Shares {
 
     fn leave(&self, user: u32, told: &Arc<Notify>) {
         let mut state = self.lock();
-        let Some(held) = state.held.get_mut(&user) else { return };
-        // One that was taken away has been counted out already.
-        let Some(at) = held.iter().position(|it| Arc::ptr_eq(it, told)) else { return };
-        held.swap_remove(at);
-        if held.is_empty() {
-            state.held.remove(&user);
+        if !state.give_back(user, told) {
+            state.has_left(user);
         }
-        state.total -= 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -91,8 +92,39 @@ impl Shares {
 }
 
 impl State {
+    /// What counts as a user's.
+    fn of(&self, user: u32) -> usize {
+        let held = self.held.get(&user).map_or(0, Vec::len);
+        held + self.leaving.get(&user).copied().unwrap_or_default()
+    }
+
+    /// Counts a place out; false for one that was taken away before.
+    fn give_back(&mut self, user: u32, told: &Arc<Notify>) -> bool {
+        let Some(held) = self.held.get_mut(&user) else { return false };
+        let Some(at) = held.iter().position(|it| Arc::ptr_eq(it, told)) else { return false };
+        // The order is that in which they were taken.
+        held.remove(at);
+        if held.is_empty() {
+            self.held.remove(&user);
+        }
+        self.total -= 1;
+        true
+    }
+
+    /// Counts out what was taken away from a user.
+    fn has_left(&mut self, user: u32) {
+        let Some(leaving) = self.leaving.get_mut(&user) else { return };
+        *leaving = leaving.saturating_sub(1);
+        if *leaving == 0 {
+            self.leaving.remove(&user);
+        }
+    }
+
     /// Takes a place from whoever holds most, if that is more than `own`.
-    fn turn_away_somebody(&mut self, own: usize) -> bool {
+    fn turn_away_somebody(&mut self, own: usize, most_leaving: usize) -> bool {
+        if self.leaving.values().sum::<usize>() >= most_leaving {
+            return false;
+        }
         let Some((user, count)) = self
             .held
             .iter()
@@ -101,12 +133,15 @@ impl State {
         else {
             return false;
         };
-        if count <= own.max(1) {
+        if count <= own {
             return false;
         }
-        let Some(held) = self.held.get_mut(&user) else { return false };
-        held.remove(0).notify_one();
-        self.total -= 1;
+        let Some(longest) = self.held.get(&user).and_then(|held| held.first()).cloned() else {
+            return false;
+        };
+        self.give_back(user, &longest);
+        *self.leaving.entry(user).or_default() += 1;
+        longest.notify_one();
         true
     }
 }
@@ -171,11 +206,43 @@ mod tests {
         assert_eq!(shares.lock().total, 0);
     }
 
-    #[test]
-    fn among_equals_nobody_is_turned_away() {
+    #[tokio::test]
+    async fn whoever_holds_none_is_served_among_equals_too() {
         let shares = Shares::new(8, 3);
         let places: Vec<_> = (0..3).map(|user| shares.enter(user).unwrap()).collect();
+        let fourth = shares.enter(3).unwrap();
+        let told = taken_of(&places);
+        assert_eq!(told, 1, "one of them was taken away");
+        // Whoever has one is no better off than others.
         assert!(shares.enter(3).is_err());
-        drop(places);
+        drop((places, fourth));
+        assert!(shares.lock().leaving.is_empty());
+    }
+
+    /// How many of the places were taken away.
+    fn taken_of(places: &[Place]) -> usize {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let taken = |place: &&Place| {
+            std::pin::pin!(place.taken_away()).as_mut().poll(&mut context).is_ready()
+        };
+        places.iter().filter(taken).count()
+    }
+
+    #[test]
+    fn what_was_taken_away_and_hangs_counts_until_its_end() {
+        let shares = Shares::new(4, 6);
+        let greedy = many(&shares, 1, 4);
+        let modest = many(&shares, 2, 2);
+        // Three of six may be on their way out, whoever asks for room.
+        let new: Vec<_> = (3..6).map(|user| shares.enter(user).unwrap()).collect();
+        assert_eq!(shares.enter(6).unwrap_err(), Crowded { user: 6, most: 4 });
+        // What hangs is still the greedy one's.
+        drop(new);
+        assert!(shares.enter(1).is_err());
+        drop(greedy);
+        drop(many(&shares, 1, 4));
+        drop(modest);
+        let state = shares.lock();
+        assert!(state.held.is_empty() && state.leaving.is_empty() && state.total == 0);
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Of a process that has ended nothing is there; nor is it of any where `/proc` is not mounted, and some
 //! is hidden or closed to whoever looks. Nothing is concluded from that: it is an error. Whoever asks makes
-//! sure afterwards that the process is still the one it was asked about, also where there was an error.
+//! sure afterwards that the process is still the one it was asked about, also where there was an error, as
+//! [`Connected::describe`] does.
 
+use crate::policy::Asked;
 use rustix::fs::{Mode, OFlags, open, readlinkat};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -11,6 +13,83 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use winterop_words::{Failure, Words};
+
+/// A caller, as the kernel knows it by its connection.
+pub struct Connected<'a> {
+    /// Its uid.
+    pub uid: u32,
+    /// Its gid.
+    pub gid: u32,
+    /// Its pid; none where that is not certain, or cannot be seen from here.
+    pub pid: Option<i32>,
+    /// Whether it is certain which process it is.
+    pub is_proven: bool,
+    /// Whether that process has not ended yet.
+    pub lives: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl std::fmt::Debug for Connected<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { uid, gid, pid, is_proven, .. } = self;
+        write!(formatter, "Connected {{ {uid}, {gid}, {pid:?}, {is_proven} }}")
+    }
+}
+
+impl Connected<'_> {
+    /// What the policy is asked about it, all but the program; `elsewhere` finds out of a pid whether
+    /// that lives elsewhere. One whose pid says nothing does.
+    ///
+    /// # Errors
+    /// It has ended; what `/proc` says of it cannot be read.
+    pub fn describe(
+        &self,
+        with_groups: bool,
+        elsewhere: impl FnOnce(i32) -> io::Result<bool>,
+    ) -> Result<Asked, Undescribed> {
+        let seen = self.look(with_groups, elsewhere);
+        // What `/proc` says, or does not say, of its pid is only true of it if it is still there.
+        if self.is_proven && !(self.lives)() {
+            return Err(Undescribed::Gone);
+        }
+        let (mut groups, elsewhere) = seen?;
+        groups.push(self.gid);
+        let doubtful = !self.is_proven;
+        Ok(Asked { uid: self.uid, groups, elsewhere, doubtful, ..Asked::default() })
+    }
+
+    /// Its supplementary groups, and whether it lives elsewhere: so does who cannot be seen.
+    fn look(
+        &self,
+        with_groups: bool,
+        elsewhere: impl FnOnce(i32) -> io::Result<bool>,
+    ) -> io::Result<(Vec<u32>, bool)> {
+        let Some(pid) = self.pid else { return Ok((Vec::new(), true)) };
+        let groups = if with_groups { groups_of(pid)? } else { Vec::new() };
+        Ok((groups, elsewhere(pid)?))
+    }
+}
+
+/// Why nothing can be said of a caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.words().plain())]
+pub enum Undescribed {
+    /// It has ended.
+    Gone,
+    /// What `/proc` says of it cannot be read.
+    NotSeen(#[from] io::Error),
+}
+
+impl Undescribed {
+    /// The reason in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Gone => Failure::CallerGone {}.words(),
+            Self::NotSeen(error) => Failure::CallerUnknown { error }.words(),
+        }
+    }
+}
 
 /// The process that a caller's namespaces are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +217,7 @@ fn look_into(directory: &Path) -> Result<Namespaces, Errno> {
 mod tests {
     use super::*;
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     #[test]
     fn a_process_lives_where_it_lives() {
@@ -167,5 +247,38 @@ mod tests {
             assert_eq!(error.raw_os_error(), Some(24));
             assert!(!is_hidden(&error));
         }
+    }
+
+    #[test]
+    fn a_caller_is_described_only_while_it_is_there() {
+        let own = std::process::id().cast_signed();
+        let is_there = AtomicBool::new(true);
+        let lives = || is_there.load(Relaxed);
+        let connected =
+            |pid, is_proven| Connected { uid: 7, gid: 8, pid, is_proven, lives: &lives };
+        let here = |_| Ok(false);
+        let known = connected(Some(own), true).describe(false, here).unwrap();
+        let expected = Asked { uid: 7, groups: vec![8], ..Asked::default() };
+        assert_eq!(known, expected);
+        let with_groups = connected(Some(own), true).describe(true, here).unwrap();
+        assert_eq!(with_groups.groups, [groups_of(own).unwrap(), vec![8]].concat());
+        // Who cannot be seen lives elsewhere, and who is not certain is doubtful besides.
+        let unseen = connected(None, true).describe(true, here).unwrap();
+        assert_eq!(unseen, Asked { elsewhere: true, ..expected.clone() });
+        let doubtful = connected(None, false).describe(true, here).unwrap();
+        assert_eq!(doubtful, Asked { elsewhere: true, doubtful: true, ..expected });
+        // What was read while it ended may be another's.
+        let ends = |_| {
+            is_there.store(false, Relaxed);
+            Ok(false)
+        };
+        let gone = connected(Some(own), true).describe(true, ends);
+        assert!(matches!(gone, Err(Undescribed::Gone)), "{gone:?}");
+        let gone = connected(None, true).describe(true, here);
+        assert!(matches!(gone, Err(Undescribed::Gone)), "{gone:?}");
+        let fails = |_| Err(io::Error::from_raw_os_error(24));
+        is_there.store(true, Relaxed);
+        let unread = connected(Some(own), true).describe(true, fails);
+        assert!(matches!(unread, Err(Undescribed::NotSeen(_))), "{unread:?}");
     }
 }

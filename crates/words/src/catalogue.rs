@@ -187,6 +187,11 @@ failures! {
         "asking", "an interop server", "{most} launches of yours are being handed over already",
         "start fewer at the same time",
     }
+    /// A user connects to the machine's server all the time.
+    "too-fast" TooFast(CannotRun) { each_second } {
+        "asking", "an interop server", "you connect more than {each_second} times a second",
+        "start fewer at the same time; for a moment you cannot connect",
+    }
     /// Whoever has connected has ended, or given its connection to somebody else.
     "caller-gone" CallerGone(CannotRun) {} {
         "asking", "an interop server", "the process that has connected has ended",

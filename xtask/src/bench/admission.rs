@@ -45,9 +45,10 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
     let own = std::process::id().cast_signed();
     let (connection, _other_end) = UnixStream::pair().context("connect to ourselves")?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().context("a runtime")?;
-    let users = Users::new(Policy::new(folder.path()), "winterop".into());
+    let users = Users::new(Policy::new(folder.path()), "winterop".into(), None);
     let launch = || {
         let Ok(peer) = Peer::of(connection.as_fd()) else { return false };
+        std::hint::black_box(users.accountable(peer.credentials.uid));
         let is_let_in = runtime.block_on(users.admit(&peer, false)).is_ok();
         let rules = policy.rules();
         let Ok(elsewhere) = lives_elsewhere(own, Compared::Own) else { return false };

@@ -120,7 +120,7 @@ fn account(
     accounts: &Accounts,
 ) -> Result<Account, Problem> {
     if let Some(name) = request.user_name {
-        let found = accounts.by_name(name).or_else(|| accounts::ask(name, Reaped::Elsewhere));
+        let found = accounts.by_name(name).or_else(|| accounts::ask(name, Reaped::Elsewhere, None));
         let is_root = || (name == b"root" && accounts.is_empty()).then(Account::root);
         return found.or_else(is_root).ok_or_else(|| {
             let name = String::from_utf8_lossy(name);
@@ -130,7 +130,7 @@ fn account(
     if let Some(name) = &conf.user.default {
         let found = accounts
             .by_name(name.as_bytes())
-            .or_else(|| accounts::ask(name.as_bytes(), Reaped::Elsewhere));
+            .or_else(|| accounts::ask(name.as_bytes(), Reaped::Elsewhere, None));
         if let Some(account) = found {
             return Ok(account);
         }

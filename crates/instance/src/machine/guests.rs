@@ -10,7 +10,7 @@
 //! them. They are looked at when one changes, and once a second.
 
 use super::prepare_directory;
-use crate::server::{Service, serve};
+use crate::server::{MODE_FOR_ALL, Service, serve};
 use crate::socket::ListeningSocket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
@@ -226,7 +226,7 @@ impl Guests {
         let own = directory.join(format!("{}{SUFFIX}", std::process::id()));
         let mut file = ListeningSocket::bind(&own).map_err(io::Error::other)?;
         // Connecting takes the right to write to the socket. Whom it serves the policy says.
-        fs::set_permissions(&own, Permissions::from_mode(0o666))?;
+        fs::set_permissions(&own, Permissions::from_mode(MODE_FOR_ALL))?;
         file.also_known_as(&directory.join(SOCKET))?;
         let descriptor = file.take_descriptor().ok_or(io::ErrorKind::NotConnected)?;
         let (service, switches) = (self.service.clone(), Arc::clone(&self.switches));

@@ -6,6 +6,7 @@
 pub mod guests;
 pub mod healing;
 mod options;
+mod subordinates;
 pub mod users;
 mod watch;
 
@@ -13,7 +14,7 @@ pub use options::{OPTION, Options};
 pub(crate) use watch::keep_registered;
 
 use crate::role::{announce, terminated};
-use crate::server::{Service, serve};
+use crate::server::{MODE_FOR_ALL, Service, serve};
 use crate::socket::ListeningSocket;
 use guests::Guests;
 use rustix::fd::OwnedFd;
@@ -24,6 +25,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use users::Users;
+use winterop_serve::Starter;
 use winterop_settings::{Policy, Switches, machine};
 
 /// The name under which every launch finds this server.
@@ -56,15 +58,18 @@ fn start(options: &Options) -> io::Result<()> {
         }
         let _ = rustix::process::setsid();
     }
+    // Before there is anything of a peer's of which it would get a copy.
+    let starter = Arc::new(Starter::start(Path::new("/proc/self/exe"))?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve_machine(options))
+    runtime.block_on(serve_machine(options, starter))
 }
 
-async fn serve_machine(options: &Options) -> io::Result<()> {
+async fn serve_machine(options: &Options, starter: Arc<Starter>) -> io::Result<()> {
     let socket = Socket::open(&options.socket_directory)?;
-    let users = Users::new(Policy::new(Path::new(machine::DIRECTORY)), options.host.clone());
+    let (policy, host) = (Policy::new(Path::new(machine::DIRECTORY)), options.host.clone());
+    let users = Users::new(policy, host, Some(Arc::clone(&starter)));
     let interpreter = options.interpreter.clone();
-    std::thread::spawn(move || keep_registered(&interpreter));
+    std::thread::spawn(move || keep_registered(&interpreter, Some(&starter)));
     let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));
     // Whoever waits for this server may start a guest next.
     Guests::new(Service::Guests(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
@@ -97,7 +102,7 @@ impl Socket {
         let own = directory.join(format!("{}_interop", std::process::id()));
         let mut file = ListeningSocket::bind(&own).map_err(io::Error::other)?;
         // Connecting takes the right to write. Whom it serves it decides by who asks.
-        fs::set_permissions(&own, Permissions::from_mode(0o666))?;
+        fs::set_permissions(&own, Permissions::from_mode(MODE_FOR_ALL))?;
         let link = directory.join(SOCKET);
         file.also_known_as(&link).map_err(|error| taken(&link, error))?;
         let descriptor = file.take_descriptor().ok_or(io::ErrorKind::NotConnected)?;

@@ -1,18 +1,18 @@
 //! Who may use the machine's interop server, and which host serves whom.
 
+use super::subordinates::Subordinates;
 use crate::accounts::{self, Account, Accounts, PATH, Reaped};
 use crate::handoff::{HandOffError, HostAddress, HostLink, Owner};
 use crate::runtime::{HOST_SOCKET, directory_of, is_private, login_directory};
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use winterop_serve::Peer;
+use winterop_serve::{Peer, Starter};
 use winterop_settings::Policy;
-use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
-use winterop_settings::policy::{Asked, Denied};
+use winterop_settings::peer::{Compared, Connected, Undescribed, lives_elsewhere};
+use winterop_settings::policy::Denied;
 use winterop_sys::PeerCredentials;
 use winterop_words::{Failure, Words};
 
@@ -25,10 +25,8 @@ const FORGETTING: Duration = Duration::from_secs(10);
 pub enum NotServed {
     /// The policy does not let it in.
     Denied(#[from] Denied),
-    /// The peer has ended.
-    Gone,
-    /// What `/proc` says of the peer cannot be read.
-    NotSeen(io::Error),
+    /// Nothing can be said of the peer.
+    Undescribed(#[from] Undescribed),
     /// The user's runtime directory is somebody else's.
     Squatted(PathBuf),
     /// The machine does not know the user.
@@ -41,8 +39,7 @@ impl NotServed {
     pub fn words(&self) -> Words {
         match self {
             Self::Denied(denied) => denied.words(),
-            Self::Gone => Failure::CallerGone {}.words(),
-            Self::NotSeen(error) => Failure::CallerUnknown { error }.words(),
+            Self::Undescribed(why) => why.words(),
             Self::Squatted(path) => Failure::RuntimeNotPrivate { path: &path.display() }.words(),
             Self::Unknown(user) => Failure::UnknownUser { user }.words(),
         }
@@ -55,18 +52,36 @@ pub struct Users {
     policy: Policy,
     /// The program that is a user's host when it is called `wslhost`.
     host: PathBuf,
-    links: Mutex<HashMap<u32, Arc<HostLink>>>,
+    /// The way to each user's host, for those who live on the machine and, apart, for guests: those may
+    /// be made to wait.
+    links: Mutex<HashMap<(u32, bool), Arc<HostLink>>>,
+    subordinates: Subordinates,
+    starter: Option<Arc<Starter>>,
     unknown: Mutex<HashMap<u32, Instant>>,
     /// One question to the name services at a time.
     asking: tokio::sync::Mutex<()>,
 }
 
 impl Users {
-    /// Serves whom `policy` lets in, with `host` as the program of their hosts.
+    /// Serves whom `policy` lets in, with `host` as the program of their hosts. What this process has started is started
+    /// by `starter`, where there is one.
     #[must_use]
-    pub fn new(policy: Policy, host: PathBuf) -> Self {
-        let (links, unknown) = Default::default();
-        Self { policy, host, links, unknown, asking: tokio::sync::Mutex::default() }
+    pub fn new(policy: Policy, host: PathBuf, starter: Option<Arc<Starter>>) -> Self {
+        Self {
+            policy,
+            host,
+            links: Mutex::default(),
+            subordinates: Subordinates::default(),
+            starter,
+            unknown: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// To whom the connections of a uid count: a user who has many ids is one.
+    #[must_use]
+    pub fn accountable(&self, uid: u32) -> u32 {
+        self.subordinates.owner_of(uid).unwrap_or(uid)
     }
 
     /// Lets a peer in, and says by which host it is served. One that `is_guest` has come by a guests'
@@ -76,41 +91,48 @@ impl Users {
     /// Why it is refused.
     pub async fn admit(&self, peer: &Peer, is_guest: bool) -> Result<Arc<HostLink>, NotServed> {
         let rules = self.policy.rules();
-        let asked = asked(peer, rules.ask_for_groups());
-        // What `/proc` says, or does not say, is only true of a process that still is the one that has
-        // connected.
-        if peer.is_proven() && !peer.lives() {
-            return Err(NotServed::Gone);
-        }
-        let asked = asked.map_err(NotServed::NotSeen)?;
-        let asked = Asked { elsewhere: asked.elsewhere || is_guest, ..asked };
-        self.link(rules.host_for(&asked)?).await
+        let PeerCredentials { uid, gid, .. } = peer.credentials;
+        let (pid, is_proven) = (peer.proven_pid(), peer.is_proven());
+        let connected = Connected { uid, gid, pid, is_proven, lives: &|| peer.lives() };
+        let asked = connected.describe(rules.ask_for_groups(), |pid| {
+            Ok(is_guest || lives_elsewhere(pid, Compared::Machine)?)
+        })?;
+        self.link(rules.host_for(&asked)?, asked.elsewhere).await
     }
 
     /// The way to a user's host.
-    async fn link(&self, user: u32) -> Result<Arc<HostLink>, NotServed> {
-        if let Some(link) = lock(&self.links).get(&user) {
+    async fn link(&self, user: u32, elsewhere: bool) -> Result<Arc<HostLink>, NotServed> {
+        if let Some(link) = lock(&self.links).get(&(user, elsewhere)) {
             return Ok(Arc::clone(link));
         }
         let owner = self.owner(user).await?;
         let command = vec![self.host.clone().into_os_string()];
-        let link = HostLink::of_machine(move || locate(user, &owner, &command));
+        let link =
+            HostLink::of_machine(self.starter.clone(), move || locate(user, &owner, &command));
         let mut links = lock(&self.links);
         // Two may have come at the same time.
-        Ok(Arc::clone(links.entry(user).or_insert_with(|| Arc::new(link))))
+        Ok(Arc::clone(links.entry((user, elsewhere)).or_insert_with(|| Arc::new(link))))
     }
 
     /// The user as whom the host runs.
     async fn owner(&self, user: u32) -> Result<Owner, NotServed> {
-        let of_file = tokio::task::spawn_blocking(move || owner(user, false)).await;
+        let of_file = tokio::task::spawn_blocking(move || owner(user, None)).await;
         if let Some(owner) = of_file.ok().flatten() {
             return Ok(owner);
+        }
+        if self.subordinates.owner_of(user).is_some() {
+            // Nobody logs in as such a one.
+            return Err(NotServed::Unknown(user));
         }
         self.refuse_unknown(user)?;
         // Name services may take their time, and each question is a process.
         let _turn = self.asking.lock().await;
         self.refuse_unknown(user)?;
-        let asked = tokio::task::spawn_blocking(move || owner(user, true)).await;
+        let starter = self.starter.clone();
+        let ask = move |user: u32| {
+            accounts::ask(user.to_string().as_bytes(), Reaped::Here, starter.as_deref())
+        };
+        let asked = tokio::task::spawn_blocking(move || owner(user, Some(&ask))).await;
         let found = asked.ok().flatten();
         if found.is_none() {
             self.remember_unknown(user);
@@ -147,20 +169,6 @@ fn locate(user: u32, owner: &Owner, command: &[OsString]) -> Result<HostAddress,
     })
 }
 
-/// What the policy is asked before the request is read: everything but the program.
-fn asked(peer: &Peer, with_groups: bool) -> io::Result<Asked> {
-    let PeerCredentials { uid, gid, .. } = peer.credentials;
-    let Some(pid) = peer.proven_pid() else {
-        // A pid that may be another's by now says nothing of it.
-        let doubtful = !peer.is_proven();
-        return Ok(Asked { uid, groups: vec![gid], elsewhere: true, doubtful, ..Asked::default() });
-    };
-    let mut groups = if with_groups { groups_of(pid)? } else { Vec::new() };
-    groups.push(gid);
-    let elsewhere = lives_elsewhere(pid, Compared::Machine)?;
-    Ok(Asked { uid, groups, elsewhere, ..Asked::default() })
-}
-
 /// In `/tmp` anybody can be there first.
 fn refuse_squatted(directory: &Path, user: u32) -> Result<(), NotServed> {
     let is_there = std::fs::symlink_metadata(directory).is_ok();
@@ -170,13 +178,15 @@ fn refuse_squatted(directory: &Path, user: u32) -> Result<(), NotServed> {
     Ok(())
 }
 
+/// What asks the name services for a user.
+type Ask<'a> = &'a dyn Fn(u32) -> Option<Account>;
+
 /// The user as whom the host runs; none whom the machine does not know. Blocks, and for seconds where
 /// the name services are asked for one that the file does not have.
-fn owner(user: u32, ask: bool) -> Option<Owner> {
+fn owner(user: u32, ask: Option<Ask<'_>>) -> Option<Owner> {
     let accounts = Accounts::read();
     let found = accounts.by_id(user).or_else(|| (user == 0).then(Account::root));
-    let services = || accounts::ask(user.to_string().as_bytes(), Reaped::Here);
-    let account = found.or_else(|| ask.then(services).flatten())?;
+    let account = found.or_else(|| ask.and_then(|ask| ask(user)))?;
     let groups = accounts.groups_of(&account);
     Some(Owner { account, groups, environment: Vec::new() })
 }

@@ -2,13 +2,14 @@
 
 use super::healing::{Action, Healer, Seen};
 use crate::registration::{self, BINFMT_MISC, Entry};
+use crate::starting::run_aside;
 use crate::table::Table;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use winterop_serve::Starter;
 use winterop_settings::MachineSettings;
 use winterop_settings::machine::{self, EntryName};
 
@@ -16,14 +17,15 @@ use winterop_settings::machine::{self, EntryName};
 /// a table that is mounted over this one.
 const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Keeps the entry there that starts `interpreter`, for as long as this process runs.
-pub fn keep_registered(interpreter: &str) {
+/// Keeps the entry there that starts `interpreter`, for as long as this process runs. What helps with it
+/// is started by `starter`, where there is one.
+pub fn keep_registered(interpreter: &str, starter: Option<&Starter>) {
     let mut healer = Healer::new(interpreter);
     loop {
         let watch = watch();
         if let Some(entry) = wanted() {
             let action = healer.look(&look(&entry));
-            if let Err(error) = act(&action, &entry, interpreter) {
+            if let Err(error) = act(&action, &entry, interpreter, starter) {
                 tracing::error!(%error, %entry, "the registration cannot be kept");
             }
         }
@@ -76,25 +78,25 @@ fn look(entry: &EntryName) -> Seen {
 }
 
 /// Mounts the table where everybody sees it: under systemd this process has mounts of its own.
-fn mount_table() -> io::Result<()> {
+fn mount_table(starter: Option<&Starter>) -> io::Result<()> {
     if !crate::notify::systemd_runs_this_machine() {
         return registration::mount_table();
     }
-    let mut systemctl = Command::new("/usr/bin/systemctl");
-    systemctl.args(["--quiet", "--no-ask-password", "start", "proc-sys-fs-binfmt_misc.mount"]);
-    let output = systemctl.stdin(Stdio::null()).output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    let options = ["--quiet", "--no-ask-password", "start", "proc-sys-fs-binfmt_misc.mount"];
+    run_aside("/usr/bin/systemctl", options.map(|it| it.as_bytes().to_vec()).to_vec(), starter)
 }
 
-fn act(action: &Action, entry: &EntryName, interpreter: &str) -> io::Result<()> {
+fn act(
+    action: &Action,
+    entry: &EntryName,
+    interpreter: &str,
+    starter: Option<&Starter>,
+) -> io::Result<()> {
     match action {
         Action::Nothing => {}
         Action::Tell(trouble) => tracing::warn!(%entry, "{trouble}"),
         Action::Mount => {
-            mount_table()?;
+            mount_table(starter)?;
             tracing::info!("binfmt_misc was not mounted, and is again");
         }
         Action::Register => {

@@ -1,0 +1,124 @@
+//! Subordinate user ids: one user may have thousands, and must not count as thousands of users.
+
+use crate::accounts::{Accounts, LARGEST};
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use winterop_settings::inside::Directory;
+
+/// Where ranges of ids are given to users.
+const FILE: &str = "etc/subuid";
+
+/// How long what was read is taken to be so.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Whose the ids are that are nobody's account.
+#[derive(Debug, Default)]
+pub struct Subordinates(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    looked: Option<Instant>,
+    /// What the files were when they were read.
+    stamps: Vec<Option<Stamp>>,
+    ranges: Ranges,
+}
+
+/// Tells one state of a file from another: inode, size, time of change.
+type Stamp = (u64, u64, i64, i64);
+
+impl Subordinates {
+    /// The user to whom `uid` was given as one of many; none for an id that is a user's own.
+    #[must_use]
+    pub fn owner_of(&self, uid: u32) -> Option<u32> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.looked.is_none_or(|when| when.elapsed() >= FRESH) {
+            state.look();
+        }
+        state.ranges.owner_of(uid)
+    }
+}
+
+impl State {
+    fn look(&mut self) {
+        self.looked = Some(Instant::now());
+        let stamps = ["/etc/subuid", "/etc/passwd"].map(stamp).to_vec();
+        if stamps == self.stamps {
+            return;
+        }
+        let text = Directory::root().and_then(|root| root.begin(FILE, LARGEST));
+        let text = text.ok().flatten().unwrap_or_default();
+        self.ranges = Ranges::parse(&text, &Accounts::read());
+        self.stamps = stamps;
+    }
+}
+
+fn stamp(file: &str) -> Option<Stamp> {
+    let status = std::fs::metadata(file).ok()?;
+    Some((status.ino(), status.size(), status.mtime(), status.mtime_nsec()))
+}
+
+/// What `/etc/subuid` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ranges {
+    /// First id, number of ids, whose.
+    ranges: Vec<(u32, u32, u32)>,
+    /// Ids of accounts: they are their own, whatever ranges they are in.
+    accounts: HashSet<u32>,
+}
+
+impl Ranges {
+    /// Lines of name or number, first id and number of ids; others are passed over.
+    fn parse(text: &[u8], accounts: &Accounts) -> Self {
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse::<u32>().ok();
+        let range = |line: &[u8]| {
+            let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+            let [owner, first, count] = fields.as_slice() else { return None };
+            let (first, count) = (number(first)?, number(count)?);
+            let named = accounts.by_name(owner).map(|account| account.user);
+            // A user whom only name services know has all of the range as one.
+            Some((first, count, named.or_else(|| number(owner)).unwrap_or(first)))
+        };
+        let ranges = text.split(|byte| *byte == b'\n').filter_map(range).collect();
+        Self { ranges, accounts: accounts.ids().into_iter().collect() }
+    }
+
+    fn owner_of(&self, uid: u32) -> Option<u32> {
+        if self.accounts.contains(&uid) {
+            return None;
+        }
+        let has = |(first, count, _): &&(u32, u32, u32)| {
+            uid.checked_sub(*first).is_some_and(|distance| distance < *count)
+        };
+        self.ranges.iter().find(has).map(|(_, _, owner)| *owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_with_many_ids_counts_as_one() {
+        let passwd = b"me:x:1000:1000::/home/me:\nodd:x:100005:5::/:\n";
+        let accounts = Accounts::parse(passwd, b"");
+        let text = b"# ids\nme:100000:65536\n1001:165536:10\nlonely:200000:5\nme:x:1\n:::\nme:4294967290:99\n";
+        let ranges = Ranges::parse(text, &accounts);
+        for (uid, owner) in [
+            (99_999, None),
+            (100_000, Some(1000)),
+            (165_535, Some(1000)),
+            (165_536, Some(1001)),
+            (165_546, None),
+            (200_000, Some(200_000)),
+            (200_004, Some(200_000)),
+            (u32::MAX, Some(1000)),
+            // Whoever has an account is a user all the same.
+            (1000, None),
+            (100_005, None),
+        ] {
+            assert_eq!(ranges.owner_of(uid), owner, "{uid}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! How fast one user's connections may come: what each costs is little, but whoever makes one after the
+//! other all the time takes a processor from everybody.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How many connections of one user a second is worth on each processor: many times of what it can
+/// start in programs.
+const EACH_SECOND: u32 = 200;
+
+/// How many may come at once.
+const AT_ONCE: u32 = 512;
+
+/// The user's connections come faster than one user's may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("uid {user} connects more than {each_second} times a second")]
+pub struct TooFast {
+    /// Whose they are.
+    pub user: u32,
+    /// How many a second may come.
+    pub each_second: u32,
+}
+
+/// Counts connections by user.
+#[derive(Debug)]
+pub struct Pace {
+    each_second: u32,
+    users: Mutex<HashMap<u32, Bucket>>,
+}
+
+/// What a user has left, in connections, and when it was filled.
+#[derive(Debug)]
+struct Bucket {
+    left: f64,
+    filled: Instant,
+}
+
+impl Pace {
+    /// Nobody has connected yet; how fast they may is a matter of how many processors there are.
+    #[must_use]
+    pub fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = u32::try_from(processors).unwrap_or(1);
+        Self { each_second: EACH_SECOND.saturating_mul(processors), users: Mutex::default() }
+    }
+
+    /// Counts a connection of `user`'s.
+    ///
+    /// # Errors
+    /// [`TooFast`].
+    pub fn count(&self, user: u32) -> Result<(), TooFast> {
+        self.count_at(user, Instant::now())
+    }
+
+    fn count_at(&self, user: u32, now: Instant) -> Result<(), TooFast> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if !users.contains_key(&user) {
+            // Whoever has all of it again is as one who never came.
+            users.retain(|_, bucket| bucket.fill(now, self.each_second) < f64::from(AT_ONCE));
+        }
+        let full = || Bucket { left: f64::from(AT_ONCE), filled: now };
+        let bucket = users.entry(user).or_insert_with(full);
+        if bucket.fill(now, self.each_second) < 1.0 {
+            return Err(TooFast { user, each_second: self.each_second });
+        }
+        bucket.left -= 1.0;
+        Ok(())
+    }
+
+    /// How long whoever was too fast is to be kept out.
+    #[must_use]
+    pub fn pause() -> Duration {
+        Duration::from_millis(250)
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bucket {
+    /// Puts in what has come since; how much there is then.
+    fn fill(&mut self, now: Instant, each_second: u32) -> f64 {
+        let since = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.left = f64::from(AT_ONCE).min(self.left + since * f64::from(each_second));
+        self.filled = now;
+        self.left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_who_connects_all_the_time_is_told_so_and_nobody_else() {
+        let pace = Pace { each_second: 100, users: Mutex::default() };
+        let start = Instant::now();
+        let let_in = |user, milliseconds| {
+            let now = start + Duration::from_millis(milliseconds);
+            (0..10_000).take_while(|_| pace.count_at(user, now).is_ok()).count()
+        };
+        let at_once = usize::try_from(AT_ONCE).unwrap();
+        assert_eq!(let_in(7, 0), at_once);
+        assert_eq!(let_in(7, 1000), 100);
+        assert_eq!(let_in(8, 1000), at_once);
+        assert_eq!(pace.count_at(7, start).unwrap_err(), TooFast { user: 7, each_second: 100 });
+        // After a while it is as if they had never come.
+        assert_eq!(let_in(9, 60_000), at_once);
+        assert_eq!(pace.users.lock().unwrap().len(), 1);
+    }
+}
