@@ -13,8 +13,12 @@
 mod host;
 #[path = "lib/machine.rs"]
 mod machine;
+#[path = "lib/needs.rs"]
+mod needs;
 #[path = "lib/process.rs"]
 mod process;
+#[path = "lib/request.rs"]
+mod request;
 #[path = "lib/session.rs"]
 mod session;
 #[path = "lib/shell.rs"]
@@ -22,7 +26,9 @@ mod shell;
 
 pub use host::{Host, PLACEMENTS, Placement, placements};
 pub use machine::{Machine, become_user, quoted};
+pub use needs::{needs, needs_cgroups, needs_root};
 pub use process::{Outcome, Process, expect_soon, finish, finish_with, processes};
+pub use request::{hex, request};
 pub use session::Session;
 pub use shell::Shell;
 
@@ -45,19 +51,21 @@ pub fn built(path: &str) -> PathBuf {
     file
 }
 
-/// A real Windows program from a registry, where it was fetched; says so where it was not.
+/// A real Windows program from a registry, which `cargo xtask test` fetches.
+///
+/// # Panics
+/// Where it was not fetched.
 #[must_use]
-pub fn fetched(name: &str) -> Option<PathBuf> {
+#[track_caller]
+pub fn fetched(name: &str) -> PathBuf {
     let cache = workspace().join("target/cache/programs");
     let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
     let mut files = folders
         .filter(|folder| folder.file_name().to_string_lossy().starts_with(&format!("{name}-")))
         .map(|folder| folder.path().join(format!("{name}.exe")));
     let file = files.find(|file| file.is_file());
-    if file.is_none() {
-        println!("skipped: {name}.exe was not fetched (`cargo xtask fetch {name}`)");
-    }
-    file
+    assert!(file.is_some(), "{name}.exe was not fetched (`cargo xtask fetch {name}`)");
+    file.unwrap_or_default()
 }
 
 /// Reproducible bytes in which no part repeats: a counter that a multiplication scrambles.

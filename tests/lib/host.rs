@@ -74,19 +74,24 @@ impl Host {
         Self::of(None, settings)
     }
 
-    /// A host of a user without rights, where this test can become one; says so where it cannot.
+    /// A host of a user without rights. Always there: where this test cannot become one it fails.
+    ///
+    /// # Panics
+    /// Where it is not root's.
     #[must_use]
+    #[track_caller]
     pub fn of_plain_user() -> Option<Self> {
         Self::of_plain_user_with_settings("")
     }
 
     /// The same with settings, the text of its `config.toml`.
+    ///
+    /// # Panics
+    /// As [`Self::of_plain_user`].
     #[must_use]
+    #[track_caller]
     pub fn of_plain_user_with_settings(settings: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can become another user");
-            return None;
-        }
+        crate::needs_root("only root can become another user");
         Some(Self::of(Some(PLAIN_USER), settings))
     }
 

@@ -2,10 +2,10 @@
 //! table of executables, `/run` and `/tmp`. It is gone with its shell.
 
 use crate::host::template;
-use crate::{Process, Session, built, expect_soon, processes};
+use crate::{Process, Session, built, expect_soon, needs_cgroups, needs_root, processes};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use tempfile::TempDir;
 
@@ -94,23 +94,10 @@ struct Systemd {
 struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// Makes one where this machine has cgroups of version 2, and says so where it has none.
-    fn make(name: &str) -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/self/mounts").expect("the mounts");
-        let of_version_2 = |line: &&str| line.split(' ').nth(2) == Some("cgroup2");
-        let mounted = mounts.lines().find(of_version_2).and_then(|line| line.split(' ').nth(1));
-        let Some(mounted) = mounted else {
-            println!("skipped: cgroups of version 2 are not mounted here, and systemd needs one");
-            return None;
-        };
-        let path = Path::new(mounted).join(name);
-        match fs::create_dir(&path) {
-            Ok(()) => Some(Self(path)),
-            Err(error) => {
-                println!("skipped: no cgroup can be made at {}: {error}", path.display());
-                None
-            }
-        }
+    fn make(name: &str) -> Self {
+        let path = needs_cgroups().join(name);
+        fs::create_dir(&path).expect("a cgroup");
+        Self(path)
     }
 }
 
@@ -134,7 +121,7 @@ impl Drop for Systemd {
 }
 
 impl Machine {
-    /// Starts a machine; `None` where this user cannot have one, which is said.
+    /// Starts a machine. Always there: where this user cannot have one the test fails.
     ///
     /// # Panics
     /// Where it cannot be made.
@@ -152,11 +139,8 @@ impl Machine {
     /// Where it cannot be made.
     #[must_use]
     pub fn with_systemd() -> Option<Self> {
-        if !Path::new("/lib/systemd/systemd").exists() {
-            println!("skipped: systemd is not installed");
-            return None;
-        }
-        let cgroup = Cgroup::make(&format!("winterop-test-{}", std::process::id()))?;
+        needs_root("only root can make a machine with all users");
+        let cgroup = Cgroup::make(&format!("winterop-test-{}", std::process::id()));
         let (folder, unshare, input, output) = Self::unshare(Some(&cgroup))?;
         drop((input, output));
         let unshared = Process(unshare.id().cast_signed());
@@ -207,10 +191,7 @@ impl Machine {
     fn unshare(
         cgroup: Option<&Cgroup>,
     ) -> Option<(TempDir, Child, ChildStdin, BufReader<ChildStdout>)> {
-        if !rustix::process::geteuid().is_root() {
-            println!("skipped: only root can make a machine with all users");
-            return None;
-        }
+        needs_root("only root can make a machine with all users");
         let template = template();
         let folder = tempfile::Builder::new().prefix("winterop-test-").tempdir().expect("a folder");
         let mut command = Command::new("unshare");

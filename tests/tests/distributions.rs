@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use winterop_channel::unix::receive;
 use winterop_channel::{Frame, Inbox};
-use winterop_tests::{Host, Outcome, Placement, Process, expect_soon, finish, processes};
+use winterop_tests::{
+    Host, Outcome, Placement, Process, expect_soon, finish, needs_cgroups, needs_root, processes,
+};
 use winterop_wire::{
     CreateLinuxProcess, CreateSession, CreateSessionResponse, EncodeError, ErrorNotice, ExitStatus,
     Header, Initialize, InitializeResponse, LinuxProcess, Message, MessageType, Query,
@@ -813,15 +815,8 @@ eval "$2"
 
 #[test]
 fn systemd_is_process_1_where_the_distribution_wants_it() {
-    if !rustix::process::geteuid().is_root() || !Path::new("/lib/systemd/systemd").exists() {
-        println!("skipped: only root can have a root with systemd over this machine's");
-        return;
-    }
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("the mounts");
-    if !mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup2")) {
-        println!("skipped: cgroups of version 2 are not mounted here, and systemd needs one");
-        return;
-    }
+    needs_root("only root can have a root with systemd over this machine's");
+    let _ = needs_cgroups();
     let host = Host::with_settings("sandboxes = true\n");
     host.settled();
     let folder = host.base().join("system");
@@ -842,10 +837,7 @@ ls /sys/fs/cgroup | grep -c winterop-Sys
     command.args(["--mount", "--propagation", "private", "sh", "-c", WITH_SYSTEMD, "sh"]);
     let windows = host.windows().to_path_buf();
     let outcome = finish(command.arg(&folder).arg(script).arg(windows));
-    if outcome.status.code() == Some(77) {
-        println!("skipped: no overlay can be mounted here");
-        return;
-    }
+    assert_ne!(outcome.status.code(), Some(77), "no overlay can be mounted here");
     let expected = "systemd\n1\nVersion=\nhello\nactive\n7\nback\n0\n0\n";
     assert_eq!(outcome.text(), expected, "{}", outcome.errors());
 }

@@ -1,7 +1,7 @@
 //! `winterop doctor`: each check by breaking what it looks at, and mending it as it says.
 
 use serde_json::Value;
-use winterop_tests::{Host, Outcome, Placement, Session, finish};
+use winterop_tests::{Host, Outcome, Placement, Session, finish, needs_root};
 
 const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -87,14 +87,6 @@ fn break_and_fix(session: &mut Session, id: &str, breaking: &str, words: &[&str]
     doctor(session, "").well();
 }
 
-fn is_root() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root {
-        println!("skipped: only root's sessions may change their table");
-    }
-    is_root
-}
-
 /// Runs a script with an `/etc` of its own.
 fn with_etc(host: &Host, script: &str) -> Outcome {
     let prelude = "mkdir -p $PWD/etc; mount -t tmpfs tmpfs $PWD/etc; mkdir etc/new etc/work; \
@@ -164,9 +156,7 @@ fn a_plain_users_session_is_well_too() {
 
 #[test]
 fn the_kernel_and_its_table() {
-    if !is_root() {
-        return;
-    }
+    needs_root("only root's sessions may change their table");
     let host = Host::new();
     let mut session = host.session(Placement::InPlace);
     let old = "setarch x86_64 --uname-2.6 winterop doctor --json 2>/dev/null";
@@ -194,9 +184,7 @@ fn the_kernel_and_its_table() {
 
 #[test]
 fn the_registration_and_who_takes_a_file() {
-    if !is_root() {
-        return;
-    }
+    needs_root("only root's sessions may change their table");
     let host = Host::new();
     let mut session = host.session(Placement::InPlace);
     let s = &mut session;
@@ -249,9 +237,7 @@ fn the_registration_and_who_takes_a_file() {
 
 #[test]
 fn the_entry_that_is_named_is_the_one_that_the_kernel_starts() {
-    if !is_root() {
-        return;
-    }
+    needs_root("only root's sessions may change their table");
     let host = Host::new();
     let mut session = host.session(Placement::InPlace);
     session.eval(&format!("echo -1 >{TABLE}/WSLInterop; printf 'MZabc' >x.exe; chmod +x x.exe"));
@@ -288,9 +274,7 @@ fn the_entry_that_is_named_is_the_one_that_the_kernel_starts() {
 
 #[test]
 fn the_interpreter_that_the_kernel_holds() {
-    if !is_root() {
-        return;
-    }
+    needs_root("only root's sessions may change their table");
     let host = Host::new();
     let mut session = host.session(Placement::InPlace);
     let s = &mut session;
@@ -314,9 +298,7 @@ fn the_interpreter_that_the_kernel_holds() {
 
 #[test]
 fn sockets_and_who_serves_them() {
-    if !is_root() {
-        return;
-    }
+    needs_root("only root's sessions may change their table");
     let host = Host::new();
     let mut session = host.session(Placement::InPlace);
     let s = &mut session;
@@ -381,9 +363,7 @@ fn the_server_that_a_launch_would_find() {
 
 #[test]
 fn settings_switches_and_policy() {
-    if !is_root() {
-        return;
-    }
+    needs_root("only root's sessions may change their table");
     let host = Host::new();
     host.settled();
     let own = "$XDG_CONFIG_HOME/winterop/config.toml";
@@ -492,9 +472,7 @@ fn the_host_answers_and_is_of_this_version() {
 
 #[test]
 fn wine_its_prefix_and_its_server() {
-    if !is_root() {
-        return;
-    }
+    needs_root("only root's sessions may change their table");
     let host = Host::new();
     let mut session = host.session(Placement::InPlace);
     let s = &mut session;

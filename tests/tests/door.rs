@@ -10,7 +10,6 @@ const FLOOD: &str = r#"
 import os, socket
 def connect():
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(60)
     connection.connect('/run/WSL/1_interop')
     return connection
 held = []

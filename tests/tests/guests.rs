@@ -1,9 +1,8 @@
 //! Who is let in, and to what: paths in rules, guests' variables and directories, servers that are not
 //! believed.
 
-use std::fmt::Write as _;
-use winterop_tests::{Machine, quoted};
-use winterop_wire::{CommonBlock, CreateProcess, Extensions, Header, MessageType, Role, Tag};
+use winterop_tests::{Machine, hex, needs, quoted};
+use winterop_wire::{CommonBlock, Extensions, Role, Tag};
 
 /// A client of its own: sends the request that its second argument has in hexadecimal digits, with its
 /// standard descriptors, and prints what is refused or what the program printed.
@@ -44,22 +43,12 @@ fn request(tag: Tag, name: &str) -> String {
     let mut extensions = Extensions::new();
     extensions.push(tag, name.as_bytes());
     extensions.push_roles([Role::Stdin, Role::Stdout, Role::Stderr]);
-    let message = CreateProcess {
-        standard_ids: [0; 3],
-        common: CommonBlock {
-            filename: b"Z:\\x.exe",
-            arguments: vec![b"x.exe"],
-            environment: Some(vec![b"WSLENV="]),
-            extensions,
-            ..CommonBlock::default()
-        },
-    };
-    let mut bytes = Vec::new();
-    message.encode(&Header::request(MessageType::CREATE_PROCESS), &mut bytes).expect("a request");
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&winterop_tests::request(CommonBlock {
+        filename: b"Z:\\x.exe",
+        arguments: vec![b"x.exe"],
+        extensions,
+        ..CommonBlock::default()
+    }))
 }
 
 fn ask(tag: Tag, name: &str) -> String {
@@ -411,10 +400,6 @@ fn a_guests_directory_is_made_served_and_taken_away() {
 #[test]
 fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
     let Some(mut machine) = Machine::enabled() else { return };
-    if machine.root("command -v podman crun >/dev/null; echo $?") != "0\n" {
-        println!("skipped: podman is not installed");
-        return;
-    }
     write_scripts(&mut machine);
     policy(&mut machine, &[RULE]);
     machine.root("winterop guest add build; mkdir -p /srv/c; cd /srv/c; \
@@ -431,10 +416,8 @@ fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
         --rootfs /srv/c sh /inside.sh";
     // It wants cgroups of one version only.
     let cgroups = "mount -t tmpfs tmpfs /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup";
-    if machine.root(&format!("unshare --mount --cgroup sh -c '{cgroups}'; echo $?")) != "0\n" {
-        println!("skipped: cgroups of version 2 cannot be mounted here");
-        return;
-    }
+    let mounted = machine.root(&format!("unshare --mount --cgroup sh -c '{cgroups}'; echo $?"));
+    needs(mounted == "0\n", "cgroups of version 2 cannot be mounted");
     let podman = format!("unshare --mount --cgroup sh -c '{cgroups}; exec {run}'");
     let said = through_a_restart(&mut machine, &podman, ATTACKS);
     assert_eq!(said, "worked: touch /tmp/control\nhello\nsaid\nfirst\nhello\n2\n");

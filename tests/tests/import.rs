@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use winterop_tests::{Host, Outcome, Placement, Shell, built, expect_soon, finish, finish_with};
+use winterop_tests::{
+    Host, Outcome, Placement, Shell, built, expect_soon, finish, finish_with, needs_root,
+};
 
 /// A system of a busybox, as the options of `tar` pack it.
 fn archive(host: &Host, options: &[&str], name: &str) -> PathBuf {
@@ -213,10 +215,7 @@ fn a_root_that_leads_elsewhere_is_neither_entered_nor_read_nor_emptied() {
 
 #[test]
 fn what_is_mounted_in_a_root_is_not_emptied_with_it() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can mount in a distribution that does not run");
-        return;
-    }
+    needs_root("only root can mount in a distribution that does not run");
     let host = Host::new();
     let file = archive(&host, &[], "a.tar");
     assert_eq!(import(&host, "alpha", &file).code(), 0);
@@ -544,18 +543,14 @@ fn a_plain_user_is_told_what_cannot_be_preserved() {
 }
 
 /// A real Debian, which `cargo xtask test` makes once.
-fn debian() -> Option<PathBuf> {
-    let archive = built("cache/debian.tar");
-    if !archive.exists() || !rustix::process::geteuid().is_root() {
-        println!("skipped: there is no Debian in target/cache; mmdebstrap makes it, as root");
-        return None;
-    }
-    Some(archive)
+fn debian() -> PathBuf {
+    needs_root("only root has a Debian made, and all of its users");
+    built("cache/debian.tar")
 }
 
 #[test]
 fn debian_is_imported_runs_and_goes_round() {
-    let Some(archive) = debian() else { return };
+    let archive = debian();
     let host = Host::new();
     host.settled();
     let outcome = import(&host, "Bookworm", &archive);

@@ -6,7 +6,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdout, Stdio};
 
 use rustix::process::{Pid, Signal};
-use winterop_tests::{Host, Placement, placements};
+use winterop_tests::{Host, Placement, finish, placements};
 
 #[test]
 fn whoever_connects_to_the_host_and_says_nothing_is_told_and_left() {
@@ -229,4 +229,40 @@ fn p2_a_program_outlives_the_host_and_still_tells_its_status() {
         // The next launch finds a host again.
         assert_eq!(host.shell(placement, "hello.exe 2>/dev/null").text(), "hello\n");
     }
+}
+
+/// A host that has ended, whose socket another process has and whose pid a third one has.
+const HOST_THAT_HAS_ENDED: &str = r#"
+import os, signal, socket, subprocess, sys
+path = sys.argv[1]
+os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+host = os.fork()
+if host == 0:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(8)
+    if os.fork() == 0:
+        signal.pause()
+    os._exit(0)
+os.waitpid(host, 0)
+while True:
+    with open('/proc/sys/kernel/ns_last_pid', 'w') as last:
+        last.write(str(host - 1))
+    other = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if other.pid == host:
+        break
+    other.kill()
+    other.wait()
+stop = subprocess.run(['winterop', 'host', 'stop'], stderr=subprocess.PIPE)
+print(stop.returncode, other.communicate(b'still here')[0].decode(), stop.stderr.decode())
+"#;
+
+#[test]
+fn whoever_has_the_pid_of_a_host_that_has_ended_is_not_stopped_for_it() {
+    let host = Host::new();
+    let mut command = host.command("unshare", Placement::InPlace);
+    command.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.args(["python3", "-c", HOST_THAT_HAS_ENDED]).arg(host.socket());
+    let said = finish(&mut command).clean().text();
+    assert!(said.starts_with("126 still here ") && said.contains("has ended"), "{said}");
 }

@@ -480,3 +480,52 @@ fn the_doctor_knows_an_enabled_machine() {
     let said = machine.root("winterop doctor $W/hello.exe; echo $?");
     assert!(said.ends_with("\n0\n"), "{said}");
 }
+
+/// Gives the pid that its argument says to a process of alice's that calls itself what the machine's
+/// init is called, ends Winterop, and says which signal has ended alice's.
+const DISGUISED: &str = r#"
+import os, signal, subprocess, sys
+wanted = int(sys.argv[1])
+while True:
+    with open('/proc/sys/kernel/ns_last_pid', 'w') as last:
+        last.write(str(wanted - 1))
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with open('/proc/self/stat') as stat:
+            fields = stat.read().rsplit(')', 1)[1].split()
+        start, end = int(fields[45]), int(fields[46])
+        with open('/proc/self/mem', 'r+b', buffering=0) as memory:
+            memory.seek(start)
+            memory.write(b'init\0--machine\0'.ljust(end - start, b'\0'))
+        os.setgroups([])
+        os.setresgid(1000, 1000, 1000)
+        os.setresuid(1000, 1000, 1000)
+        os.write(writer, b'.')
+        while True:
+            signal.pause()
+    os.read(reader, 1)
+    if child == wanted:
+        break
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+with open('/proc/%d/cmdline' % child) as line:
+    print(line.read().rstrip('\0').split('\0'))
+subprocess.run(['winterop', 'disable'], stdout=subprocess.DEVNULL)
+os.kill(child, signal.SIGKILL)
+print(os.WTERMSIG(os.waitpid(child, 0)[1]))
+"#;
+
+#[test]
+fn whoever_has_the_pid_and_the_name_of_the_machines_init_is_not_ended_for_it() {
+    let Some(mut machine) = Machine::enabled() else { return };
+    machine.write("/opt/disguised.py", DISGUISED);
+    let init = machine.root("readlink /run/WSL/1_interop | tr -dc 0-9");
+    machine.root(&format!("kill -9 {init}"));
+    expect_soon("the end of the machine's init", || {
+        (machine.root(&format!("test -e /proc/{init}; echo $?")) == "1\n").then_some(())
+    });
+    let said =
+        machine.root(&format!("python3 /opt/disguised.py {init} with-room-for-another-name"));
+    assert_eq!(said, "['init', '--machine']\n9\n");
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, chown, symlink};
 use std::path::PathBuf;
-use winterop_tests::{Host, Outcome, Placement, finish};
+use winterop_tests::{Host, Outcome, Placement, finish, needs_root};
 
 /// Somebody who has no account.
 const ALICE: u32 = 64_123;
@@ -28,10 +28,7 @@ fn as_root(host: &Host, variable: &str, value: &str, command: &str) -> Outcome {
 
 #[test]
 fn root_with_another_users_variables_touches_nothing_of_hers() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can have another user's directories");
-        return;
-    }
+    needs_root("only root can have another user's directories");
     let host = Host::new();
     // A runtime directory that `sudo` has kept: root's own is used.
     let runtime = alices(&host, "alice");

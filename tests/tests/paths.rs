@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use winterop_tests::{Host, Outcome, Placement, finish, placements};
+use winterop_tests::{Host, Outcome, Placement, finish, needs_root, placements};
 
 /// The name below `Z:\`, the root.
 fn on_z(path: &Path) -> String {
@@ -147,15 +147,6 @@ fn programs_with_any_name() {
     }
 }
 
-/// Whether this test may mount; says so where it may not.
-fn may_mount() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: only root mounts here");
-    }
-    root
-}
-
 /// A script that runs in a mount namespace of its own, inside an instance.
 fn apart(host: &Host, placement: Placement, script: &str) -> Outcome {
     host.settled();
@@ -165,9 +156,7 @@ fn apart(host: &Host, placement: Placement, script: &str) -> Outcome {
 
 #[test]
 fn drive_c_where_it_is_mounted() {
-    if !may_mount() {
-        return;
-    }
+    needs_root("only root mounts here");
     let host = Host::with_settings("sandboxes = true\n");
     let mount = "mount -t tmpfs none /mnt; mkdir /mnt/c; \
                  mount --bind $XDG_DATA_HOME/winterop/prefix/drive_c /mnt/c; \
@@ -188,9 +177,7 @@ fn drive_c_where_it_is_mounted() {
 
 #[test]
 fn bind_mounts_lead_to_what_is_mounted() {
-    if !may_mount() {
-        return;
-    }
+    needs_root("only root mounts here");
     let host = Host::with_settings("sandboxes = true\n");
     for placement in placements() {
         let script = "mkdir -p a/below b c; cp $W/self-path.exe a/below; \
@@ -215,9 +202,7 @@ const CONTAINER: &str = "mkdir -p $root/run/WSL $root/app/data; \
 
 #[test]
 fn a_containers_root_that_the_host_sees() {
-    if !may_mount() {
-        return;
-    }
+    needs_root("only root mounts here");
     let host = Host::with_settings("sandboxes = true\n");
     let place = on_z(&host.work().join("root/app"));
     for placement in placements() {
@@ -238,9 +223,7 @@ fn a_containers_root_that_the_host_sees() {
 
 #[test]
 fn a_containers_root_that_only_it_has() {
-    if !may_mount() {
-        return;
-    }
+    needs_root("only root mounts here");
     let host = Host::with_settings("sandboxes = true\n");
     let mounts = [
         "mkdir own; root=$PWD/own; mount -t tmpfs none own; ",
@@ -359,9 +342,7 @@ fn the_distribution_is_a_share() {
 
 #[test]
 fn mounts_that_come_while_the_host_runs() {
-    if !may_mount() {
-        return;
-    }
+    needs_root("only root mounts here");
     for placement in placements() {
         let host = Host::new();
         // The host is started in the same mount namespace, and sees what is mounted later.

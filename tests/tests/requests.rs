@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 use winterop_tests::{Host, Process, expect_soon, placements};
 use winterop_wire::{
-    CommonBlock, CreateProcess, CreateProcessResponse, Extensions, HandOff, Header, Message,
-    MessageType, Role, Tag,
+    CommonBlock, CreateProcessResponse, Extensions, HandOff, Header, Message, MessageType, Role,
+    Tag,
 };
 
 /// Longer than a server may take for any of this.
@@ -20,20 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request without extensions, as WSL's own interpreter sends it.
 fn request(extensions: Extensions<'_>) -> Vec<u8> {
-    let message = CreateProcess {
-        standard_ids: [0; 3],
-        common: CommonBlock {
-            filename: b"Z:\\not\\there.exe",
-            working_directory: b"Z:\\",
-            arguments: vec![b"there.exe", b"a"],
-            environment: Some(vec![b"WSLENV="]),
-            extensions,
-            ..CommonBlock::default()
-        },
-    };
-    let mut bytes = Vec::new();
-    message.encode(&Header::request(MessageType::CREATE_PROCESS), &mut bytes).expect("a request");
-    bytes
+    winterop_tests::request(CommonBlock {
+        filename: b"Z:\\not\\there.exe",
+        working_directory: b"Z:\\",
+        arguments: vec![b"there.exe", b"a"],
+        extensions,
+        ..CommonBlock::default()
+    })
 }
 
 /// The request with four bytes in it changed.
@@ -256,17 +249,11 @@ fn a_host_that_was_killed_is_replaced() {
 fn error_number(host: &Host, program: (Tag, &[u8]), arguments: &[&[u8]]) -> i32 {
     let mut extensions = Extensions::new();
     extensions.push(program.0, program.1);
-    let message = CreateProcess {
-        standard_ids: [0; 3],
-        common: CommonBlock {
-            arguments: [&[&b"called"[..]], arguments].concat(),
-            environment: Some(vec![b"WSLENV="]),
-            extensions,
-            ..CommonBlock::default()
-        },
-    };
-    let mut bytes = Vec::new();
-    message.encode(&Header::request(MessageType::CREATE_PROCESS), &mut bytes).expect("a request");
+    let bytes = winterop_tests::request(CommonBlock {
+        arguments: [&[&b"called"[..]], arguments].concat(),
+        extensions,
+        ..CommonBlock::default()
+    });
     let answer = answer_to(&host.socket(), &bytes, &[]);
     let message = Message::parse(&answer).expect("a message");
     let response = CreateProcessResponse::decode(&message).expect("a response");

@@ -1,7 +1,7 @@
 //! Peers of which a server must hold nothing, believe nothing, and for which nobody else may wait.
 
-use winterop_tests::{Machine, expect_soon, quoted};
-use winterop_wire::{CommonBlock, CreateProcess, Extensions, Header, MessageType, Role, Tag};
+use winterop_tests::{Machine, expect_soon, hex, quoted};
+use winterop_wire::{CommonBlock, Extensions, Role, Tag};
 
 const RUN: &str = "$W/hello.exe; echo $?";
 
@@ -54,26 +54,18 @@ fn request() -> Vec<u8> {
     let mut extensions = Extensions::new();
     extensions.push(Tag::LINUX_EXECUTABLE, &b"/opt/windows/hello.exe"[..]);
     extensions.push_roles([Role::Stdin; 0]);
-    let message = CreateProcess {
-        standard_ids: [0; 3],
-        common: CommonBlock {
-            filename: b"Z:\\opt\\windows\\hello.exe",
-            working_directory: b"Z:\\",
-            arguments: vec![b"hello.exe"],
-            environment: Some(vec![b"WSLENV="]),
-            extensions,
-            ..CommonBlock::default()
-        },
-    };
-    let mut bytes = Vec::new();
-    message.encode(&Header::request(MessageType::CREATE_PROCESS), &mut bytes).expect("a request");
-    bytes
+    winterop_tests::request(CommonBlock {
+        filename: b"Z:\\opt\\windows\\hello.exe",
+        working_directory: b"Z:\\",
+        arguments: vec![b"hello.exe"],
+        extensions,
+        ..CommonBlock::default()
+    })
 }
 
 /// Puts a script on the machine; the command that runs it.
 fn python(machine: &mut Machine, script: &str) -> String {
-    let hex: String = request().iter().map(|byte| format!("{byte:02x}")).collect();
-    let words = WORDS.replace("@REQUEST@", &hex);
+    let words = WORDS.replace("@REQUEST@", &hex(&request()));
     machine.write("/opt/script.py", &format!("{words}{script}"));
     "python3 /opt/script.py".to_owned()
 }

@@ -2,6 +2,19 @@
 
 use winterop_tests::{Machine, expect_soon};
 
+/// Stops a process's first thread as a debugger does it, and stays until the process has ended.
+const STOP_THREAD: &str = "import ctypes, os\n\
+    SEIZE, INTERRUPT, ALL = 0x4206, 0x4207, 0x40000000\n\
+    libc = ctypes.CDLL(None, use_errno=True)\n\
+    pid = int(os.environ['MAIN'])\n\
+    for request in (SEIZE, INTERRUPT):\n\
+    \x20   if libc.ptrace(request, pid, 0, 0):\n\
+    \x20       raise OSError(ctypes.get_errno(), 'ptrace')\n\
+    status = os.waitpid(pid, ALL)[1]\n\
+    print('stopped' if os.WIFSTOPPED(status) else status, flush=True)\n\
+    while not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):\n\
+    \x20   status = os.waitpid(pid, ALL)[1]\n";
+
 /// Mounts a file system of a user's as libfuse does it, and unmounts it.
 const MOUNT: &str = "import os, socket, subprocess, sys\n\
     ours, theirs = socket.socketpair()\n\
@@ -88,4 +101,44 @@ fn the_sandboxed_init_keeps_the_registration_and_knows_who_lives_elsewhere() {
     });
     let said = machine.root("journalctl -u winterop.service --no-pager");
     assert!(!said.contains("cannot be kept"), "{said}");
+}
+
+#[test]
+fn an_init_that_does_not_serve_is_ended_and_started_again() {
+    let Some(mut machine) = Machine::with_systemd() else { return };
+    machine.root("winterop enable");
+    let show = |machine: &mut Machine, property: &str| {
+        machine.root(&format!("systemctl show -P {property} winterop.service")).trim().to_owned()
+    };
+    let run = "WSL_INTEROP=/run/WSL/1_interop $W/hello.exe 2>/dev/null";
+    assert_eq!(machine.user("alice", run), "hello\n");
+    // Time goes faster here.
+    machine.root(
+        "sed -i 's/^WatchdogSec=.*/WatchdogSec=5/' /usr/lib/systemd/system/winterop.service; \
+         systemctl daemon-reload; systemctl restart winterop.service",
+    );
+    let mut main = show(&mut machine, "MainPID");
+    // One serves nobody because it was stopped; one because the thread that serves was, and nothing else
+    // of it; and one because it can open nothing any more.
+    machine.write("/opt/stop-thread.py", STOP_THREAD);
+    let stop_thread = "python3 /opt/stop-thread.py >/opt/stopped 2>&1 & \
+        until grep -q . /opt/stopped; do :; done; cat /opt/stopped; :";
+    for broken in ["kill -STOP $MAIN", stop_thread, "prlimit --nofile=3:16384 --pid $MAIN"] {
+        // It says that it lives, for as long as it serves.
+        for _ in 0..2 {
+            let before = show(&mut machine, "WatchdogTimestampMonotonic");
+            expect_soon("it says that it lives", || {
+                (show(&mut machine, "WatchdogTimestampMonotonic") != before).then_some(())
+            });
+        }
+        assert_eq!(show(&mut machine, "MainPID"), main);
+        let said = machine.root(&format!("export MAIN={main}; {broken}"));
+        assert!(said.is_empty() || said == "stopped\n", "{said}");
+        main = expect_soon("another init", || {
+            let now = show(&mut machine, "MainPID");
+            (now != "0" && now != main).then_some(now)
+        });
+        assert_eq!(machine.user("alice", run), "hello\n");
+    }
+    assert_eq!(show(&mut machine, "NRestarts"), "3");
 }

@@ -2,7 +2,7 @@
 //!
 //! Each test has an `/etc` of its own, in a mount namespace, and a host that was started there.
 
-use winterop_tests::{Host, Outcome, Placement, finish, placements};
+use winterop_tests::{Host, Outcome, Placement, finish, needs_root, placements};
 
 /// Puts a layer over `/etc` that goes with the namespace, and gets Wine ready.
 const PRELUDE: &str = "mkdir -p $PWD/etc; mount -t tmpfs tmpfs $PWD/etc; mkdir etc/new etc/work; \
@@ -10,18 +10,15 @@ const PRELUDE: &str = "mkdir -p $PWD/etc; mount -t tmpfs tmpfs $PWD/etc; mkdir e
     mkdir -p /etc/winterop; rm -f /etc/wsl.conf /etc/winterop/*; \
     winterop run $W/hello.exe >/dev/null 2>&1;";
 
-/// Runs a script with an `/etc` of its own; `None` where this user cannot have one.
-fn with_etc(host: &Host, placement: Placement, script: &str) -> Option<Outcome> {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root has settings for all users");
-        return None;
-    }
+/// Runs a script with an `/etc` of its own.
+fn with_etc(host: &Host, placement: Placement, script: &str) -> Outcome {
+    needs_root("only root has settings for all users");
     host.stop();
     let script = format!("{PRELUDE} {script}");
     let arguments = ["--mount", "--propagation", "private", "sh", "-c", &script];
     let outcome = finish(host.command("unshare", placement).args(arguments));
     host.stop();
-    Some(outcome)
+    outcome
 }
 
 /// The lines of standard error with all of these words.
@@ -42,7 +39,7 @@ fn s1_s3_the_registry_switches_off_for_all_users_at_once() {
              winterop shell sh -c 'echo [$WSL_INTEROP]; ls /run/WSL; $W/hello.exe; echo $?'; \
              printf 'distribution_flags = \"service\"\\n' >/etc/winterop/config.toml; \
              winterop shell hello.exe; winterop config check";
-        let Some(outcome) = with_etc(&host, placement, script) else { return };
+        let outcome = with_etc(&host, placement, script);
         let expected = "hello\n126\n126\nhello\n[]\n126\nhello\n\
                         all settings are in order; Windows programs are switched on\n";
         assert_eq!(outcome.text(), expected, "{}", outcome.errors());
@@ -62,7 +59,7 @@ fn s1_a_prefix_can_only_restrict() {
          winterop config set-flags 1; winterop run hello.exe; echo $?"
     )
     .replace("\\\\", "\\");
-    let Some(outcome) = with_etc(&host, Placement::InPlace, &script) else { return };
+    let outcome = with_etc(&host, Placement::InPlace, &script);
     assert_eq!(outcome.text(), "126\nhello\n126\n", "{}", outcome.errors());
     says(&outcome, 1, &["in this Wine prefix", "prefix/system.reg"]);
     says(&outcome, 1, &["/etc/winterop/system.reg"]);
@@ -77,7 +74,7 @@ fn s1_a_registry_file_that_was_cut_in_half_stays_as_it_is() {
          winterop run hello.exe; winterop config set-flags 1; \
          truncate -s 60 /etc/winterop/system.reg; winterop run hello.exe; echo $?; \
          winterop config set-flags 0; winterop run hello.exe";
-    let Some(outcome) = with_etc(&host, Placement::InPlace, script) else { return };
+    let outcome = with_etc(&host, Placement::InPlace, script);
     assert_eq!(outcome.text(), "126\nkept\nhello\n126\nhello\n", "{}", outcome.errors());
     says(&outcome, 1, &["prefix/system.reg cannot be read as a registry file"]);
     says(&outcome, 1, &["/etc/winterop/system.reg cannot be read as a registry file"]);
@@ -91,7 +88,7 @@ fn s2_s3_the_distribution_switches_off() {
              hello.exe; echo $?; winterop run hello.exe; echo $?; rm /etc/wsl.conf; hello.exe'; \
              printf '[interop]\\r\\nenabled = false\\r\\n' >/etc/wsl.conf; \
              winterop shell sh -c 'echo [$WSL_INTEROP]; ls /run/WSL; $W/hello.exe; echo $?'";
-        let Some(outcome) = with_etc(&host, placement, script) else { return };
+        let outcome = with_etc(&host, placement, script);
         assert_eq!(outcome.text(), "hello\n126\n126\nhello\n[]\n126\n", "{}", outcome.errors());
         says(&outcome, 4, &["[interop] enabled is false in /etc/wsl.conf:2"]);
     }
@@ -104,7 +101,7 @@ fn s2_the_distributions_word_on_path_comes_first() {
          until [ -s $XDG_DATA_HOME/winterop/windows-path ]; do winterop run hello.exe >/dev/null; done; p; \
          printf '[interop]\\nappendWindowsPath = true\\n' >/etc/wsl.conf; p; \
          printf '[interop]\\nappendWindowsPath = false\\n' >/etc/wsl.conf; p";
-    let Some(outcome) = with_etc(&host, Placement::InPlace, script) else { return };
+    let outcome = with_etc(&host, Placement::InPlace, script);
     assert_eq!(outcome.text(), "no\nyes\nno\n", "{}", outcome.errors());
 }
 
@@ -115,7 +112,7 @@ fn s4_what_is_wrong_is_named_and_never_waited_for() {
          winterop shell hello.exe; winterop config check; echo $?; rm /etc/wsl.conf; \
          t() { winterop shell $W/hello.exe; echo $?; rm -r /etc/wsl.conf; }; \
          mkdir /etc/wsl.conf; t; mkfifo /etc/wsl.conf; t; truncate -s 100M /etc/wsl.conf; t; hello=1";
-    let Some(outcome) = with_etc(&host, Placement::InPlace, script) else { return };
+    let outcome = with_etc(&host, Placement::InPlace, script);
     let diagnostics = [
         "Unknown key 'interop.odd' in /etc/wsl.conf:2",
         "Invalid boolean value 'perhaps' for key 'interop.enabled' in /etc/wsl.conf:3",
@@ -147,7 +144,7 @@ fn the_policys_first_rule_that_matches_decides() {
              echo '[[rule' >$p; winterop run hello.exe; echo $?; winterop config check >/dev/null; echo $?; \
              printf '[[rule]]\\naction = \"allow\"\\n' >$p; chmod 666 $p; winterop run hello.exe; echo $?; rm other.exe";
         let script = script.replace("sh -c 'other.exe; ", "sh -c '");
-        let Some(outcome) = with_etc(&host, placement, &script) else { return };
+        let outcome = with_etc(&host, placement, &script);
         let expected = "all settings are in order; Windows programs are switched on\n\
                         hello\n3\n126\n126\nhello\n126\nhello\n126\n1\n126\n";
         assert_eq!(outcome.text(), expected, "{}", outcome.errors());
@@ -165,7 +162,7 @@ fn launches_and_refusals_are_written_down() {
         let script = "printf 'audit = \"file\"\\n' >/etc/winterop/config.toml; log=$XDG_DATA_HOME/winterop/audit.log; \
              WSLENV=SECRET SECRET=hidden winterop run exit-with.exe 7; winterop config set-flags 1; winterop run hello.exe; \
              until [ \"$(grep -c . $log)\" = 2 ]; do winterop host status >/dev/null; done; cat $log; rm $log";
-        let Some(outcome) = with_etc(&host, placement, script) else { return };
+        let outcome = with_etc(&host, placement, script);
         let text = outcome.text();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();

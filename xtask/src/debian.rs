@@ -154,10 +154,6 @@ mod tests {
 
     #[test]
     fn what_debian_never_heard_of_is_missing() {
-        if Command::new("dpkg-query").arg("--version").output().is_err() {
-            println!("skipped: no dpkg-query on this system");
-            return;
-        }
         let wanted = ["dpkg", "winterop-no-such-package"];
         assert_eq!(missing(&wanted).unwrap(), ["winterop-no-such-package"]);
     }

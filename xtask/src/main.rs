@@ -10,6 +10,7 @@ mod fetch;
 mod fuzz;
 mod house;
 mod layout;
+mod needs;
 mod paths;
 mod progress;
 mod run;

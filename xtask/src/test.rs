@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::debian::{self, Purpose};
 use crate::fetch::{self, Program};
+use crate::needs::{self, Missing};
 use crate::{bootstrap, deb, fuzz, layout, paths, windows};
 
 /// What the end-to-end tests call besides Wine.
@@ -29,6 +30,9 @@ const TOOLS: &[&str] = &[
     "e2fsprogs",
     "qemu-utils",
     "mmdebstrap",
+    "podman",
+    "crun",
+    "nodejs",
 ];
 
 /// What runs the tests.
@@ -45,6 +49,14 @@ impl Runner {
     pub(crate) fn find() -> Self {
         let asked = Command::new("cargo-nextest").args(["nextest", "--version"]).output();
         if asked.is_ok_and(|output| output.status.success()) { Self::Nextest } else { Self::Cargo }
+    }
+
+    /// The command with which nextest lists the workspace's tests.
+    pub(crate) fn list() -> Command {
+        let mut command = Command::new(cargo());
+        command.args(["nextest", "list", "--release", "--locked", "--workspace"]);
+        command.current_dir(paths::root()).stdin(Stdio::null());
+        command
     }
 
     /// The command that runs the workspace's tests, to the end even if one fails.
@@ -79,7 +91,7 @@ pub(crate) fn prepare() -> Result<()> {
     deb::build(&layout)?;
     fuzz::build()?;
     if let Err(error) = bootstrap::ensure() {
-        // Its test is skipped, and says so.
+        // Its test fails, and says so.
         eprintln!("without a Debian for the tests: {error:#}");
     }
     for program in Program::ALL {
@@ -100,6 +112,10 @@ pub(crate) fn run(filters: &[OsString]) -> Result<ExitCode> {
         // cargo itself takes one name only; the test programs take several.
         command.arg("--");
     }
-    let status = command.args(filters).status().context("the test runner cannot be started")?;
+    let missing = needs::missing()?;
+    command.args(Missing::arguments(&missing, runner)).args(filters);
+    let status = command.status().context("the test runner cannot be started")?;
+    // The last that is said: what was left out has not passed.
+    Missing::say(&missing, runner, filters)?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

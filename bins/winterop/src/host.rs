@@ -3,7 +3,8 @@
 use crate::places;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, geteuid, pidfd_send_signal};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -17,11 +18,12 @@ use winterop_host::{
 use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
 use winterop_serve::Listener;
 use winterop_serve::notify;
-use winterop_serve::presence::{Presence, presence};
+use winterop_serve::presence::{Presence, presence, server};
 use winterop_serve::socket::{ListeningSocket, SocketError};
 use winterop_serve::starter::Starter;
 use winterop_serve::starting::{HostAddress, HostError, start};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
+use winterop_sys::is_own_user;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -104,16 +106,44 @@ fn present(socket: &Path) -> Result<Presence> {
 }
 
 pub fn stop() -> Result<ExitCode> {
-    let Some(pid) = running()? else {
-        eprintln!("winterop: the host does not run");
-        return Ok(ExitCode::SUCCESS);
+    let socket = places::host_socket()?;
+    let served = server(&socket).map_err(winterop_sys::system_error);
+    let (presence, process) =
+        served.map_err(|error| anyhow!("connecting to {}: {error}", socket.display()))?;
+    let peer = match presence {
+        Presence::Nobody => {
+            eprintln!("winterop: the host does not run");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Presence::Answers(peer) | Presence::Silent(peer) | Presence::Foreign(peer) => peer,
     };
-    let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
-    kill_process(pid, Signal::INT).context("the host cannot be told to end")?;
+    let socket = socket.display();
+    if !is_own_user(peer.uid, geteuid().as_raw()) {
+        bail!("{socket} is served by uid {}, not by you; nothing was ended", peer.uid);
+    }
+    // Its pid alone would not do: it may be another's before the signal is there.
+    let Some(process) = process else {
+        bail!(
+            "the process that made {socket} ({}) has ended, or cannot be seen from here; nothing was \
+             ended. If others hold its socket, remove it: rm {socket}",
+            peer.pid
+        );
+    };
+    match pidfd_send_signal(&process, Signal::INT) {
+        // It has ended by itself meanwhile.
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(Errno::INVAL) => bail!(
+            "the host lives in another pid namespace than this; end it where it was started: \
+             winterop host stop"
+        ),
+        Err(error) => {
+            bail!("the host cannot be told to end: {}", winterop_sys::system_error(error))
+        }
+    }
     let patience = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
     let mut interest = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
     if rustix::event::poll(&mut interest, Some(&patience))? == 0 {
-        bail!("the host (process {}) does not end", pid.as_raw_nonzero());
+        bail!("the host (process {}) does not end", peer.pid);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -181,6 +211,9 @@ fn serve<W>(
 where
     W: std::io::Write + 'static,
 {
+    // Where it was inherited as ignored, children would be gone, and their pids others', before anybody
+    // has waited for them.
+    winterop_sys::reset_action(Signal::CHILD);
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = move || Printable(log());
@@ -193,12 +226,14 @@ where
     };
     // Before anybody is served: it is to have nothing of theirs.
     let starter = Starter::start(&places::own_program()?)
-        .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"));
+        .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
+        .ok()
+        .map(Arc::new);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the host's runtime")?;
-    let launcher = launcher()?;
+    let launcher = launcher(starter.clone())?;
     runtime.block_on(async {
         let Some(listener) = socket.take_descriptor() else { bail!("the socket is gone") };
         let listener = Listener::new(listener)?;
@@ -217,8 +252,7 @@ where
             }
         });
         let admission = admission(switches, &launcher.1);
-        let host =
-            Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter.ok())?;
+        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter)?;
         anyhow::Ok(host.serve(listener, ended()).await?)
     })?;
     drop(socket);
@@ -247,13 +281,15 @@ fn switches(settings: &Settings) -> SwitchPlaces {
     SwitchPlaces { prefix, ..places }
 }
 
-fn launcher() -> Result<(Arc<dyn Launcher>, Settings)> {
+fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Settings)> {
     let settings = match places::settings()? {
         Some(file) => Settings::read(&file).map_err(|error| error.words())?,
         None => Settings::default(),
     };
     let launcher: Arc<dyn Launcher> = match settings.launcher {
-        LauncherKind::Wine => Arc::new(WineLauncher::new(wine_places()?, settings.clone())),
+        LauncherKind::Wine => {
+            Arc::new(WineLauncher::new(wine_places()?, settings.clone(), starter))
+        }
         LauncherKind::Command => Arc::new(CommandLauncher::new(&settings)),
     };
     Ok((launcher, settings))

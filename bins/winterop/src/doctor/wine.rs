@@ -80,7 +80,8 @@ fn renewed(finding: Finding, wine: Installation) -> Finding {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        prefix::prepare(&wine, &Account::current(), &data, &mut |_| {}).map_err(|e| e.words())?;
+        prefix::prepare(&wine, &Account::current(), &data, None, &mut |_| {})
+            .map_err(|e| e.words())?;
         host::ensure()
     })
 }

@@ -134,3 +134,63 @@ impl AsFd for Channel {
 fn system(error: io::Error) -> ReceiveError {
     ReceiveError::System(Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::ioctl_fionread;
+    use std::cell::Cell;
+    use std::io::Write as _;
+    use std::rc::Rc;
+    use std::vec::Vec;
+
+    /// How many messages a peer has sent at once.
+    const FLOOD: usize = 6400;
+    const SIZE: usize = 16;
+
+    /// A channel on which a peer has sent so many messages that there always is one.
+    fn flooded() -> (Channel, std::os::unix::net::UnixStream) {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let size = u32::try_from(SIZE).unwrap();
+        let message = [9, size, 0, 0].map(u32::to_le_bytes).concat();
+        let flood: Vec<u8> = message.into_iter().cycle().take(FLOOD * SIZE).collect();
+        theirs.set_nonblocking(true).unwrap();
+        theirs.write_all(&flood).unwrap();
+        (Channel::new(ours.into()).unwrap(), theirs)
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_peer_that_floods_leaves_others_their_turns() {
+        let (mut channel, _peer) = flooded();
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let others = tokio::task::LocalSet::new();
+        let other = others.spawn_local(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                tokio::task::yield_now().await;
+            }
+        });
+        let received = others.run_until(async {
+            for _ in 0..FLOOD {
+                channel.receive().await.unwrap().unwrap();
+            }
+        });
+        received.await;
+        other.abort();
+        // A budget is 128 operations today.
+        assert!(turns.get() >= FLOOD / 1024, "{} turns beside {FLOOD} messages", turns.get());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn no_more_is_held_of_a_peer_that_floods_than_one_read_brought() {
+        let (mut channel, _peer) = flooded();
+        let all = ioctl_fionread(&channel).unwrap();
+        for taken in 1..=FLOOD {
+            channel.receive().await.unwrap().unwrap();
+            let unread = usize::try_from(ioctl_fionread(&channel).unwrap()).unwrap();
+            let held = usize::try_from(all).unwrap() - unread - taken * SIZE;
+            assert!(held <= 64 * 1024, "{held} bytes are held after {taken} messages");
+        }
+    }
+}

@@ -264,4 +264,37 @@ mod tests {
             assert!(frame.bytes == message);
         });
     }
+
+    #[test]
+    fn as_many_descriptors_as_the_kernel_carries_are_all_taken_and_closed_with_the_inbox() {
+        use rustix::fs::fstat;
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+        let (ours, theirs) = pair();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let pipe = fstat(&reader).unwrap().st_ino;
+        // Others of this process's descriptors may come and go meanwhile.
+        let is_of_pipe = |entry: &std::fs::DirEntry| {
+            std::fs::read_link(entry.path())
+                .is_ok_and(|name| name.as_os_str() == &*std::format!("pipe:[{pipe}]"))
+        };
+        let open = || {
+            let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+            entries.map_while(Result::ok).filter(is_of_pipe).count()
+        };
+        let before = open();
+        let many = [writer.as_fd(); MOST_AT_ONCE];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_AT_ONCE))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&many)));
+        sendmsg(&ours, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
+        let mut inbox = Inbox::default();
+        let refused = read_into(&theirs, &mut inbox);
+        assert!(matches!(refused, Err(ReceiveError::Frame(FrameError::TooManyDescriptors))));
+        // The reader has closed none: that is for whoever has the inbox.
+        assert_eq!(open(), before + MOST_AT_ONCE);
+        drop(inbox);
+        assert_eq!(open(), before);
+        drop(writer);
+        assert_eq!(rustix::io::read(&reader, &mut [0]).unwrap(), 0, "a writer is still open");
+    }
 }

@@ -403,6 +403,22 @@ pub fn peer_process(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// What Linux calls SIOCOUTQ for sockets.
+const TIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+
+/// How much memory is taken by what was sent on a unix socket and has not been received. Shut down or
+/// not, that is 0 only when its peer has received all of it, or has closed its side for good.
+///
+/// # Errors
+/// The system's, for what is no socket.
+pub fn not_received(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+    // SAFETY: the request writes one `int`.
+    let request = unsafe { rustix::ioctl::Getter::<TIOCOUTQ, core::ffi::c_int>::new() };
+    // SAFETY: it changes nothing of the socket.
+    let bytes = unsafe { rustix::ioctl::ioctl(socket, request) }?;
+    Ok(usize::try_from(bytes).unwrap_or_default())
+}
+
 /// Reads an option of SOL_SOCKET; `T` is one of this file's plain types, valid for any bytes.
 fn socket_option<T: Copy>(
     socket: BorrowedFd<'_>,

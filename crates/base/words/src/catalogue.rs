@@ -212,6 +212,11 @@ failures! {
         "asking", "the host", "the host took no launch for {seconds} s",
         "it was stopped, or hangs: `winterop doctor` looks, `winterop host stop` ends it",
     }
+    /// The host has left launches on connections that it has shut down and not closed.
+    "host-keeps" HostKeeps(CannotRun) { socket } {
+        "asking", "the host", "whatever serves {socket} keeps launches that it does not take",
+        "it is no host of Winterop's, or it hangs: end it, and the next launch starts one",
+    }
     /// A connection to a server or a host brought no whole request.
     "no-request" NoRequest(CannotRun) { seconds } {
         "taking", "a request", "no whole request came within {seconds} s",

@@ -10,11 +10,11 @@ use crate::drives::Drives;
 use crate::interop_server::{self, Found};
 use crate::outside::{Outside, host_address};
 use crate::plan::Plan;
-use crate::reaper::{everybody_else, reap};
+use crate::reaper::{everybody_else, reap, signal_if};
 use crate::{process, systemd};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, getuid, kill_process};
+use rustix::process::{Pid, Signal, getuid};
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -390,7 +390,7 @@ fn is_of_a_session(pid: Pid) -> bool {
 
 /// Tells what sessions have started to end, and waits a moment.
 async fn end_sessions(children: &mut tokio::signal::unix::Signal) {
-    end(everybody_else().into_iter().filter(|pid| is_of_a_session(*pid)), children).await;
+    end(is_of_a_session, children).await;
 }
 
 /// Has systemd end its services and itself. At last it tells this process to end too, and waits for
@@ -406,15 +406,13 @@ async fn end_systemd(terminated: &mut tokio::signal::unix::Signal) {
 
 /// Tells every process to end, and waits a moment. What is left then ends with this one.
 async fn end_everything(children: &mut tokio::signal::unix::Signal) {
-    end(everybody_else().into_iter(), children).await;
+    end(|_| true, children).await;
 }
 
-async fn end(processes: impl Iterator<Item = Pid>, children: &mut tokio::signal::unix::Signal) {
-    for pid in processes {
+async fn end(are_meant: fn(Pid) -> bool, children: &mut tokio::signal::unix::Signal) {
+    for pid in everybody_else() {
         // SIGHUP for shells, which ignore the other; one that has stopped must go on to hear it.
-        for signal in [Signal::TERM, Signal::HUP, Signal::CONT] {
-            let _ = kill_process(pid, signal);
-        }
+        signal_if(pid, || are_meant(pid), &[Signal::TERM, Signal::HUP, Signal::CONT]);
     }
     let all = async {
         while reap().any_left {

@@ -17,10 +17,10 @@
 use crate::interop_server::{self, Found};
 use crate::outside::host_address;
 use crate::process::{Problem, Started, create};
-use crate::reaper::{everybody_else, exit_code, reap};
+use crate::reaper::{everybody_else, exit_code, reap, signal_if};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
@@ -237,6 +237,12 @@ async fn follow(
     let mut is_open = true;
     let code = loop {
         tokio::select! {
+            // First of all: the process was waited for then, and its pid, which is its group's number
+            // too, may be another's. Whoever waits for processes does so on this thread. So up to the
+            // next `await` a process that was not seen to end has its pid, ended or not; and a group's
+            // number belongs to nobody else as long as its leader has that. No descriptor is needed for
+            // this, which stands for a group from Linux 6.9 on only.
+            biased;
             code = &mut ended => break code.unwrap_or(1),
             received = control.receive(), if is_open => match received {
                 Ok(Some(frame)) => pass_on(&frame, pid),
@@ -280,13 +286,11 @@ fn pass_on(frame: &Frame, pid: Pid) {
 /// Does what the end of a terminal does: SIGHUP to the process and its group. A shell without job
 /// control starts background processes in its own group, with SIGINT ignored: they are spared.
 fn hang_up(pid: Pid) {
-    let is_concerned = |other: &Pid| {
-        *other == pid || (getpgid(Some(*other)) == Ok(pid) && !ignores(*other, Signal::INT))
+    let is_concerned = |other: Pid| {
+        other == pid || (getpgid(Some(other)) == Ok(pid) && !ignores(other, Signal::INT))
     };
-    for process in everybody_else().into_iter().filter(is_concerned) {
-        for signal in [Signal::HUP, Signal::CONT] {
-            let _ = kill_process(process, signal);
-        }
+    for process in everybody_else() {
+        signal_if(process, || is_concerned(process), &[Signal::HUP, Signal::CONT]);
     }
 }
 
@@ -297,4 +301,56 @@ fn ignores(pid: Pid, signal: Signal) -> bool {
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     let bit = signal.as_raw().unsigned_abs().saturating_sub(1);
     mask & 1_u64.checked_shl(bit).unwrap_or(0) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    fn a_signal(number: i32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let header = Header::plain(MessageType::SIGNAL, 1);
+        SignalMessage { number }.encode(&header, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn whoever_has_the_pid_of_a_process_that_has_ended_is_neither_signalled_nor_hung_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // What has its pid by now, and leads a group.
+        let mut other = Command::new("cat");
+        other.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut other = other.spawn().unwrap();
+        let pid = Pid::from_child(&other);
+        for round in 0..64 {
+            let (ours, theirs) =
+                socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                    .unwrap();
+            let (sender, ended) = oneshot::channel();
+            sender.send(7).unwrap();
+            runtime.block_on(async {
+                let theirs = if round % 2 == 0 {
+                    let theirs = Channel::new(theirs).unwrap();
+                    theirs.send(&a_signal(Signal::TERM.as_raw()), &[]).await.unwrap();
+                    Some(theirs)
+                } else {
+                    drop(theirs);
+                    None
+                };
+                let followed = follow(Channel::new(ours).unwrap(), pid, ended, false);
+                // It waits for an acknowledgement of the end, or for that of the connection.
+                let hear = async {
+                    if let Some(mut theirs) = theirs {
+                        let _ = theirs.receive().await;
+                    }
+                };
+                tokio::join!(followed, hear);
+            });
+        }
+        assert_eq!(other.try_wait().unwrap(), None);
+        drop(other.stdin.take());
+        assert!(other.wait().unwrap().success());
+    }
 }

@@ -30,6 +30,9 @@ pub mod plan;
 mod process;
 mod reaper;
 mod root;
+#[cfg(test)]
+#[path = "../../../../tests/lib/successor.rs"]
+mod successor;
 mod systemd;
 
 pub use plan::Plan;

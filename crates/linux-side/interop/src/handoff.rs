@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -14,7 +15,7 @@ use winterop_channel::unix::connect_path;
 use winterop_serve::Starter;
 use winterop_serve::presence::{Presence, presence_of};
 use winterop_serve::starting::{HostAddress, HostError, start};
-use winterop_sys::{is_own_user, peer_credentials};
+use winterop_sys::{is_own_user, not_received, peer_credentials};
 use winterop_wire::{Extensions, HandOff, Header, MessageType, Tag};
 use winterop_words::{Failure, Words};
 
@@ -28,6 +29,8 @@ pub enum HandOffError {
     Broken(#[from] io::Error),
     /// The client's connection cannot be passed on.
     Client(io::Error),
+    /// It keeps clients that it does not take, on connections of before.
+    Keeps(PathBuf),
     /// Whose host it is cannot serve.
     NotServed(Box<Words>),
     /// It could not be reached a moment ago.
@@ -40,6 +43,7 @@ impl HandOffError {
     pub fn words(&self) -> Words {
         match self {
             Self::Host(error) => error.words(),
+            Self::Keeps(socket) => Failure::HostKeeps { socket: &socket.display() }.words(),
             Self::Broken(error) => Failure::HostConnection { error }.words(),
             Self::Client(error) => Failure::NotPassedOn { error }.words(),
             Self::NotServed(words) | Self::Before(words) => (**words).clone(),
@@ -50,6 +54,10 @@ impl HandOffError {
 /// How many bytes the kernel keeps of hand-overs that a host has not taken: some 64 of them. They are
 /// connections in flight, of which the kernel lets a user have as many as files open.
 const IN_FLIGHT: usize = 24 * 1024;
+
+/// How many broken connections to a host there may be on which something is in flight. A host that has
+/// ended keeps none; one could be shut down, kept, and another one filled.
+const MOST_KEPT: usize = 1;
 
 /// For how long a host that does not start, or does not answer, is not tried again.
 const REST: Duration = Duration::from_millis(500);
@@ -76,6 +84,9 @@ impl std::fmt::Debug for HostLink {
 #[derive(Debug, Default)]
 struct State {
     channel: Option<Channel>,
+    /// Broken ones whose host may not have taken what it was sent. What they have in flight can be seen
+    /// only as long as they are there.
+    kept: Vec<Channel>,
     /// When the host could not be reached, and why.
     failed: Option<(Instant, Words)>,
 }
@@ -155,15 +166,23 @@ impl HostLink {
     ) -> Result<OwnedMutexGuard<State>, HandOffError> {
         let locate = Arc::clone(&self.locate);
         let (broken, starter) = (state.channel.take(), self.starter.clone());
+        state.kept.extend(broken);
+        let mut kept = std::mem::take(&mut state.kept);
         let connecting = tokio::spawn(async move {
-            let connected = tokio::task::spawn_blocking(move || {
-                drop(broken);
-                reach(&locate()?, starter.as_deref())
+            let connecting = tokio::task::spawn_blocking(move || {
+                // Here they are closed: what a host has sent back on one may not be closable.
+                kept.retain(has_something_in_flight);
+                let connected = match kept.len() > MOST_KEPT {
+                    true => locate().and_then(|address| Err(HandOffError::Keeps(address.socket))),
+                    false => locate().and_then(|address| reach(&address, starter.as_deref())),
+                };
+                (kept, connected)
             });
-            let connected = connected.await.map_err(io::Error::other)?;
+            let (kept, connected) = connecting.await.map_err(io::Error::other)?;
+            state.kept = kept;
             match connected.and_then(|socket| Ok(Channel::new(socket)?)) {
                 Ok(channel) => {
-                    *state = State { channel: Some(channel), failed: None };
+                    (state.channel, state.failed) = (Some(channel), None);
                     Ok(state)
                 }
                 Err(error) => {
@@ -179,6 +198,11 @@ impl HostLink {
         });
         connecting.await.map_err(io::Error::other)?
     }
+}
+
+/// Whether clients are in flight on a connection: sent, not taken, and not lost with the host.
+fn has_something_in_flight(channel: &Channel) -> bool {
+    not_received(channel.as_fd()).is_ok_and(|bytes| bytes > 0)
 }
 
 /// A hand-over with these variables of the server's.
@@ -245,5 +269,197 @@ fn find_or_start(address: &HostAddress, starter: Option<&Starter>) -> Result<(),
         Ok(Presence::Foreign(peer)) => Err(address.squatted(peer)),
         Ok(Presence::Silent(_)) => Err(HostError::Silent(address.socket.clone())),
         Ok(Presence::Nobody) | Err(_) => start(address, starter),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{RecvFlags, Shutdown, recv, shutdown, sockopt::set_socket_linger};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::mpsc;
+    use std::thread;
+    use tempfile::TempDir;
+    use winterop_channel::Inbox;
+    use winterop_channel::unix::{receive, send, send_some};
+    use winterop_serve::queries;
+
+    /// What a test waits for at most before it counts as failed.
+    const HANGS: Duration = Duration::from_secs(60);
+
+    /// A host that answers whoever asks whether it is there, and leaves everything else to the test.
+    struct FakeHost {
+        folder: TempDir,
+        links: mpsc::Receiver<UnixStream>,
+    }
+
+    impl FakeHost {
+        fn start() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let listener = UnixListener::bind(folder.path().join("interop")).unwrap();
+            let (sender, links) = mpsc::channel();
+            thread::spawn(move || {
+                for connection in listener.incoming().map_while(Result::ok) {
+                    // Whoever only asks closes its side without a word.
+                    match recv(&connection, &mut [0], RecvFlags::PEEK) {
+                        Ok((_, 1)) => drop(sender.send(connection)),
+                        _ => queries::tell_presence(&connection),
+                    }
+                }
+            });
+            Self { folder, links }
+        }
+
+        fn link(&self) -> HostLink {
+            let socket = self.folder.path().join("interop");
+            HostLink::new(HostAddress { socket, ..HostAddress::default() })
+        }
+
+        /// The server's next connection, on which something lies.
+        fn connection(&self) -> UnixStream {
+            self.links.recv_timeout(HANGS).unwrap()
+        }
+    }
+
+    /// Takes one client that was handed over.
+    fn take(connection: &UnixStream, inbox: &mut Inbox) -> OwnedFd {
+        let frame = receive(connection, inbox, None).unwrap();
+        frame.descriptors.into_iter().next().unwrap()
+    }
+
+    /// Hands a client over; false where that has to wait.
+    async fn passes(link: &HostLink) -> bool {
+        let (client, _) = UnixStream::pair().unwrap();
+        // Only that nothing is waited for is asked.
+        tokio::task::yield_now().await;
+        match tokio::time::timeout(Duration::ZERO, link.hand_off(client.as_fd())).await {
+            Ok(handed) => handed.map(|()| true).unwrap(),
+            Err(_) => false,
+        }
+    }
+
+    async fn hand_over(link: &HostLink) -> Result<(), HandOffError> {
+        let (client, _) = UnixStream::pair().unwrap();
+        link.hand_off(client.as_fd()).await
+    }
+
+    #[tokio::test]
+    async fn a_client_that_cannot_be_passed_on_ends_alone_and_the_link_stays() {
+        let host = FakeHost::start();
+        let link = host.link();
+        hand_over(&link).await.unwrap();
+        let connection = host.connection();
+        // More sockets are in flight than this user may have: who may have any number is nobody here.
+        let mut rights = capabilities(None).unwrap();
+        rights.effective -= CapabilitySet::SYS_RESOURCE | CapabilitySet::SYS_ADMIN;
+        set_capabilities(None, rights).unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        send(&ours, b"x", &[ours.as_fd()]).unwrap();
+        let (client, _) = UnixStream::pair().unwrap();
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).unwrap();
+        let handed = link.hand_off(client.as_fd()).await;
+        setrlimit(Resource::Nofile, limit).unwrap();
+        let Err(HandOffError::Client(error)) = handed else { panic!("{handed:?}") };
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::TOOMANYREFS));
+        // The next one goes the same way.
+        hand_over(&link).await.unwrap();
+        let mut inbox = Inbox::default();
+        take(&connection, &mut inbox);
+        take(&connection, &mut inbox);
+        assert!(host.links.try_recv().is_err(), "the host was connected to again");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_takes_nothing_has_few_clients_in_flight() {
+        let host = FakeHost::start();
+        let link = host.link();
+        hand_over(&link).await.unwrap();
+        let mut sent = 1;
+        while passes(&link).await {
+            sent += 1;
+        }
+        assert!((32..=130).contains(&sent), "{sent} are in flight");
+        // As soon as it takes them there is room again.
+        let connection = host.connection();
+        let mut inbox = Inbox::default();
+        (0..sent).for_each(|_| drop(take(&connection, &mut inbox)));
+        hand_over(&link).await.unwrap();
+        take(&connection, &mut inbox);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_shuts_down_and_keeps_its_connections_has_few_clients_in_flight() {
+        let host = FakeHost::start();
+        let link = host.link();
+        let mut kept = Vec::new();
+        let refused = loop {
+            assert!(kept.len() < 8, "each connection that it keeps has clients in flight");
+            match hand_over(&link).await {
+                Ok(()) => {
+                    let connection = host.connection();
+                    // The server cannot send there any more; what it has sent stays.
+                    shutdown(&connection, Shutdown::Read).unwrap();
+                    kept.push(connection);
+                }
+                Err(refused) => break refused,
+            }
+        };
+        assert!(matches!(refused, HandOffError::Keeps(_)), "{refused}");
+        assert_eq!(kept.len(), MOST_KEPT + 1);
+        // That it takes them, or closes one, is enough.
+        take(&kept[0], &mut Inbox::default());
+        hand_over(&link).await.unwrap();
+        let connection = host.connection();
+        shutdown(&connection, Shutdown::Both).unwrap();
+        assert!(matches!(hand_over(&link).await, Err(HandOffError::Keeps(_))));
+        drop(connection);
+        hand_over(&link).await.unwrap();
+    }
+
+    /// Sends a socket whose last descriptor is not closed before its peer has read what nobody reads.
+    fn send_what_lingers(connection: &UnixStream) -> TcpStream {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut lingering = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let (silent, _) = server.accept().unwrap();
+        set_socket_linger(&lingering, Some(Duration::from_secs(3600))).unwrap();
+        lingering.set_nonblocking(true).unwrap();
+        while lingering.write(&[0; 65536]).is_ok() {}
+        send_some(connection, b"x", &[lingering.as_fd()]).unwrap();
+        silent
+    }
+
+    #[test]
+    fn what_a_host_has_sent_back_and_cannot_be_closed_holds_up_nobody_else() {
+        let (told, hears) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap();
+            runtime.block_on(async {
+                let (host, other) = (FakeHost::start(), FakeHost::start());
+                let (link, link_of_other) = (host.link(), other.link());
+                hand_over(&link).await.unwrap();
+                let connection = host.connection();
+                let silent = send_what_lingers(&connection);
+                drop(connection);
+                // What is closed there is waited for by this user's launches alone.
+                let (closing, closed) = tokio::sync::oneshot::channel();
+                tokio::spawn(async move {
+                    let _ = closing.send(hand_over(&link).await.is_ok());
+                });
+                tokio::task::yield_now().await;
+                hand_over(&link_of_other).await.unwrap();
+                other.connection();
+                // It hung, or this would show nothing.
+                let mut closed = closed;
+                told.send(closed.try_recv().is_err()).unwrap();
+                drop(silent);
+            });
+        });
+        assert_eq!(hears.recv_timeout(HANGS), Ok(true));
     }
 }

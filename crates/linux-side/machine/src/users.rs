@@ -3,7 +3,6 @@
 use crate::subordinates::Subordinates;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,8 +14,8 @@ use winterop_serve::name_services::{Reaped, ask};
 use winterop_serve::starting::{HostAddress, Owner};
 use winterop_serve::{Peer, Starter};
 use winterop_settings::Policy;
-use winterop_settings::peer::{Compared, groups_of, lives_elsewhere};
-use winterop_settings::policy::{Asked, Denied};
+use winterop_settings::peer::{Compared, Connected, Undescribed, lives_elsewhere};
+use winterop_settings::policy::Denied;
 use winterop_sys::PeerCredentials;
 use winterop_words::{Failure, Words};
 
@@ -29,10 +28,8 @@ const FORGETTING: Duration = Duration::from_secs(10);
 pub enum NotServed {
     /// The policy does not let it in.
     Denied(#[from] Denied),
-    /// The peer has ended.
-    Gone,
-    /// What `/proc` says of the peer cannot be read.
-    NotSeen(io::Error),
+    /// Nothing can be said of the peer.
+    Undescribed(#[from] Undescribed),
     /// The user's runtime directory is somebody else's.
     Squatted(PathBuf),
     /// The machine does not know the user.
@@ -45,8 +42,7 @@ impl NotServed {
     pub fn words(&self) -> Words {
         match self {
             Self::Denied(denied) => denied.words(),
-            Self::Gone => Failure::CallerGone {}.words(),
-            Self::NotSeen(error) => Failure::CallerUnknown { error }.words(),
+            Self::Undescribed(why) => why.words(),
             Self::Squatted(path) => Failure::RuntimeNotPrivate { path: &path.display() }.words(),
             Self::Unknown(user) => Failure::UnknownUser { user }.words(),
         }
@@ -98,12 +94,12 @@ impl Users {
     /// Why it is refused.
     pub async fn admit(&self, peer: &Peer, is_guest: bool) -> Result<Arc<HostLink>, NotServed> {
         let rules = self.policy.rules();
-        let asked = asked(peer, rules.ask_for_groups()).map_err(NotServed::NotSeen)?;
-        // What `/proc` says is only true of a process that still is the one that has connected.
-        if peer.is_proven() && !peer.lives() {
-            return Err(NotServed::Gone);
-        }
-        let asked = Asked { elsewhere: asked.elsewhere || is_guest, ..asked };
+        let PeerCredentials { uid, gid, .. } = peer.credentials;
+        let (pid, is_proven) = (peer.proven_pid(), peer.is_proven());
+        let connected = Connected { uid, gid, pid, is_proven, lives: &|| peer.lives() };
+        let asked = connected.describe(rules.ask_for_groups(), |pid| {
+            Ok(is_guest || lives_elsewhere(pid, Compared::Machine)?)
+        })?;
         self.link(rules.host_for(&asked)?, asked.elsewhere).await
     }
 
@@ -173,20 +169,6 @@ fn locate(user: u32, owner: &Owner, command: &[OsString]) -> Result<HostAddress,
         keeper: None,
         owner: Some(Owner { environment: environment(&owner.account), ..owner.clone() }),
     })
-}
-
-/// What the policy is asked before the request is read: everything but the program.
-fn asked(peer: &Peer, with_groups: bool) -> io::Result<Asked> {
-    let PeerCredentials { uid, gid, .. } = peer.credentials;
-    let Some(pid) = peer.proven_pid() else {
-        // A pid that may be another's by now says nothing of it.
-        let doubtful = !peer.is_proven();
-        return Ok(Asked { uid, groups: vec![gid], elsewhere: true, doubtful, ..Asked::default() });
-    };
-    let mut groups = if with_groups { groups_of(pid)? } else { Vec::new() };
-    groups.push(gid);
-    let elsewhere = lives_elsewhere(pid, Compared::Machine)?;
-    Ok(Asked { uid, groups, elsewhere, ..Asked::default() })
 }
 
 /// In `/tmp` anybody can be there first.

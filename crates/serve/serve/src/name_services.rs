@@ -44,6 +44,8 @@ pub fn ask(key: &[u8], reaped: Reaped, starter: Option<&Starter>) -> Option<Acco
     drop(writer);
     let answer = read_until(&reader, ASKING);
     if answer.is_none() {
+        // Nobody has waited for it, so its pid is its own: where it is reaped elsewhere, it is by this
+        // thread, later.
         let _ = kill_process(child, Signal::KILL);
     }
     if reaped == Reaped::Here {

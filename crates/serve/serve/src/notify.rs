@@ -27,6 +27,8 @@ fn tell(state: &[u8]) -> io::Result<()> {
         Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(&address)?,
     };
+    // With a new socket each time: a service that can open nothing any more serves nobody, and is not
+    // said to live.
     UnixDatagram::unbound()?.send_to_addr(state, &address).map(drop)
 }
 

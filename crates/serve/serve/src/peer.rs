@@ -70,6 +70,13 @@ impl Peer {
         self.process.is_some()
     }
 
+    /// A descriptor of its process, where it is certain which that is: what is sent by it reaches this
+    /// process or nobody.
+    #[must_use]
+    pub fn into_process(self) -> Option<OwnedFd> {
+        self.process
+    }
+
     /// Whether its process has not ended: what was read by its pid before was read of it. Never for
     /// one that is not proven.
     #[must_use]

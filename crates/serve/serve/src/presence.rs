@@ -3,17 +3,17 @@
 //! That a connection can be made says little: the kernel makes it for a server that was stopped, and
 //! for one that was killed until the last of its descriptors is closed.
 
+use crate::Peer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use winterop_channel::Inbox;
 use winterop_channel::unix::{ReceiveError, connect_path, receive};
-use winterop_sys::{PeerCredentials, is_own_user, peer_credentials, peer_process};
+use winterop_sys::{PeerCredentials, is_own_user, peer_credentials};
 
 /// How long a server may take to answer; it takes well below a millisecond.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,39 +48,47 @@ pub fn presence(path: &Path) -> rustix::io::Result<Presence> {
 /// # Errors
 /// Those of [`presence`].
 pub fn presence_of(user: Option<u32>, path: &Path) -> rustix::io::Result<Presence> {
+    find(user, path).map(|(presence, _)| presence)
+}
+
+/// The same as [`presence`], with a descriptor of the process that serves. By its pid nobody may be
+/// signalled, who may have ended meanwhile. None where nobody can say which process it is: it has
+/// ended, and others have what was its socket.
+///
+/// # Errors
+/// Those of [`presence`].
+pub fn server(path: &Path) -> rustix::io::Result<(Presence, Option<OwnedFd>)> {
+    find(None, path)
+}
+
+fn find(user: Option<u32>, path: &Path) -> rustix::io::Result<(Presence, Option<OwnedFd>)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let connection = match connect_path(path.as_os_str().as_bytes()) {
             Ok(connection) => connection,
-            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok(Presence::Nobody),
+            Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok((Presence::Nobody, None)),
             Err(error) => return Err(error),
         };
         let peer = peer_credentials(connection.as_fd())?;
         if user.is_some_and(|user| !is_own_user(peer.uid, user)) {
-            return Ok(Presence::Foreign(peer));
+            return Ok((Presence::Foreign(peer), None));
         }
-        let process = process(&connection, peer);
+        // Before the server is asked: when it has ended, its pid may be another's.
+        let process = Peer::of(connection.as_fd()).ok().and_then(Peer::into_process);
         match ask(&connection, left_until(deadline)) {
-            Ok(()) => return Ok(Presence::Answers(peer)),
+            Ok(()) => return Ok((Presence::Answers(peer), process)),
             Err(ReceiveError::Closed | ReceiveError::System(Errno::PIPE | Errno::CONNRESET)) => {}
-            Err(_) => return Ok(Presence::Silent(peer)),
+            Err(_) => return Ok((Presence::Silent(peer), process)),
         }
         // It has closed a connection that it should have answered, so it is ending.
-        match process {
-            Some(process) => wait_for_end(&process, left_until(deadline))?,
+        match &process {
+            Some(process) => wait_for_end(process, left_until(deadline))?,
             None => std::thread::sleep(PAUSE),
         }
         if Instant::now() >= deadline {
-            return Ok(Presence::Silent(peer));
+            return Ok((Presence::Silent(peer), process));
         }
     }
-}
-
-/// A descriptor of the server's process; before Linux 6.5 there is none for one in another pid
-/// namespace. It is opened before the server is asked: when it has ended, its pid may be another's.
-fn process(connection: &OwnedFd, peer: PeerCredentials) -> Option<OwnedFd> {
-    let by_pid = || pidfd_open(Pid::from_raw(peer.pid)?, PidfdFlags::empty()).ok();
-    peer_process(connection.as_fd()).ok().or_else(by_pid)
 }
 
 /// Closes this side without a word: every server and host answers that, and starts nothing for it.

@@ -17,9 +17,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, kill_process, waitpid};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use winterop_channel::Inbox;
@@ -156,6 +156,64 @@ pub fn start(starter: Option<&Starter>, plan: &Plan<'_>) -> Result<Pid, Errno> {
     match starter.map(|starter| starter.spawn(plan)) {
         Some(Err(Errno::PIPE)) | None => start_here(plan),
         Some(started) => started,
+    }
+}
+
+/// A program that was started, until somebody has waited for its end.
+#[derive(Debug)]
+pub struct StartedProgram {
+    pid: Pid,
+    ended: Option<ExitStatus>,
+}
+
+impl StartedProgram {
+    /// Starts it, as [`start`] does.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn start(starter: Option<&Starter>, plan: &Plan<'_>) -> io::Result<Self> {
+        Ok(Self { pid: start(starter, plan)?, ended: None })
+    }
+
+    /// Its process; another one's, perhaps, as soon as it was waited for.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Its status, if it has ended.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.wait_with(WaitOptions::NOHANG)
+    }
+
+    /// Waits for its end. No deadline: whoever has one looks at its pidfd first.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.wait_with(WaitOptions::empty())
+    }
+
+    /// Ends it by force, if nobody has waited for it yet.
+    pub fn kill(&mut self) {
+        if self.ended.is_none() {
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
+    }
+
+    fn wait_with(&mut self, options: WaitOptions) -> io::Result<Option<ExitStatus>> {
+        while self.ended.is_none() {
+            match waitpid(Some(self.pid), options) {
+                Err(Errno::INTR) => {}
+                Ok(None) => break,
+                Ok(Some((_, status))) => self.ended = Some(ExitStatus::from_raw(status.as_raw())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.ended)
     }
 }
 

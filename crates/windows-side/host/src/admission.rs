@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use winterop_serve::Peer;
-use winterop_settings::peer::groups_of;
+use winterop_settings::peer::{Connected, Undescribed};
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::{Policy, Switches};
 use winterop_sys::{PeerCredentials, is_own_user, system_error};
@@ -63,7 +63,8 @@ impl Admission {
         checked.map_err(|off| refused(off.words()))?;
         let rules = self.policy.rules();
         let own = rustix::process::geteuid().as_raw();
-        let mut asked = caller.describe(rules.ask_for_groups()).map_err(|why| refused(*why))?;
+        let mut asked =
+            caller.describe(rules.ask_for_groups()).map_err(|why| refused(why.words()))?;
         request.is_guest = self.is_guest(&asked, own, caller);
         if !rules.say_anything() && !request.is_guest {
             return Ok(());
@@ -131,22 +132,12 @@ pub struct Caller {
 
 impl Caller {
     /// What the policy is asked about it.
-    fn describe(&self, with_groups: bool) -> Result<Asked, Box<Words>> {
-        let PeerCredentials { uid, gid, .. } = self.peer.credentials;
+    fn describe(&self, with_groups: bool) -> Result<Asked, Undescribed> {
         let elsewhere = self.elsewhere || self.by_guests_socket;
-        let unseen = |error: io::Error| Box::new(Failure::CallerUnknown { error: &error }.words());
-        let Some(pid) = self.peer.proven_pid() else {
-            let doubtful = !self.peer.is_proven();
-            let groups = vec![gid];
-            return Ok(Asked { uid, groups, elsewhere: true, doubtful, ..Asked::default() });
-        };
-        let mut groups = if with_groups { groups_of(pid).map_err(unseen)? } else { Vec::new() };
-        groups.push(gid);
-        // What was read by its pid was read of it.
-        if !self.peer.lives() {
-            return Err(Box::new(Failure::CallerGone {}.words()));
-        }
-        Ok(Asked { uid, groups, elsewhere, ..Asked::default() })
+        let PeerCredentials { uid, gid, .. } = self.peer.credentials;
+        let (pid, is_proven) = (self.peer.proven_pid(), self.peer.is_proven());
+        let connected = Connected { uid, gid, pid, is_proven, lives: &|| self.peer.lives() };
+        connected.describe(with_groups, |_| Ok(elsewhere))
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::instances::Instances;
 use std::io;
 use winterop_serve::{NotKnown, Peer};
-use winterop_settings::peer::{Compared, lives_elsewhere, lives_in_same_container};
+use winterop_settings::peer::{Compared, is_hidden, lives_elsewhere, lives_in_same_container};
+use winterop_sys::is_own_user;
 use winterop_words::{Failure, Words};
 
 /// Who has connected to a host's own socket.
@@ -65,7 +66,7 @@ impl Standing {
     pub fn of(peer: &Peer, instances: &Instances, sandboxes: bool) -> Result<Self, Unserved> {
         let own = rustix::process::geteuid().as_raw();
         let uid = peer.credentials.uid;
-        if !winterop_sys::is_own_user(uid, own) {
+        if !is_own_user(uid, own) {
             return match uid {
                 // What root's init is, a user may not look at; who has root's uid here is root on
                 // the machine, or in namespaces that root has made.
@@ -74,19 +75,24 @@ impl Standing {
             };
         }
         let Some(pid) = peer.proven_pid() else { return Ok(Self::Guest) };
-        let found = if !lives_elsewhere(pid, Compared::Own)? {
+        let found = Self::of_own(peer, pid, instances, sandboxes);
+        // What was read by its pid was read of it.
+        if peer.lives() { Ok(found?) } else { Err(NotKnown::Gone.into()) }
+    }
+
+    /// Who a process with the user's uid is, by where it lives.
+    fn of_own(peer: &Peer, pid: i32, instances: &Instances, sandboxes: bool) -> io::Result<Self> {
+        Ok(if !lives_elsewhere(pid, Compared::Own)? {
             Self::Own
         } else if instances.have(peer)? {
             Self::Instance(pid)
         } else if sandboxes {
             Self::Sandbox
-        } else if own == 0 && lives_in_same_container(pid)? {
+        } else if rustix::process::geteuid().is_root() && lives_in_same_container(pid)? {
             Self::Root
         } else {
             Self::Guest
-        };
-        // What was read by its pid was read of it.
-        if peer.lives() { Ok(found) } else { Err(NotKnown::Gone.into()) }
+        })
     }
 
     /// Whether it lives in other namespaces than those that go with its entrance.
@@ -125,6 +131,22 @@ impl Standing {
             Self::Instance(pid) => Entrance::Server(pid),
             Self::Machine | Self::Root => Entrance::Machine,
         }
+    }
+}
+
+/// Whether a client that was handed over lives elsewhere than those it is compared with.
+///
+/// # Errors
+/// [`Unserved`]: it has ended, or nobody knows.
+pub fn client_lives_elsewhere(peer: &Peer, compared: Compared) -> Result<bool, Unserved> {
+    // Nothing is concluded from a pid that may be another's by now.
+    let Some(pid) = peer.proven_pid() else { return Ok(true) };
+    let own = rustix::process::geteuid().as_raw();
+    match lives_elsewhere(pid, compared) {
+        Err(_) if !peer.lives() => Err(NotKnown::Gone.into()),
+        // A user may not look at another one's, who is a guest of this one's wherever it lives.
+        Err(error) if is_hidden(&error) && !is_own_user(peer.credentials.uid, own) => Ok(true),
+        elsewhere => Ok(elsewhere?),
     }
 }
 

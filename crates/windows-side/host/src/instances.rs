@@ -35,8 +35,7 @@ impl Instances {
     /// What is no pidfd; a process that has ended, or that cannot be seen from here.
     pub fn add(&self, process: &OwnedFd) -> io::Result<()> {
         let pid = pid_of(process)?;
-        let unseen = || io::Error::other("the instance's process cannot be looked at");
-        let namespaces = namespaces_of_process(pid)?.ok_or_else(unseen)?;
+        let namespaces = namespaces_of_process(pid)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let path = format!("/proc/{pid}/ns/user");
         let user_namespace = rustix::fs::open(path, flags, Mode::empty())?;
@@ -56,10 +55,10 @@ impl Instances {
     /// Whether a peer lives in one of them.
     ///
     /// # Errors
-    /// The system's, where `/proc` cannot be read.
+    /// The system's, where `/proc` does not say.
     pub fn have(&self, peer: &Peer) -> io::Result<bool> {
         let Some(pid) = peer.proven_pid() else { return Ok(false) };
-        let Some(theirs) = namespaces_of_process(pid)? else { return Ok(false) };
+        let theirs = namespaces_of_process(pid)?;
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(known.iter().any(|instance| instance.namespaces == theirs) && peer.lives())
     }

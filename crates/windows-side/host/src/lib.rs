@@ -19,6 +19,9 @@ pub mod placement;
 pub mod request;
 pub mod running;
 pub mod service;
+#[cfg(test)]
+#[path = "../../../../tests/lib/successor.rs"]
+mod successor;
 pub mod tree;
 mod variables;
 pub mod wine;

@@ -6,10 +6,14 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal,
+    waitpid,
+};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use winterop_serve::starter::{self, Plan, Starter};
 
@@ -19,7 +23,8 @@ const WAITER_STACK: usize = 64 * 1024;
 /// A program that runs below the host.
 #[derive(Debug)]
 pub struct RunningProgram {
-    pid: Pid,
+    // By its pid it cannot be signalled: as soon as it was waited for, that may be another's.
+    process: Arc<OwnedFd>,
     mark: Mark,
     end: oneshot::Receiver<u32>,
     report: Option<OwnedFd>,
@@ -42,6 +47,8 @@ impl RunningProgram {
         };
         let pid =
             start_process(prepared, request, report.as_ref().map(|(_, writer)| writer), starter)?;
+        // Nobody has waited for it yet, so the pid is its own.
+        let process = pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| give_up(pid))?;
         let reader = report.map(|(reader, _)| reader);
         // Without it the program's end is lost with this host, and nothing else.
         let report = reader.as_ref().and_then(|reader| reader.try_clone().ok());
@@ -55,8 +62,9 @@ impl RunningProgram {
             .name("waiter".to_owned())
             .stack_size(WAITER_STACK)
             .spawn(waiter)
+            .inspect_err(|_| give_up(pid))
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
-        Ok(Self { pid, mark, end, report })
+        Ok(Self { process: Arc::new(process), mark, end, report })
     }
 
     /// Waits for the program's full exit code. Cancel-safe.
@@ -67,7 +75,7 @@ impl RunningProgram {
 
     /// What does to the program what `signal` does to a Linux one. It blocks: it may look at every process.
     pub fn signalling(&self, signal: Signal) -> impl FnOnce() + Send + 'static {
-        let (mark, pid) = (self.mark.clone(), self.pid);
+        let (mark, process) = (self.mark.clone(), Arc::clone(&self.process));
         move || match signal {
             Signal::TSTP | Signal::STOP => {
                 crate::tree::signal(&mark, Signal::STOP);
@@ -84,7 +92,7 @@ impl RunningProgram {
             }
             // One that has ended needs no signal.
             other => {
-                let _ = kill_process(pid, other);
+                let _ = pidfd_send_signal(&*process, other);
             }
         }
     }
@@ -99,6 +107,13 @@ impl RunningProgram {
     pub fn mark(&self) -> &Mark {
         &self.mark
     }
+}
+
+/// Ends a program that was just started and that nobody would wait for.
+fn give_up(pid: Pid) {
+    // Before it is waited for nobody else can have its pid.
+    let _ = kill_process(pid, Signal::KILL);
+    let _ = waitpid(Some(pid), WaitOptions::empty());
 }
 
 fn start_process(
@@ -155,4 +170,45 @@ fn code_of(status: WaitStatus) -> u32 {
     let exit = status.exit_status().map(i32::cast_unsigned);
     let signal = status.terminating_signal().map(|signal| 128 + signal.cast_unsigned());
     exit.or(signal).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::successor::{Successor, has_own_pids};
+
+    fn started(script: &str) -> RunningProgram {
+        let prepared = Prepared {
+            program: "/bin/sh".into(),
+            arguments: ["sh", "-c", script].map(Into::into).into(),
+            directory: "/".into(),
+            ..Prepared::default()
+        };
+        RunningProgram::start(&prepared, &LaunchRequest::default(), Mark::new(1), None).unwrap()
+    }
+
+    fn code(program: &mut RunningProgram) -> u32 {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(program.ended())
+    }
+
+    #[test]
+    fn whoever_has_the_pid_of_a_program_that_has_ended_gets_none_of_its_signals() {
+        if !has_own_pids() {
+            return;
+        }
+        // It says its pid by its exit code; those are small here.
+        let mut program = started("exit $$");
+        let pid = code(&mut program);
+        let other = Successor::of(pid);
+        program.signalling(Signal::TERM)();
+        assert!(other.was_spared());
+    }
+
+    #[test]
+    fn a_program_that_runs_gets_its_signals() {
+        let mut program = started("exec sleep 1000");
+        program.signalling(Signal::TERM)();
+        assert_eq!(code(&mut program), 128 + Signal::TERM.as_raw().cast_unsigned());
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::admission::{Admission, Caller};
 use crate::client::{Client, Places};
-use crate::entrance::{Entrance, Standing, Unserved};
+use crate::entrance::{Entrance, Standing, Unserved, client_lives_elsewhere};
 use crate::instances::Instances;
 use crate::kept_terminal::KeptTerminal;
 use crate::launcher::{Launcher, Mark, Prepared, Refusal};
@@ -12,6 +12,7 @@ use crate::request::{Descriptors, LaunchRequest};
 use crate::running::RunningProgram;
 use crate::tree;
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::ioctl_fionbio;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -28,7 +29,6 @@ use winterop_serve::starter::Starter;
 use winterop_serve::{Crowded, Listener, Peer, Place, queries};
 use winterop_settings::Settings;
 use winterop_settings::machine::AuditSetting;
-use winterop_settings::peer::lives_elsewhere;
 use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{
     CreateProcessResponse, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header,
@@ -73,7 +73,7 @@ pub struct Host {
     underway: Mutex<BTreeMap<u64, Underway>>,
     places: Places,
     instances: Instances,
-    starter: Option<Starter>,
+    starter: Option<Arc<Starter>>,
 }
 
 impl Host {
@@ -87,7 +87,7 @@ impl Host {
         settings: Settings,
         admission: Admission,
         audit: Audit,
-        starter: Option<Starter>,
+        starter: Option<Arc<Starter>>,
     ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             launcher,
@@ -155,17 +155,17 @@ impl Host {
         }
     }
 
-    /// Refuses a connection of which nothing was read. Where too many such cannot be closed, whoever
-    /// comes by the same way waits: for guests the machine's init has a way of their own.
-    async fn turn_away(&self, channel: Channel, refusal: &Refusal) {
-        let uid = peer_credentials(channel.as_fd()).map_or(u32::MAX, |peer| peer.uid);
+    /// Refuses a connection of which nothing was read; it does not block. Where too many such cannot be
+    /// closed, whoever comes by the same way waits: for guests the machine's init has a way of their own.
+    async fn turn_away(&self, connection: impl AsFd + Send + 'static, refusal: &Refusal) {
+        let uid = peer_credentials(connection.as_fd()).map_or(u32::MAX, |peer| peer.uid);
         if let Some(before) = winterop_audit::may_log(uid) {
             let left_out = before.left_out;
             tracing::info!(text = refusal.text, uid, left_out, "a connection is refused");
         }
         // Nothing was sent on it, so there is room.
-        let _ = send_some(&channel, &refusal_message(refusal), &[]);
-        self.places.turned_away().close(channel).await;
+        let _ = send_some(&connection, &refusal_message(refusal), &[]);
+        self.places.turned_away().close(connection).await;
     }
 
     /// Serves a connection to the host's own socket: one launch, or any number of hand-overs.
@@ -192,7 +192,9 @@ impl Host {
                     Ok(())
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
-                    let known = self.know_instance(frame);
+                    let known = self.know_instance(&frame);
+                    // It may be anything else than a process.
+                    client.close_aside(frame.descriptors);
                     known.map(|()| tell_presence(&client))
                 }
                 _ => {
@@ -211,28 +213,30 @@ impl Host {
 
     /// Takes a client over that a server hands over: nothing of its connection was read.
     async fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
-        let taken = handed_over(frame).and_then(|(client, variables)| {
-            Ok((Channel::new(client).map_err(|error| error.to_string())?, variables))
-        });
-        let (channel, variables) = match taken {
+        let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
-            Err(error) => return tracing::warn!(error, "a client cannot be taken over"),
+            Err((error, left)) => {
+                tracing::warn!(error, "a client cannot be taken over");
+                return self.places.closer().close(left);
+            }
         };
-        let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
-            // Nothing is concluded from a pid that may be another's by now.
-            let elsewhere = match peer.proven_pid() {
-                Some(pid) => lives_elsewhere(pid, entrance.compared())?,
-                None => true,
-            };
+        // A refusal must not wait for whoever has filled it; it is nobody's word that this is a connection.
+        let _ = ioctl_fionbio(&connection, true);
+        let known = Peer::of(connection.as_fd()).map_err(Unserved::from).and_then(|peer| {
+            let elsewhere = client_lives_elsewhere(&peer, entrance.compared())?;
             Ok((peer, elsewhere))
         });
         match known {
-            Ok((peer, elsewhere)) => {
-                if let Some(client) = self.let_in(channel, peer, elsewhere).await {
-                    tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
+            // Only a socket has a peer: what may not be closable does not get this far.
+            Ok((peer, elsewhere)) => match Channel::new(connection) {
+                Ok(channel) => {
+                    if let Some(client) = self.let_in(channel, peer, elsewhere).await {
+                        tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
+                    }
                 }
-            }
-            Err(unserved) => self.turn_away(channel, &unserved.words().into()).await,
+                Err(error) => tracing::warn!(%error, "a client cannot be waited for"),
+            },
+            Err(unserved) => self.turn_away(connection, &unserved.words().into()).await,
         }
     }
 
@@ -260,12 +264,12 @@ impl Host {
     }
 
     /// Notes an instance that the user's own process has named.
-    fn know_instance(&self, frame: Frame) -> io::Result<()> {
+    fn know_instance(&self, frame: &Frame) -> io::Result<()> {
         let message = Message::parse(&frame.bytes).map_err(io::Error::other)?;
         Instance::decode(&message).map_err(io::Error::other)?;
-        let process = frame.descriptors.into_iter().next();
+        let process = frame.descriptors.first();
         let process = process.ok_or_else(|| io::Error::other("an instance without its process"))?;
-        self.instances.add(&process)
+        self.instances.add(process)
     }
 
     /// Carries one launch from its request to the program's end.
@@ -422,7 +426,7 @@ impl Host {
                     prepared.environment.push((name.into(), path.into()));
                 }
                 let program =
-                    RunningProgram::start(&prepared, &request, mark, self.starter.as_ref())
+                    RunningProgram::start(&prepared, &request, mark, self.starter.as_deref())
                         .map_err(|error| cannot_start(&prepared, error))?;
                 let files =
                     prepared.keeps_descriptors.then(|| request.descriptors.without_standard());
@@ -545,21 +549,31 @@ fn kind_of(frame: &Frame) -> MessageType {
     Message::parse(&frame.bytes).map_or(MessageType(0), |message| message.header.message_type)
 }
 
+/// A client's connection, and the variables of the server that hands it over.
+pub type HandedOver = (OwnedFd, Vec<Vec<u8>>);
+
 /// The client of a hand-over, and the variables of its server.
 ///
 /// # Errors
-/// What is wrong with it, in words; what came with it is closed then.
-pub fn handed_over(frame: Frame) -> Result<(OwnedFd, Vec<Vec<u8>>), String> {
+/// What is wrong with it, in words, and what came with it: to close that may block.
+pub fn handed_over(frame: Frame) -> Result<HandedOver, (String, Vec<OwnedFd>)> {
+    let Frame { bytes, descriptors } = frame;
+    match (server_variables(&bytes), <[OwnedFd; 1]>::try_from(descriptors)) {
+        (Ok(variables), Ok([client])) => Ok((client, variables)),
+        (Ok(_), Err(left)) => {
+            Err(("a hand-over has one descriptor, its client's connection".to_owned(), left))
+        }
+        (Err(error), left) => Err((error, left.map_or_else(|left| left, Vec::from))),
+    }
+}
+
+/// The variables with which a server hands over.
+fn server_variables(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let message = Message::parse(&frame.bytes).map_err(|error| text(&error))?;
+    let message = Message::parse(bytes).map_err(|error| text(&error))?;
     let HandOff { extensions } = HandOff::decode(&message).map_err(|error| text(&error))?;
     let variables = extensions.strings(Tag::SERVER_VARIABLES).map_err(|error| text(&error))?;
-    let variables = variables.into_iter().flatten().map(<[u8]>::to_vec).collect();
-    let mut descriptors = frame.descriptors.into_iter();
-    match (descriptors.next(), descriptors.next()) {
-        (Some(client), None) => Ok((client, variables)),
-        _ => Err("a hand-over has one descriptor, its client's connection".to_owned()),
-    }
+    Ok(variables.into_iter().flatten().map(<[u8]>::to_vec).collect())
 }
 
 /// The next message that is no query; queries are answered, with a server's `variables` before the

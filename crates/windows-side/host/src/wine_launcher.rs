@@ -30,6 +30,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use winterop_serve::Starter;
 use winterop_settings::{Settings, VariableGroup, WindowsPathSetting};
 use winterop_translate::bytes::for_display;
 use winterop_translate::command_line::{
@@ -63,6 +64,7 @@ pub struct Places {
 pub struct WineLauncher {
     places: Places,
     settings: Settings,
+    starter: Option<Arc<Starter>>,
     ready: Mutex<Option<Arc<Ready>>>,
     left_out: LeftOut,
 }
@@ -94,10 +96,12 @@ impl Ready {
 }
 
 impl WineLauncher {
-    /// A launcher that gets Wine ready when it is first needed, or when told to.
+    /// A launcher that gets Wine ready when it is first needed, or when told to. What Wine runs by is
+    /// started by `starter`, where there is one.
     #[must_use]
-    pub fn new(places: Places, settings: Settings) -> Self {
-        Self { places, settings, ready: Mutex::new(None), left_out: LeftOut::default() }
+    pub fn new(places: Places, settings: Settings, starter: Option<Arc<Starter>>) -> Self {
+        let (ready, left_out) = (Mutex::new(None), LeftOut::default());
+        Self { places, settings, starter, ready, left_out }
     }
 
     fn state(&self) -> MutexGuard<'_, Option<Arc<Ready>>> {
@@ -120,7 +124,8 @@ impl WineLauncher {
         tracing::info!(wine = %found.installation.loader.display(), why = found.installation.why);
         let account = Account::current();
         let mut step = |step: prefix::Step| progress(step.words());
-        let prefix = prefix::prepare(&found.installation, &account, &self.places.data, &mut step)
+        let (data, starter) = (&self.places.data, self.starter.as_deref());
+        let prefix = prefix::prepare(&found.installation, &account, data, starter, &mut step)
             .map_err(|error| error.words())?;
         // Without the page starts are slower and nothing else.
         let page = Page::create(&self.places.runtime.join("launches"))
@@ -132,6 +137,7 @@ impl WineLauncher {
             account,
             preload: self.places.preload.clone(),
             launches: page.as_ref().map(|page| page.path().to_owned()),
+            starter: self.starter.clone(),
         };
         progress("starting Wine");
         let server =

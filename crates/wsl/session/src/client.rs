@@ -3,7 +3,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::Signal;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,7 +15,7 @@ use winterop_channel::unix::{ReceiveError, connect_path, receive, send};
 use winterop_channel::{Frame, Inbox};
 use winterop_distribution::plan::{FAILED, NOTE, Plan, READY};
 use winterop_places::instance::{CONTROL, KEEPER};
-use winterop_sys::peer_credentials;
+use winterop_serve::Peer;
 use winterop_wire::{
     CreateLinuxProcess, CreateSession, CreateSessionResponse, DecodeError, EncodeError,
     ErrorNotice, ExitStatus, Header, Initialize, InitializeResponse, LinuxProcess, Message,
@@ -172,9 +172,9 @@ impl Instance {
     /// Where it does not run.
     pub fn process(&self) -> Result<OwnedFd, ClientError> {
         let connection = self.connect()?;
-        let peer = peer_credentials(connection.as_fd())?;
-        let pid = Pid::from_raw(peer.pid).ok_or(rustix::io::Errno::SRCH)?;
-        Ok(pidfd_open(pid, PidfdFlags::empty())?)
+        // The kernel knows which process it is; its pid alone may be another's by now.
+        let process = Peer::of(connection.as_fd()).ok().and_then(Peer::into_process);
+        Ok(process.ok_or(rustix::io::Errno::SRCH)?)
     }
 
     /// Whether its files are those in `directory`.
@@ -183,10 +183,15 @@ impl Instance {
     /// Where it does not run, or one of the two cannot be looked at.
     pub fn has_root(&self, directory: &Path) -> Result<bool, ClientError> {
         use std::os::unix::fs::MetadataExt as _;
-        let peer = peer_credentials(self.connect()?.as_fd())?;
+        let connection = self.connect()?;
+        let peer = Peer::of(connection.as_fd()).map_err(|_| rustix::io::Errno::SRCH)?;
         // Its root is a mount of the directory, which is the same file.
-        let own = std::fs::metadata(format!("/proc/{}/root/", peer.pid))?;
+        let own = std::fs::metadata(format!("/proc/{}/root/", peer.credentials.pid))?;
         let other = std::fs::metadata(directory)?;
+        // What `/proc` says is only true of a process that still is the one that serves.
+        if !peer.lives() {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
         Ok((own.dev(), own.ino()) == (other.dev(), other.ino()))
     }
 

@@ -5,14 +5,15 @@ use super::files::{UNITS, below};
 use super::plan::Plan;
 use crate::options::Options;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use winterop_places::names::{INIT, SHARED_SOCKET, SOCKET_DIRECTORY, process_of};
-use winterop_serve::presence::{Presence, presence};
+use winterop_serve::presence::{Presence, presence, server};
 
 /// Where systemd shows that it is the machine's.
 const SYSTEMD: &str = "/run/systemd/system";
@@ -145,9 +146,7 @@ fn end_own(done: &mut Vec<String>) -> Result<(), InstallError> {
     let Ok(target) = fs::read_link(&link) else { return Ok(()) };
     let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some(pid) = process_of(&name).and_then(Pid::from_raw) else { return Ok(()) };
-    // The descriptor is there before the process is looked at: its pid may be another's.
-    let process = pidfd_open(pid, PidfdFlags::empty()).ok();
-    if let Some(process) = process.filter(|_| is_machines_init(pid)) {
+    if let Some(process) = machines_init(&link, pid) {
         let sent = pidfd_send_signal(&process, Signal::TERM).map_err(io::Error::from);
         sent.map_err(failed("ending", &link))?;
         match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&ENDING)) {
@@ -163,7 +162,32 @@ fn end_own(done: &mut Vec<String>) -> Result<(), InstallError> {
     Ok(())
 }
 
-fn is_machines_init(pid: Pid) -> bool {
+/// The process of the machine's init, if it has this pid: the kernel says that it made the socket, or,
+/// where nobody listens there any more, it is one of this user's that is called so. Anybody may be
+/// called so.
+fn machines_init(socket: &Path, pid: Pid) -> Option<OwnedFd> {
+    let user = geteuid().as_raw();
+    let is_it = |by: u32| by == user && is_called_machines_init(pid);
+    match server(socket) {
+        Ok((Presence::Answers(peer) | Presence::Silent(peer), process)) => {
+            let has_pid = peer.pid == pid.as_raw_nonzero().get();
+            process.filter(|_| has_pid && is_it(peer.uid))
+        }
+        _ => {
+            // The descriptor is there before the process is looked at: its pid may be another's.
+            let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+            effective_user(pid).is_some_and(is_it).then_some(process)
+        }
+    }
+}
+
+fn effective_user(pid: Pid) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn is_called_machines_init(pid: Pid) -> bool {
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     let mut words = line.split(|byte| *byte == 0);
     words.next() == Some(b"init") && words.next() == Some(b"--machine")

@@ -28,11 +28,14 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::installation::Installation;
+use winterop_serve::Starter;
+use winterop_serve::starter::Plan;
 
 /// The most UTF-16 units Wine (and Windows) let a command line have.
 pub const LONGEST_COMMAND_LINE: usize = 32_766;
@@ -150,6 +153,8 @@ pub struct Surroundings {
     pub preload: Option<PathBuf>,
     /// The page with the launches in flight, where starts are to be made faster.
     pub launches: Option<PathBuf>,
+    /// What starts the server and Wine's own programs; this process itself where there is none.
+    pub starter: Option<Arc<Starter>>,
 }
 
 impl Surroundings {
@@ -211,6 +216,30 @@ impl Environment {
     pub fn get(&self, name: impl AsRef<OsStr>) -> Option<&OsStr> {
         let name = name.as_ref();
         self.0.iter().find_map(|(known, value)| (known == name).then_some(value.as_os_str()))
+    }
+
+    /// The start of a program with these variables alone, on the processors of the thread that starts
+    /// it.
+    pub(super) fn plan<'a>(
+        &self,
+        program: &'a Path,
+        arguments: &[&str],
+        standard: [BorrowedFd<'a>; 3],
+        directory: BorrowedFd<'a>,
+    ) -> Plan<'a> {
+        let program = program.as_os_str().as_bytes();
+        let arguments = arguments.iter().map(|argument| argument.as_bytes().to_vec());
+        let variable =
+            |(name, value): (&OsStr, &OsStr)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+        Plan {
+            program,
+            arguments: std::iter::once(program.to_vec()).chain(arguments).collect(),
+            environment: self.iter().map(variable).collect(),
+            standard: standard.map(Some),
+            directory: Some(directory),
+            caller: rustix::thread::gettid().as_raw_nonzero().get(),
+            ..Plan::default()
+        }
     }
 
     /// The variables in order.
@@ -520,6 +549,7 @@ mod tests {
             account: Account { name: "u".into(), home: "/home/u".into() },
             preload: preload.then(|| "/lib/preload.so".into()),
             launches: preload.then(|| "/run/launches".into()),
+            starter: None,
         }
     }
 

@@ -26,10 +26,9 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with};
@@ -41,6 +40,8 @@ use super::forwarder::{self, Forward};
 use super::installation::Installation;
 use super::registry::{self, Key, Value};
 use super::server::socket::Place;
+use winterop_serve::Starter;
+use winterop_serve::starter::StartedProgram;
 use winterop_words::{Failure, Words};
 
 /// The version of what this module does to a prefix; a change makes old ones be brought up to date.
@@ -164,9 +165,10 @@ pub fn prepare(
     installation: &Installation,
     account: &Account,
     data: &Path,
+    starter: Option<&Starter>,
     progress: &mut dyn FnMut(Step),
 ) -> Result<Prefix, Error> {
-    let store = Store { installation, account, data };
+    let store = Store { installation, account, data, starter };
     let path = data.join("prefix");
     if store.is_current(&path) {
         return Ok(Prefix { path, outdated: false });
@@ -207,7 +209,7 @@ pub enum Flaw {
 /// [`Error::File`] where its registry cannot be read.
 pub fn examine(installation: &Installation, data: &Path) -> Result<Vec<Flaw>, Error> {
     let account = Account::current();
-    let store = Store { installation, account: &account, data };
+    let store = Store { installation, account: &account, data, starter: None };
     let prefix = data.join("prefix");
     if !prefix.exists() {
         return Ok(vec![Flaw::NotMade]);
@@ -244,6 +246,7 @@ struct Store<'a> {
     installation: &'a Installation,
     account: &'a Account,
     data: &'a Path,
+    starter: Option<&'a Starter>,
 }
 
 impl Store<'_> {
@@ -360,6 +363,7 @@ impl Store<'_> {
             account: self.account.clone(),
             preload: None,
             launches: None,
+            starter: None,
         };
         let log = path.join(".wineboot.log");
         let output = File::create(&log).map_err(file("make", &log))?;
@@ -369,33 +373,27 @@ impl Store<'_> {
         environment.set("WINEDLLOVERRIDES", overrides);
         environment.set("WINEARCH", "win64");
         environment.set("WINEDEBUG", "err+all,fixme-all");
-        let command = |program: &Path| {
-            let mut command = Command::new(program);
-            command.env_clear().envs(environment.iter()).current_dir("/").process_group(0);
-            command.stdin(Stdio::null()).stdout(Stdio::null());
-            command
-        };
-        let start = |mut command: Command, program: &Path| {
-            command.spawn().map_err(|source| Error::Start { program: program.to_owned(), source })
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(file("open", Path::new("/dev/null")))?;
+        let root = File::open("/").map_err(file("open", Path::new("/")))?;
+        let start = |program: &Path, arguments: &[&str], errors: &File| {
+            let standard = [null.as_fd(), null.as_fd(), errors.as_fd()];
+            let plan = environment.plan(program, arguments, standard, root.as_fd());
+            StartedProgram::start(self.starter, &plan)
+                .map_err(|source| Error::Start { program: program.to_owned(), source })
         };
         let _pinned = Pinned::here();
-        let server = &self.installation.server;
-        let mut server_command = command(server);
-        server_command.arg("-f").arg("-p").stderr(Stdio::null());
-        let server_child = start(server_command, server)?;
+        let server_child = start(&self.installation.server, &["-f", "-p"], &null)?;
         let _server = EndServer { child: server_child, prefix: path };
-        let loader = &self.installation.loader;
-        let mut boot = command(loader);
-        boot.arg("wineboot.exe").arg(mode).stderr(output);
         Place::wait(path, Duration::from_secs(20));
-        let mut child = start(boot, loader)?;
+        let mut child = start(&self.installation.loader, &["wineboot.exe", mode], &output)?;
         let status = super::server::process::wait(&mut child, Instant::now() + PATIENCE);
         let status = match status {
             Some(status) if status.success() && path.join("dosdevices/c:").exists() => None,
             Some(status) => Some(status.to_string()),
             None => {
                 // It is ended and reaped with the server, below.
-                let _ = child.kill();
+                child.kill();
                 let _ = child.wait();
                 Some(format!("still running after {} s", PATIENCE.as_secs()))
             }
@@ -438,7 +436,7 @@ impl Drop for Pinned {
 /// Ends a temporary server, with everything that runs in its prefix, when it is dropped. The server
 /// writes the registry before it ends.
 struct EndServer<'a> {
-    child: std::process::Child,
+    child: StartedProgram,
     prefix: &'a Path,
 }
 

@@ -5,7 +5,7 @@
 //!    Who does not get it uses the server that is there, and never ends it.
 //! 2. A server that already runs is kept. One that this program started (the file says so) is taken
 //!    over; any other is used and left alone.
-//! 3. Otherwise `wineserver -f -p` is started, as a child in a process group of its own, so that
+//! 3. Otherwise `wineserver -f -p` is started, as a child in a session of its own, so that
 //!    Ctrl-C in a terminal does not reach it, with `/dev/null` as its descriptors.
 //! 4. A first program is run, with `/dev/null` too: Wine starts its services behind the first
 //!    program of a prefix, and they keep its descriptors. Started by a caller's program they would
@@ -25,9 +25,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -38,6 +37,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::command::{Display, Environment, Surroundings};
 use socket::Place;
+use winterop_serve::starter::StartedProgram;
 use winterop_words::{Failure, Words};
 
 /// The file in a prefix that names the server that this program started.
@@ -291,7 +291,7 @@ struct Running {
     /// Readable when it has ended.
     pidfd: OwnedFd,
     /// Set if it is a child, which has to be reaped.
-    child: Option<Child>,
+    child: Option<StartedProgram>,
     /// Whether this program started it, now or before it was replaced.
     ours: bool,
     since: Instant,
@@ -353,12 +353,9 @@ impl Keeper {
     fn spawn(&mut self) -> Result<Running, Error> {
         let surroundings = &self.shared.surroundings;
         let program = &surroundings.installation.server;
-        let mut command = quiet(program, &surroundings.server_environment());
-        let mut child = command
-            .args(["-f", "-p"])
-            .spawn()
-            .map_err(|source| Error::Start { program: program.clone(), source })?;
-        let pid = Pid::from_child(&child);
+        let environment = surroundings.server_environment();
+        let mut child = start_quietly(surroundings, program, &["-f", "-p"], &environment)?;
+        let pid = child.pid();
         let owner = Place::wait(&surroundings.prefix, STARTING);
         let state = match (owner, child.try_wait()) {
             (Some(owner), Ok(None)) if owner == pid => None,
@@ -416,14 +413,11 @@ impl Keeper {
             environment.set(name, value);
         }
         let program = &surroundings.installation.loader;
-        let mut command = quiet(program, &environment);
-        let mut child = command
-            .arg("C:\\windows\\system32\\hostname.exe")
-            .spawn()
-            .map_err(|source| Error::Start { program: program.clone(), source })?;
+        let first = "C:\\windows\\system32\\hostname.exe";
+        let mut child = start_quietly(surroundings, program, &[first], &environment)?;
         let status = process::wait(&mut child, Instant::now() + BOOTING);
         if status.is_none() {
-            let _ = child.kill();
+            child.kill();
             let _ = child.wait();
         }
         Ok(status)
@@ -487,12 +481,20 @@ impl Keeper {
     }
 }
 
-/// A command with nothing of this process's: its own environment, process group, and `/dev/null`.
-fn quiet(program: &Path, environment: &Environment) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().envs(environment.iter()).current_dir("/").process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
+/// Starts a program with nothing of this process's: its own environment, session, and `/dev/null`.
+fn start_quietly(
+    surroundings: &Surroundings,
+    program: &Path,
+    arguments: &[&str],
+    environment: &Environment,
+) -> Result<StartedProgram, Error> {
+    let start = || {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let root = File::open("/")?;
+        let plan = environment.plan(program, arguments, [null.as_fd(); 3], root.as_fd());
+        StartedProgram::start(surroundings.starter.as_deref(), &plan)
+    };
+    start().map_err(|source| Error::Start { program: program.to_owned(), source })
 }
 
 /// The file that says which server this program started, locked while this process looks after it.

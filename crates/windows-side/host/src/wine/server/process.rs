@@ -1,34 +1,43 @@
 //! Waits for child processes with a deadline, and ends them.
 
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open};
+use winterop_serve::starter::StartedProgram;
 
 /// How long a server may take to end everything in its prefix and to write the registry.
 const ENDING: Duration = Duration::from_secs(5);
 
 /// Waits until a child has ended, at most until `deadline`.
-pub(in crate::wine) fn wait(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    let Ok(pidfd) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) else {
+pub(in crate::wine) fn wait(child: &mut StartedProgram, deadline: Instant) -> Option<ExitStatus> {
+    if let Ok(Some(status)) = child.try_wait() {
+        // From here on its pid may be another process's.
+        return Some(status);
+    }
+    let Ok(pidfd) = pidfd_open(child.pid(), PidfdFlags::empty()) else {
         // Without a descriptor (a limit was reached) there is no deadline.
-        return child.wait().ok();
+        return child.wait().ok().flatten();
     };
     if !wait_readable(&[pidfd.as_fd()], Some(deadline)).iter().any(|ended| *ended) {
         return None;
     }
-    child.wait().ok()
+    child.wait().ok().flatten()
 }
 
 /// Ends a server with SIGINT, which makes it end all of its programs first, or by force.
-pub(in crate::wine) fn end(child: &mut Child) {
-    // It is an unreaped child, so its pid cannot be another process's.
-    let _ = kill_process(Pid::from_child(child), Signal::INT);
+pub(in crate::wine) fn end(child: &mut StartedProgram) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        // It was waited for, so its pid may be another process's by now.
+        return;
+    }
+    // Nobody but this thread waits for it: until then its pid is its own.
+    let _ = kill_process(child.pid(), Signal::INT);
     if wait(child, Instant::now() + ENDING).is_none() {
-        let _ = child.kill();
+        child.kill();
         let _ = child.wait();
     }
 }
@@ -58,5 +67,26 @@ pub(super) fn wait_readable(
             Err(Errno::INTR) => {}
             _ => return polled.iter().map(|fd| !fd.revents().is_empty()).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::successor::{Successor, has_own_pids};
+    use winterop_serve::starter::Plan;
+
+    #[test]
+    fn whoever_has_the_pid_of_a_server_that_was_waited_for_is_neither_ended_nor_waited_for() {
+        if !has_own_pids() {
+            return;
+        }
+        let plan = Plan { program: b"/bin/true", ..Plan::default() };
+        let mut child = StartedProgram::start(None, &plan).unwrap();
+        assert!(wait(&mut child, Instant::now() + ENDING).is_some());
+        let other = Successor::of(child.pid().as_raw_nonzero().get().cast_unsigned());
+        end(&mut child);
+        assert!(wait(&mut child, Instant::now() + ENDING).is_some());
+        assert!(other.was_spared());
     }
 }
