@@ -1,5 +1,6 @@
-//! What whoever serves peers needs: who a peer is, shares of what all need, closing what may block,
-//! accepting connections, and the answers to queries.
+//! What whoever serves peers needs: the listening socket, who a peer is, shares of what all need, closing
+//! what may block, accepting connections, the answers to queries, whether anybody serves; and starting
+//! what serves: programs, hosts, and the parts of `init` with their options.
 //!
 //! Nothing here knows what is served. Interop servers and hosts both stand on it.
 #![forbid(unsafe_code)]
