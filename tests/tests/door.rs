@@ -34,7 +34,7 @@ print('open', flush=True)
 
 #[test]
 fn whoever_connects_all_the_time_is_shut_out_for_a_while_and_nobody_else_is() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     assert_eq!(machine.user("alice", RUN), "hello\n0\n");
     machine.write("/opt/flood.py", FLOOD);
     machine.root("mkdir -m 777 /opt/said");
