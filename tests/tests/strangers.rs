@@ -3,7 +3,7 @@
 use winterop_tests::{Machine, expect_soon, hex, quoted};
 use winterop_wire::{CommonBlock, Extensions, Role, Tag};
 
-const RUN: &str = "$W/hello.exe; echo $?";
+const RUN: &str = "$W/hello.exe 2>/dev/null; echo $?";
 
 /// Programs in this language know these words.
 const WORDS: &str = r#"
