@@ -80,7 +80,7 @@ impl Host {
     /// Where it is not root's.
     #[must_use]
     #[track_caller]
-    pub fn of_plain_user() -> Option<Self> {
+    pub fn of_plain_user() -> Self {
         Self::of_plain_user_with_settings("")
     }
 
@@ -90,9 +90,9 @@ impl Host {
     /// As [`Self::of_plain_user`].
     #[must_use]
     #[track_caller]
-    pub fn of_plain_user_with_settings(settings: &str) -> Option<Self> {
+    pub fn of_plain_user_with_settings(settings: &str) -> Self {
         crate::needs_root("only root can become another user");
-        Some(Self::of(Some(PLAIN_USER), settings))
+        Self::of(Some(PLAIN_USER), settings)
     }
 
     fn of(user: Option<u32>, settings: &str) -> Self {

@@ -126,11 +126,11 @@ impl Machine {
     /// # Panics
     /// Where it cannot be made.
     #[must_use]
-    pub fn start() -> Option<Self> {
-        let (folder, child, input, output) = Self::unshare(None)?;
+    pub fn start() -> Self {
+        let (folder, child, input, output) = Self::unshare(None);
         let mut shell = Session::of(child, input, output);
         assert_eq!(shell.eval("id -u"), "0\n");
-        Some(Self { shell, _systemd: None, _folder: folder })
+        Self { shell, _systemd: None, _folder: folder }
     }
 
     /// Starts a machine whose process 1 is a real systemd, and waits until it is up.
@@ -138,10 +138,10 @@ impl Machine {
     /// # Panics
     /// Where it cannot be made.
     #[must_use]
-    pub fn with_systemd() -> Option<Self> {
+    pub fn with_systemd() -> Self {
         needs_root("only root can make a machine with all users");
         let cgroup = Cgroup::make(&format!("winterop-test-{}", std::process::id()));
-        let (folder, unshare, input, output) = Self::unshare(Some(&cgroup))?;
+        let (folder, unshare, input, output) = Self::unshare(Some(&cgroup));
         drop((input, output));
         let unshared = Process(unshare.id().cast_signed());
         let init = expect_soon("systemd as process 1", || {
@@ -184,13 +184,11 @@ impl Machine {
         let up = "until s=$(systemctl is-system-running --wait 2>&1); case $s in \
             running|degraded) true;; *) false;; esac; do :; done; echo up";
         assert_eq!(machine.root(up), "up\n");
-        Some(machine)
+        machine
     }
 
     /// Starts what makes a machine and becomes its first process.
-    fn unshare(
-        cgroup: Option<&Cgroup>,
-    ) -> Option<(TempDir, Child, ChildStdin, BufReader<ChildStdout>)> {
+    fn unshare(cgroup: Option<&Cgroup>) -> (TempDir, Child, ChildStdin, BufReader<ChildStdout>) {
         needs_root("only root can make a machine with all users");
         let template = template();
         let folder = tempfile::Builder::new().prefix("winterop-test-").tempdir().expect("a folder");
@@ -210,7 +208,7 @@ impl Machine {
             fs::write(format!("/proc/{}/{map}", child.id()), kept).expect(map);
         }
         input.write_all(b"go\n").expect("the shell");
-        Some((folder, child, input, output))
+        (folder, child, input, output)
     }
 
     /// A machine on which Winterop is enabled.
@@ -218,11 +216,11 @@ impl Machine {
     /// # Panics
     /// Where enabling fails.
     #[must_use]
-    pub fn enabled() -> Option<Self> {
-        let mut machine = Self::start()?;
+    pub fn enabled() -> Self {
+        let mut machine = Self::start();
         let said = machine.root("winterop enable; echo $?");
         assert!(said.ends_with("\n0\n"), "{said}");
-        Some(machine)
+        machine
     }
 
     /// Runs a script as root; returns what it prints, errors too.

@@ -71,7 +71,7 @@ fn elsewhere(script: &str) -> String {
 
 #[test]
 fn a_rule_for_one_folder_runs_nothing_that_lies_in_another() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     machine.root(
         "mkdir /opt/tools; cp /opt/windows/hello.exe /opt/tools/good.exe; \
@@ -105,7 +105,7 @@ fn a_rule_for_one_folder_runs_nothing_that_lies_in_another() {
 
 #[test]
 fn a_refusal_is_not_got_round_by_another_way_to_write_the_name() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     machine.root(
         "mkdir /srv/a; ln -s /opt/windows /srv/a/link; mkdir /srv/bound; \
@@ -136,7 +136,7 @@ fn a_refusal_is_not_got_round_by_another_way_to_write_the_name() {
 
 #[test]
 fn a_guest_brings_its_program_or_names_one_of_the_hosts() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     let system = "/home/alice/.local/share/winterop/prefix/drive_c/windows/system32";
     machine.user("alice", "$W/hello.exe");
@@ -177,7 +177,7 @@ fn a_guest_brings_its_program_or_names_one_of_the_hosts() {
 
 #[test]
 fn a_containers_paths_count_only_where_the_machine_has_them_and_nobody_else_changes_them() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     machine.root(
         "mkdir /opt/tools /srv/shared; cp /opt/windows/hello.exe /opt/tools; \
@@ -228,7 +228,7 @@ fn a_containers_paths_count_only_where_the_machine_has_them_and_nobody_else_chan
 
 #[test]
 fn a_guests_variables_and_directory_steer_nothing() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     policy(
         &mut machine,
@@ -272,7 +272,7 @@ fn against_server(machine: &mut Machine, user: &str, socket: &str, script: &str)
 
 #[test]
 fn who_has_no_uid_in_a_user_namespace_is_not_believed_to_be_oneself() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     let unmapped = machine.root("cat /proc/sys/kernel/overflowuid");
     let directory = format!("/tmp/winterop-{}", unmapped.trim());
@@ -291,7 +291,7 @@ fn who_has_no_uid_in_a_user_namespace_is_not_believed_to_be_oneself() {
 
 #[test]
 fn a_socket_whose_name_says_no_process_is_not_believed() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     for name in ["extra_interop", "interop", "0_interop", "-1_interop"] {
         let socket = format!("/run/WSL/{name}");
@@ -342,7 +342,7 @@ fn through_a_restart(machine: &mut Machine, container: &str, attacks: &str) -> S
 
 #[test]
 fn a_guests_directory_is_made_served_and_taken_away() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     assert_eq!(machine.root("ls /run/winterop 2>&1 | grep -c guests; winterop guest list"), "0\n");
     let said = machine.user("alice", "winterop guest add build; echo $?");
@@ -399,7 +399,7 @@ fn a_guests_directory_is_made_served_and_taken_away() {
 
 #[test]
 fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     policy(&mut machine, &[RULE]);
     machine.root("winterop guest add build; mkdir -p /srv/c; cd /srv/c; \
@@ -427,7 +427,7 @@ fn a_container_of_podmans_has_a_socket_and_cannot_touch_it() {
 
 #[test]
 fn a_container_with_all_capabilities_in_its_user_namespace_cannot_touch_its_sockets() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     write_scripts(&mut machine);
     machine.root(
         "winterop guest add build; echo said >/etc/said; \

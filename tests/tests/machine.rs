@@ -8,7 +8,7 @@ const TABLE: &str = "/proc/sys/fs/binfmt_misc";
 
 #[test]
 fn each_users_programs_run_as_that_user_in_their_own_host() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     let script = "$W/hello.exe; echo $?; $W/exit-with.exe 7; echo $?; echo a | $W/cat.exe";
     for user in ["alice", "bob"] {
         assert_eq!(machine.user(user, script), "hello\n0\n7\na\n", "{user}");
@@ -40,7 +40,7 @@ fn each_users_programs_run_as_that_user_in_their_own_host() {
 
 #[test]
 fn who_lives_elsewhere_needs_a_rule_and_is_never_roots() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     // A container with nothing of the machine's but the directory of sockets: its root is the
     // machine's root by uid, and lives in other namespaces.
     let elsewhere = |script: &str| {
@@ -86,7 +86,7 @@ fn who_lives_elsewhere_needs_a_rule_and_is_never_roots() {
 
 #[test]
 fn switches_and_policy_hold_for_all_users_at_once() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     let run = "$W/hello.exe; echo $?";
     assert_eq!(machine.user("alice", run), "hello\n0\n");
     machine.root("winterop config set-flags 1");
@@ -107,7 +107,7 @@ fn switches_and_policy_hold_for_all_users_at_once() {
 
 #[test]
 fn what_the_machines_init_refuses_is_written_down() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     machine.root("mkdir -p /etc/winterop; echo 'audit = \"file\"' >/etc/winterop/config.toml");
     assert_eq!(machine.user("alice", "$W/hello.exe"), "hello\n");
     machine.root("winterop config set-flags 1");
@@ -140,7 +140,7 @@ fn what_the_machines_init_refuses_is_written_down() {
 
 #[test]
 fn what_one_user_is_refused_pushes_out_nothing_of_others() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     machine.root("mkdir -p /etc/winterop; echo 'audit = \"file\"' >/etc/winterop/config.toml");
     // A name that clears the screen, forges a line and turns text around.
     let name = "$(printf '/tmp/a\\033[2J\\302\\2332J\\n\\342\\200\\256\\377.exe')";
@@ -178,7 +178,7 @@ fn what_one_user_is_refused_pushes_out_nothing_of_others() {
 
 #[test]
 fn what_others_than_root_can_change_is_not_enabled() {
-    let Some(mut machine) = Machine::start() else { return };
+    let mut machine = Machine::start();
     let copy = "cp -a /opt/winterop";
     for (made, place, why) in [
         // A folder on the way, the folder of a part, a part, a link's end.
@@ -217,7 +217,7 @@ fn what_others_than_root_can_change_is_not_enabled() {
 
 #[test]
 fn nobody_is_led_to_a_squatted_host() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     let run = "$W/hello.exe; echo $?";
     // In /tmp anybody can be first: with a directory, with a link to somebody else's.
     machine.user("bob", "mkdir -m 700 /tmp/winterop-1000");
@@ -238,7 +238,7 @@ fn nobody_is_led_to_a_squatted_host() {
 
 #[test]
 fn one_users_silence_keeps_nobody_waiting() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     // As many connections as one user may have, none of which says anything.
     let hold = "python3 -c 'import socket, sys\n\
         s = [socket.socket(socket.AF_UNIX) for _ in range(256)]\n\
@@ -256,7 +256,7 @@ fn one_users_silence_keeps_nobody_waiting() {
 
 #[test]
 fn the_registration_comes_back_and_a_persons_wish_is_respected() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     let entry = format!("head -2 {TABLE}/WSLInterop 2>/dev/null");
     let is = "enabled\ninterpreter /init\n";
     assert_eq!(machine.root(&entry), is);
@@ -308,7 +308,7 @@ fn changed(before: &str, after: &str) -> Vec<String> {
 
 #[test]
 fn what_enable_puts_there_disable_takes_away_and_nothing_else() {
-    let Some(mut machine) = Machine::start() else { return };
+    let mut machine = Machine::start();
     let files = "find /init /etc /run/WSL /usr/lib/binfmt.d /usr/lib/systemd /var/lib/winterop -xdev 2>/dev/null | sort";
     let before = machine.root(files);
     let said = machine.user("alice", "winterop enable; echo $?; winterop disable; echo $?");
@@ -348,7 +348,7 @@ fn what_enable_puts_there_disable_takes_away_and_nothing_else() {
 
 #[test]
 fn an_upgrade_registers_the_new_interpreter() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     // Another file, as an upgrade brings it: bytes behind an ELF file's end change nothing.
     machine.root("echo upgraded >>/opt/winterop/lib/winterop/init");
     let said = machine.root("winterop enable");
@@ -363,7 +363,7 @@ fn an_upgrade_registers_the_new_interpreter() {
 
 #[test]
 fn an_upgrade_that_was_interrupted_and_an_entry_with_a_new_name_are_made_good() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     machine.root("echo upgraded >>/opt/winterop/lib/winterop/init");
     // Killed when it looks at the kernel's entry for the second time: after the files were written.
     let kill = format!("-P {TABLE}/WSLInterop -e inject=openat:signal=KILL:when=2");
@@ -387,7 +387,7 @@ fn an_upgrade_that_was_interrupted_and_an_entry_with_a_new_name_are_made_good() 
 
 #[test]
 fn wsl_runs_commands_as_the_users_that_root_names() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     let asked = "wsl -u alice -e sh -c 'id -un; $0' $W/hello.exe; echo $?";
     assert_eq!(machine.root(asked), "alice\nhello\n0\n");
     let said = machine.root("wsl -u bob --cd '~' pwd '&&' exit 3; echo $?");
@@ -398,7 +398,7 @@ fn wsl_runs_commands_as_the_users_that_root_names() {
 
 #[test]
 fn a_user_without_a_home_is_told_what_is_missing() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     machine.root("echo 'carol:x:1002:1002::/nonexistent:/bin/sh' >>/etc/passwd; echo 'carol:x:1002:' >>/etc/group");
     let said = machine.user("carol", "$W/hello.exe; echo $?");
     println!("{said}");
@@ -411,7 +411,7 @@ fn a_user_without_a_home_is_told_what_is_missing() {
 
 #[test]
 fn what_is_foreign_is_left_alone() {
-    let Some(mut machine) = Machine::start() else { return };
+    let mut machine = Machine::start();
     machine.root("ln -s /lib/systemd/systemd /init");
     let said = machine.root("winterop enable; echo $?");
     assert!(
@@ -463,7 +463,7 @@ fn what_is_foreign_is_left_alone() {
 
 #[test]
 fn the_doctor_knows_an_enabled_machine() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     assert_eq!(machine.user("alice", "$W/hello.exe"), "hello\n");
     for who in ["alice", "root"] {
         let ask = "winterop doctor $W/hello.exe; echo $?";
@@ -518,7 +518,7 @@ print(os.WTERMSIG(os.waitpid(child, 0)[1]))
 
 #[test]
 fn whoever_has_the_pid_and_the_name_of_the_machines_init_is_not_ended_for_it() {
-    let Some(mut machine) = Machine::enabled() else { return };
+    let mut machine = Machine::enabled();
     machine.write("/opt/disguised.py", DISGUISED);
     let init = machine.root("readlink /run/WSL/1_interop | tr -dc 0-9");
     machine.root(&format!("kill -9 {init}"));

@@ -4,7 +4,9 @@ use crate::places;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, geteuid, pidfd_send_signal};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, geteuid, getrlimit, pidfd_send_signal, setrlimit,
+};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -229,6 +231,8 @@ where
         .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
         .ok()
         .map(Arc::new);
+    // Programs have what the starter has.
+    as_many_descriptors_as_may_be();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -293,6 +297,14 @@ fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Setting
         LauncherKind::Command => Arc::new(CommandLauncher::new(&settings)),
     };
     Ok((launcher, settings))
+}
+
+/// A guest's descriptors must not use up those of the host's own user.
+fn as_many_descriptors_as_may_be() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Where the launcher `wine` finds its parts and keeps its things.

@@ -18,10 +18,11 @@ use tokio::net::UnixStream;
 use winterop_accounts::Accounts;
 use winterop_channel::unix::send_some;
 use winterop_serve::{
-    Closer, Crowded, Door, Listener, NotKnown, Pace, Peer, Place, Shares, TooFast, TurnedAway,
+    Closer, Crowded, Door, Listener, NotKnown, Pace, Peer, Place, Shares, TooFast, TurnedAway, Who,
     queries,
 };
 use winterop_settings::{Off, Switches};
+use winterop_sys::peer_credentials;
 use winterop_wire::{CreateProcessResponse, Header, MessageType};
 use winterop_words::{Failure, Words};
 
@@ -35,10 +36,13 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 const MOST_OF_ONE: usize = 128;
 
 /// How many of all users are. Each has two descriptors here.
-const MOST_OF_ALL: usize = 256;
+const MOST_OF_ALL: usize = 1024;
 
 /// The mode of a socket that every user may connect to: whom it serves it decides by who asks.
 pub const MODE_FOR_ALL: u32 = 0o666;
+
+/// Stands for whom not even the kernel knows: all of them together are one.
+const NOBODY: u32 = u32::MAX;
 
 /// After how many connections others get a turn, however many more there are.
 const TURN: u32 = 16;
@@ -56,7 +60,7 @@ pub async fn serve(
     let listener = Listener::new(listener)?;
     let is_for_all = admit.audience() == Audience::AllUsers;
     let file = listener.file().filter(|_| is_for_all);
-    let door = Door::new(file, MODE_FOR_ALL, known_users);
+    let door = Door::new(file, known_users);
     let pace = is_for_all.then(Pace::new);
     let sockets = admit.sockets().max(1);
     let server = Server {
@@ -144,35 +148,36 @@ struct Server<A> {
 impl<A: Admit> Server<A> {
     /// Takes a new connection over: who it is of, and whether there is a place for it.
     fn take(self: &Arc<Self>, connection: UnixStream) {
-        let entered = Peer::of(connection.as_fd()).map_err(|error| (None, error.into()));
-        let entered = entered.and_then(|peer| match self.enter(&peer) {
-            Ok(place) => Ok((peer, place)),
-            Err(refusal) => Err((Some(peer), refusal)),
+        // The kernel knows whose it is of a process that has ended, too.
+        let uid = peer_credentials(connection.as_fd()).map_or(NOBODY, |peer| peer.uid);
+        let who = Who { uid, user: self.admit.accountable(uid) };
+        let entered = self.enter(who).and_then(|place| {
+            let peer = Peer::of(connection.as_fd()).map_err(|error| (error.into(), None))?;
+            Ok((peer, place))
         });
         match entered {
             Ok((peer, place)) => {
-                tokio::spawn(Arc::clone(self).attend(connection, peer, place));
+                tokio::spawn(Arc::clone(self).attend(connection, peer, who, place));
             }
-            Err((peer, refusal)) => self.refuse(connection, peer.as_ref(), &refusal, None),
+            Err((refusal, place)) => self.refuse(connection, who, None, &refusal, place),
         }
     }
 
-    fn enter(&self, peer: &Peer) -> Result<Place, Refusal> {
-        let uid = peer.credentials.uid;
-        let user = self.admit.accountable(uid);
+    fn enter(&self, who: Who) -> Result<Place, (Refusal, Option<Place>)> {
         if let Some(pace) = &self.pace
-            && let Err(too_fast) = pace.count(user)
+            && let Err(too_fast) = pace.count(who.user)
         {
-            self.pause(uid);
-            return Err(TooFast { user: uid, ..too_fast }.into());
+            self.pause(who);
+            return Err((TooFast { user: who.uid, ..too_fast }.into(), None));
         }
-        let crowded = |crowded: Crowded| Crowded { user: uid, ..crowded };
-        Ok(self.shares.enter(user).map_err(crowded)?)
+        let crowded = |crowded: Crowded| (Crowded { user: who.uid, ..crowded }.into(), None);
+        self.shares.enter(who.user).map_err(crowded)
     }
 
-    /// Keeps a uid out for a while: to look at its connections, even to refuse them, costs others time.
-    fn pause(&self, uid: u32) {
-        let kept_out = self.turned_away.keep_out(uid);
+    /// Keeps somebody out for a while: to look at their connections, even to refuse them, costs others
+    /// time.
+    fn pause(&self, who: Who) {
+        let kept_out = self.turned_away.keep_out(who);
         tokio::spawn(async move {
             tokio::time::sleep(Pace::pause()).await;
             drop(kept_out);
@@ -180,7 +185,7 @@ impl<A: Admit> Server<A> {
     }
 
     /// Serves one connection: it is handed over, or refused with words.
-    async fn attend(self: Arc<Self>, connection: UnixStream, peer: Peer, place: Place) {
+    async fn attend(self: Arc<Self>, connection: UnixStream, peer: Peer, who: Who, place: Place) {
         let handed = tokio::select! {
             handed = self.hand_over(&connection, &peer) => handed,
             () = place.taken_away() => {
@@ -190,8 +195,11 @@ impl<A: Admit> Server<A> {
         };
         match handed {
             // The host may have closed its own already, and this is the last then.
-            Ok(()) => self.closer.close((connection, place)),
-            Err(refusal) => self.refuse(connection, Some(&peer), &refusal, Some(place)),
+            Ok(()) => {
+                self.turned_away.has_served(who);
+                self.closer.close((connection, place));
+            }
+            Err(refusal) => self.refuse(connection, who, Some(&peer), &refusal, Some(place)),
         }
     }
 
@@ -211,12 +219,12 @@ impl<A: Admit> Server<A> {
     fn refuse(
         &self,
         connection: UnixStream,
+        who: Who,
         peer: Option<&Peer>,
         refusal: &Refusal,
         place: Option<Place>,
     ) {
-        // Of whom nothing is known, all together are one.
-        let uid = peer.map_or(u32::MAX, |peer| peer.credentials.uid);
+        let uid = who.uid;
         if let Some(before) = winterop_audit::may_log(uid) {
             tracing::info!(%refusal, uid, left_out = before.left_out, "a connection is refused");
         }
@@ -229,7 +237,7 @@ impl<A: Admit> Server<A> {
         }
         match place {
             Some(place) => self.closer.close((connection, place)),
-            None => self.turned_away.close(connection, uid, self.admit.accountable(uid)),
+            None => self.turned_away.close(connection, who),
         }
     }
 }

@@ -11,6 +11,8 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{getpid, getuid};
+use rustix::thread::nanosleep;
+use rustix::time::Timespec;
 use winterop_channel::unix::connect_path;
 use winterop_places::names::{SOCKET_DIRECTORY, SOCKET_SUFFIX, socket_name};
 use winterop_sys::{PeerCredentials, is_own_user, peer_credentials, unmapped_user};
@@ -190,10 +192,19 @@ pub fn find(environment: &Environment<'_>, secure: bool) -> Result<Found, Vec<At
     Err(attempts)
 }
 
+/// How long to wait before whoever shut this user out for a moment is tried again.
+const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 400_000_000 };
+
 fn try_socket(path: &[u8]) -> Result<OwnedFd, Rejection> {
-    let connection = connect_path(path).map_err(|error| match error {
-        // Its mode lets everybody in.
-        Errno::ACCESS if path == socket_of(1) => Rejection::ShutOut,
+    let is_machines = path == socket_of(1);
+    let mut connected = connect_path(path);
+    if is_machines && matches!(connected, Err(Errno::ACCESS)) {
+        // Its mode lets everybody in; somebody else's haste may have been taken for this user's.
+        let _ = nanosleep(&MOMENT);
+        connected = connect_path(path);
+    }
+    let connection = connected.map_err(|error| match error {
+        Errno::ACCESS if is_machines => Rejection::ShutOut,
         error => Rejection::System(error),
     })?;
     check_server(&connection, path)?;

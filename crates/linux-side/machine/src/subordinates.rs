@@ -47,10 +47,12 @@ impl State {
         if stamps == self.stamps {
             return;
         }
+        // What cannot be read now, as without descriptors, is read the next time.
         let text = Directory::root().and_then(|root| root.begin(FILE, LARGEST));
-        let text = text.ok().flatten().unwrap_or_default();
-        self.ranges = Ranges::parse(&text, &Accounts::read());
-        self.stamps = stamps;
+        if let Ok(text) = text {
+            self.ranges = Ranges::parse(&text.unwrap_or_default(), &Accounts::read());
+            self.stamps = stamps;
+        }
     }
 }
 
@@ -91,7 +93,11 @@ impl Ranges {
         let has = |(first, count, _): &&(u32, u32, u32)| {
             uid.checked_sub(*first).is_some_and(|distance| distance < *count)
         };
-        self.ranges.iter().find(has).map(|(_, _, owner)| *owner)
+        let mut of_id = self.ranges.iter().filter(has);
+        let (first, _, owner) = of_id.next()?;
+        // What several have been given, or root to containers, is nobody's whom it should count to.
+        let is_one_users = *owner != 0 && of_id.all(|(_, _, other)| other == owner);
+        Some(if is_one_users { *owner } else { *first })
     }
 }
 
@@ -103,7 +109,7 @@ mod tests {
     fn a_user_with_many_ids_counts_as_one() {
         let passwd = b"me:x:1000:1000::/home/me:\nodd:x:100005:5::/:\n";
         let accounts = Accounts::parse(passwd, b"");
-        let text = b"# ids\nme:100000:65536\n1001:165536:10\nlonely:200000:5\nme:x:1\n:::\nme:4294967290:99\n";
+        let text = b"root:500000:10\nyou:300000:10\nme:300005:10\n# ids\nme:100000:65536\n1001:165536:10\nlonely:200000:5\nme:x:1\n:::\nme:4294967290:99\n";
         let ranges = Ranges::parse(text, &accounts);
         for (uid, owner) in [
             (99_999, None),
@@ -114,6 +120,11 @@ mod tests {
             (200_000, Some(200_000)),
             (200_004, Some(200_000)),
             (u32::MAX, Some(1000)),
+            // What two have been given, or root, counts to none of them.
+            (300_000, Some(300_000)),
+            (300_005, Some(300_000)),
+            (300_012, Some(1000)),
+            (500_001, Some(500_000)),
             // Whoever has an account is a user all the same.
             (1000, None),
             (100_005, None),

@@ -100,12 +100,14 @@ impl Users {
         let asked = connected.describe(rules.ask_for_groups(), |pid| {
             Ok(is_guest || lives_elsewhere(pid, Compared::Machine)?)
         })?;
-        self.link(rules.host_for(&asked)?, asked.elsewhere).await
+        let user = rules.host_for(&asked)?;
+        // As the host sees it: another user is a guest there, too.
+        self.link(user, asked.elsewhere || user != uid).await
     }
 
     /// The way to a user's host.
-    async fn link(&self, user: u32, elsewhere: bool) -> Result<Arc<HostLink>, NotServed> {
-        if let Some(link) = lock(&self.links).get(&(user, elsewhere)) {
+    async fn link(&self, user: u32, is_guest: bool) -> Result<Arc<HostLink>, NotServed> {
+        if let Some(link) = lock(&self.links).get(&(user, is_guest)) {
             return Ok(Arc::clone(link));
         }
         let owner = self.owner(user).await?;
@@ -114,7 +116,7 @@ impl Users {
             HostLink::of_machine(self.starter.clone(), move || locate(user, &owner, &command));
         let mut links = lock(&self.links);
         // Two may have come at the same time.
-        Ok(Arc::clone(links.entry((user, elsewhere)).or_insert_with(|| Arc::new(link))))
+        Ok(Arc::clone(links.entry((user, is_guest)).or_insert_with(|| Arc::new(link))))
     }
 
     /// The user as whom the host runs.

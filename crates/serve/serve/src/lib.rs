@@ -23,7 +23,7 @@ pub mod starting;
 pub mod turned_away;
 
 pub use closer::Closer;
-pub use door::Door;
+pub use door::{Door, Who};
 pub use listener::Listener;
 pub use pace::{Pace, TooFast};
 pub use peer::{NotKnown, Peer};

@@ -40,9 +40,9 @@ impl Pace {
     /// Nobody has connected yet; how fast they may is a matter of how many processors there are.
     #[must_use]
     pub fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let processors = u32::try_from(processors).unwrap_or(1);
-        Self { each_second: EACH_SECOND.saturating_mul(processors), users: Mutex::default() }
+        let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+        let each_second = EACH_SECOND.saturating_mul(count_of(&online).max(1));
+        Self { each_second, users: Mutex::default() }
     }
 
     /// Counts a connection of `user`'s.
@@ -75,6 +75,16 @@ impl Pace {
     }
 }
 
+/// How many numbers a list such as `0-3,5` has. Not those that this process may use: others have more.
+fn count_of(list: &str) -> u32 {
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    list.trim().split(',').filter_map(range).fold(0, u32::saturating_add)
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self::new()
@@ -94,6 +104,12 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_processors_of_the_machine_count() {
+        let counts = ["0\n", "0-3", "0-1,4,6-7\n", "", "x", "3-1"].map(count_of);
+        assert_eq!(counts, [1, 4, 5, 0, 0, 0]);
+    }
 
     #[test]
     fn one_user_who_connects_all_the_time_is_told_so_and_nobody_else() {

@@ -76,11 +76,17 @@ impl ListeningSocket {
         let socket =
             socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
         let address = SocketAddrUnix::new(path).map_err(failed)?;
+        let mut directory = Directory::of(path)?;
         match bind(&socket, &address) {
-            Err(Errno::ADDRINUSE) => replace_leftover(path, || bind(&socket, &address))?,
+            Err(Errno::ADDRINUSE) => {
+                directory.lock()?;
+                replace_leftover(path, || bind(&socket, &address))?;
+            }
             result => result.map_err(failed)?,
         }
         listen(&socket, BACKLOG).map_err(failed)?;
+        // Until then it looks like one that nobody serves.
+        drop(directory);
         Ok(Self { descriptor: Some(socket), path: path.to_owned(), links: Vec::new() })
     }
 
@@ -136,35 +142,60 @@ impl Drop for ListeningSocket {
     }
 }
 
-/// Binds where the file of a socket lies that nobody serves. One at a time does, or of two that were
+/// Binds where the file of a socket lies that nobody serves; in a locked directory, or of two that were
 /// started at once the second would remove what the first has just made.
 fn replace_leftover(
     path: &Path,
     bind: impl FnOnce() -> rustix::io::Result<()>,
 ) -> Result<(), SocketError> {
-    let failed = |source| SocketError::System { path: path.to_owned(), source };
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let directory = std::fs::File::open(directory).map_err(failed)?;
-    lock(&directory).map_err(failed)?;
     remove_leftover(path)?;
     bind().map_err(|error| match error {
         // Somebody came who found no leftover.
         Errno::ADDRINUSE => SocketError::InUse(path.to_owned()),
-        error => failed(error.into()),
+        error => SocketError::System { path: path.to_owned(), source: error.into() },
     })
 }
 
-/// Locks a directory. Whoever can read it can hold the lock too, so the wait has an end.
-fn lock(directory: &std::fs::File) -> io::Result<()> {
-    let deadline = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match directory.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(LOCK_PAUSE);
-            }
-            Err(error) => return Err(error.into()),
+/// The directory of a socket that is being made, locked where several may make the same one.
+struct Directory<'a> {
+    file: std::fs::File,
+    is_locked: bool,
+    socket: &'a Path,
+}
+
+impl<'a> Directory<'a> {
+    /// Opens the directory of `socket`. One that nobody else can read is locked at once. In others the
+    /// names are those of processes, of which no two make the same, and whoever can read it could hold
+    /// the lock.
+    fn of(socket: &'a Path) -> Result<Self, SocketError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let failed = |source| SocketError::System { path: socket.to_owned(), source };
+        let file = std::fs::File::open(socket.parent().unwrap_or(Path::new("/")));
+        let file = file.map_err(failed)?;
+        let is_private = file.metadata().map_err(failed)?.mode() & 0o077 == 0;
+        let mut directory = Self { file, is_locked: false, socket };
+        if is_private {
+            directory.lock()?;
         }
+        Ok(directory)
+    }
+
+    /// Locks it, until it is dropped. Whoever can read it can hold the lock too, so the wait has an end.
+    fn lock(&mut self) -> Result<(), SocketError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        while !self.is_locked {
+            match self.file.try_lock() {
+                Ok(()) => self.is_locked = true,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(error) => {
+                    let (path, source) = (self.socket.to_owned(), error.into());
+                    return Err(SocketError::System { path, source });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

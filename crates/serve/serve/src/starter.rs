@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, kill_process, waitpid};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -31,6 +32,9 @@ pub const NAME: &str = "winterop-starter";
 
 /// How long a program may take until it runs, where somebody waits for it who serves others, too.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the starter may take to take what is sent to it.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// As whom a program runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +104,7 @@ impl Starter {
     /// The system's.
     pub fn start(program: &Path) -> io::Result<Self> {
         let (control, theirs) = connection()?;
+        set_socket_timeout(&control, Timeout::Send, Some(PATIENCE))?;
         let mut command = Command::new(program);
         // Whoever waits for the end of this process's output does not wait for the starter's.
         command.arg0(NAME).stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
@@ -114,17 +119,24 @@ impl Starter {
     /// The system's; `EPIPE` where the starter is gone, `ETIMEDOUT` for one that takes too long.
     pub fn spawn(&self, plan: &Plan<'_>) -> Result<Pid, Errno> {
         let (own, theirs) = connection()?;
+        let longest = plan.patience.unwrap_or(LONGEST);
+        set_socket_timeout(&own, Timeout::Send, Some(longest))?;
         self.pass(theirs)?;
         let (message, attached) = encode(plan);
-        send(&own, &message, &attached)?;
         let deadline = plan.patience.map(|patience| Instant::now() + patience);
-        match answer(&own, deadline)? {
-            Answer { pid: Some(pid), error: None } => Ok(pid),
-            Answer { pid, error } => {
-                if let Some(pid) = pid {
-                    bury(pid, error == Some(Errno::TIMEDOUT));
-                }
+        match send(&own, &message, &attached).and_then(|()| answer(&own, deadline)) {
+            Ok(Answer { pid: Some(pid), error: None }) => Ok(pid),
+            Ok(Answer { pid: Some(pid), error: Some(error) }) if error != Errno::TIMEDOUT => {
+                let _ = waitpid(Some(pid), WaitOptions::empty());
+                Err(error)
+            }
+            Ok(Answer { pid, error }) => {
+                bury(own, pid);
                 Err(error.unwrap_or(Errno::PIPE))
+            }
+            Err(error) => {
+                bury(own, None);
+                Err(if error == Errno::AGAIN { Errno::TIMEDOUT } else { error })
             }
         }
     }
@@ -252,19 +264,22 @@ fn login<'a>(runs_as: &RunsAs, groups: Option<&'a [Gid]>) -> Login<'a> {
     }
 }
 
-/// Takes the end of a process that did not become its program. One that hangs is killed first, and may
-/// hang all the same: to close what it was given, or to open its program, may take as long as somebody
-/// likes.
-fn bury(pid: Pid, hangs: bool) {
-    if !hangs {
-        let _ = waitpid(Some(pid), WaitOptions::empty());
-        return;
-    }
-    // Nobody has waited for it, so the pid is still its own.
-    let _ = kill_process(pid, Signal::KILL);
+/// Ends a process that did not become its program, and takes its end. That may hang: to close what it was
+/// given, or to open its program, may take as long as somebody likes; and one that the starter has not
+/// made yet says only later who it is.
+fn bury(connection: OwnedFd, pid: Option<Pid>) {
+    let work = move || {
+        // No deadline: the connection ends with the process, or with the starter.
+        let pid = pid.or_else(|| answer(&connection, None).ok().and_then(|answer| answer.pid));
+        if let Some(pid) = pid {
+            // Nobody has waited for it, so the pid is still its own.
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+        }
+    };
     let buried = std::thread::Builder::new().name("burying".into()).stack_size(64 * 1024);
-    if let Err(error) = buried.spawn(move || waitpid(Some(pid), WaitOptions::empty())) {
-        tracing::warn!(%error, pid = pid.as_raw_nonzero(), "an ended process is left over");
+    if let Err(error) = buried.spawn(work) {
+        tracing::warn!(%error, "an ended process is left over");
     }
 }
 
@@ -572,6 +587,11 @@ mod tests {
         let stopped = Plan { patience: Some(Duration::ZERO), ..sh("exit 7") };
         assert_eq!(starter.spawn(&stopped).unwrap_err(), Errno::TIMEDOUT);
         kill_process(starter.process, Signal::CONT).unwrap();
+        // What it starts later all the same is ended, and nothing of it is left.
+        let children = || std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        while children().split_whitespace().count() > 1 {
+            std::thread::yield_now();
+        }
         // Others are started as before.
         assert_eq!(status(starter.spawn(&sh("exit 8")).unwrap()), Some(8));
     }

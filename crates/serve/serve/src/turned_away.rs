@@ -1,10 +1,10 @@
 //! Whoever is turned away without a place: closing their connections is bounded, too.
 
 use crate::closer::Closer;
-use crate::door::{Bar, Door};
+use crate::door::{Bar, Door, Reason, Who};
 use crate::shares::Shares;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 
 /// How many connections of one user, and of all, are being closed at the same time.
@@ -30,44 +30,63 @@ impl TurnedAway {
         Ok(Self { closer: Closer::new()?, places, door })
     }
 
-    /// Keeps a uid out as long as what is returned lives.
+    /// Keeps somebody out for a while, who connects all the time.
     #[must_use]
-    pub fn keep_out(&self, uid: u32) -> Arc<Bar> {
-        self.door.bar(uid)
+    pub fn keep_out(&self, who: Who) -> Arc<Bar> {
+        self.door.bar(who, Reason::TooFast)
     }
 
-    /// Closes a connection of `uid`'s, who belongs to `user`. Where as many as may be hang already, the
-    /// uid is shut out until this one is closed.
-    pub fn close(&self, connection: impl Send + 'static, uid: u32, user: u32) {
-        match self.places.enter_quietly(user) {
+    /// Remembers that somebody was served.
+    pub fn has_served(&self, who: Who) {
+        self.door.has_served(who);
+    }
+
+    /// Closes somebody's connection. Where as many as may be hang already, they are shut out until this
+    /// one is closed.
+    pub fn close(&self, connection: impl Send + 'static, who: Who) {
+        match self.places.enter_quietly(who.user) {
             Ok(place) => self.closer.close((connection, place)),
-            Err(_) => self.closer.close((connection, self.door.bar(uid))),
+            Err(_) => self.closer.close((connection, self.door.bar(who, Reason::Hangs))),
         }
     }
 }
 
 /// Closes connections for which there was no place, where those who hand them over can be made to wait.
+/// Each way by which they come has its own, so whoever fills one fills no other.
 #[derive(Debug)]
 pub struct Backlog {
-    closer: Closer,
+    /// Most ways never need one.
+    closer: OnceLock<Closer>,
     room: Arc<Semaphore>,
 }
 
 impl Backlog {
-    /// Starts the threads. A runtime of tokio's must be there.
-    ///
-    /// # Errors
-    /// Those of [`Closer::new`].
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { closer: Closer::new()?, room: Arc::new(Semaphore::new(MOST_OF_ONE)) })
+    /// Room for so many as hang at the same time.
+    #[must_use]
+    pub fn new(room: usize) -> Self {
+        Self { closer: OnceLock::new(), room: Arc::new(Semaphore::new(room)) }
     }
 
     /// Closes a connection, as soon as few enough others hang. No deadline: whoever sends more waits,
-    /// and has one.
+    /// and has one. A runtime of tokio's must be there.
     pub async fn close(&self, connection: impl Send + 'static) {
         // It is never closed, so this is no error.
         let room = Arc::clone(&self.room).acquire_owned().await.ok();
-        self.closer.close((connection, room));
+        if self.closer.get().is_none() {
+            match Closer::new() {
+                Ok(closer) => drop(self.closer.set(closer)),
+                Err(error) => tracing::error!(%error, "what may hang is closed here"),
+            }
+        }
+        if let Some(closer) = self.closer.get() {
+            closer.close((connection, room));
+        }
+    }
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self::new(MOST_OF_ONE)
     }
 }
 
@@ -95,13 +114,13 @@ mod tests {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let file = folder.path().join("socket");
         let _ = std::os::unix::net::UnixListener::bind(&file).unwrap();
-        let door = Door::new(Some(file.clone()), 0o666, Vec::new);
+        let door = Door::new(Some(file.clone()), Vec::new);
         let turned_away = TurnedAway::new(door).unwrap();
         let (told, hears) = mpsc::channel();
         let mut holders = Vec::new();
         let mut close = || {
             let (holder, held) = mpsc::channel();
-            turned_away.close(Hangs(held, told.clone()), 100_007, 7);
+            turned_away.close(Hangs(held, told.clone()), Who { uid: 100_007, user: 7 });
             holders.push(holder);
         };
         (0..MOST_OF_ONE).for_each(|_| close());
@@ -111,7 +130,7 @@ mod tests {
         // Another user's are closed all the same.
         let (done, is_done) = mpsc::channel();
         let (_, free) = mpsc::channel();
-        turned_away.close(Hangs(free, done), 8, 8);
+        turned_away.close(Hangs(free, done), Who { uid: 8, user: 8 });
         is_done.recv().unwrap();
         let count = holders.len();
         drop(holders);
@@ -123,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_hands_over_more_than_can_be_closed_waits() {
-        let backlog = Backlog::new().unwrap();
+        let backlog = Backlog::default();
         let (told, hears) = mpsc::channel();
         let mut holders = Vec::new();
         for _ in 0..MOST_OF_ONE {

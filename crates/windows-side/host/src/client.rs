@@ -11,7 +11,7 @@ use std::sync::Arc;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
-use winterop_serve::{Backlog, Closer, Crowded, Peer, Place, Shares};
+use winterop_serve::{Closer, Crowded, Peer, Place, Shares};
 
 /// The largest request. What Windows can take fits into it several times.
 pub const LARGEST_REQUEST: usize = 2 << 20;
@@ -35,7 +35,6 @@ pub struct Places {
     guests: Arc<Shares>,
     running: Arc<Shares>,
     closer: Closer,
-    turned_away: Backlog,
 }
 
 impl Places {
@@ -49,14 +48,7 @@ impl Places {
             guests: Shares::new(MOST_OF_GUEST, MOST_OF_GUESTS),
             running: Shares::new(MOST_RUNNING_OF_GUEST, MOST_RUNNING_OF_GUESTS),
             closer: Closer::new()?,
-            turned_away: Backlog::new()?,
         })
-    }
-
-    /// What closes the connections of those who have no place.
-    #[must_use]
-    pub fn turned_away(&self) -> &Backlog {
-        &self.turned_away
     }
 
     /// What closes things aside.

@@ -26,7 +26,7 @@ use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::send_some;
 use winterop_serve::starter::Starter;
-use winterop_serve::{Crowded, Listener, Peer, Place, queries};
+use winterop_serve::{Backlog, Crowded, Listener, Peer, Place, queries};
 use winterop_settings::Settings;
 use winterop_settings::machine::AuditSetting;
 use winterop_sys::{PeerCredentials, peer_credentials};
@@ -39,6 +39,10 @@ use winterop_words::Failure;
 /// How long whoever connects may take to send the first request. A server that has handed one over
 /// may keep its connection for the next.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How many connections to the host's own socket, of which none has a place, may hang while they are
+/// closed. Whoever can reach it is the user, or sees the user's own directory.
+const MOST_AT_OWN_SOCKET: usize = 512;
 
 /// How long a client may take to read its refusal.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -118,38 +122,46 @@ impl Host {
         until: impl Future<Output = ()>,
     ) -> io::Result<()> {
         tokio::pin!(until);
+        let backlog = Backlog::new(MOST_AT_OWN_SOCKET);
         loop {
             let connection = tokio::select! {
                 connection = listener.accept() => connection?,
                 () = &mut until => return Ok(()),
             };
-            self.welcome(connection.into()).await;
+            self.welcome(connection.into(), &backlog).await;
         }
     }
 
     /// Looks at who has connected to the host's own socket.
-    async fn welcome(self: &Arc<Self>, channel: Channel) {
+    async fn welcome(self: &Arc<Self>, channel: Channel, backlog: &Backlog) {
         let known = Peer::of(channel.as_fd()).map_err(Unserved::from).and_then(|peer| {
             let standing = Standing::of(&peer, &self.instances, self.admission.sandboxes)?;
             Ok((peer, standing))
         });
         match known {
             Ok((peer, standing)) => {
-                if let Some(client) = self.let_in(channel, peer, standing.lives_elsewhere()).await {
+                let elsewhere = standing.lives_elsewhere();
+                if let Some(client) = self.let_in(channel, peer, elsewhere, backlog).await {
                     tokio::spawn(Arc::clone(self).attend(client, standing));
                 }
             }
-            Err(unserved) => self.turn_away(channel, &unserved.words().into()).await,
+            Err(unserved) => self.turn_away(channel, &unserved.words().into(), backlog).await,
         }
     }
 
     /// Gives whoever has connected a place.
-    async fn let_in(&self, channel: Channel, peer: Peer, elsewhere: bool) -> Option<Client> {
+    async fn let_in(
+        &self,
+        channel: Channel,
+        peer: Peer,
+        elsewhere: bool,
+        backlog: &Backlog,
+    ) -> Option<Client> {
         let is_guest = elsewhere || !is_user(&peer);
         match self.places.enter(&peer, is_guest) {
             Ok(place) => Some(Client::new(channel, peer, elsewhere, place, self.places.closer())),
             Err(crowded) => {
-                self.turn_away(channel, &too_many(crowded)).await;
+                self.turn_away(channel, &too_many(crowded), backlog).await;
                 None
             }
         }
@@ -157,7 +169,12 @@ impl Host {
 
     /// Refuses a connection of which nothing was read; it does not block. Where too many such cannot be
     /// closed, whoever comes by the same way waits: for guests the machine's init has a way of their own.
-    async fn turn_away(&self, connection: impl AsFd + Send + 'static, refusal: &Refusal) {
+    async fn turn_away(
+        &self,
+        connection: impl AsFd + Send + 'static,
+        refusal: &Refusal,
+        backlog: &Backlog,
+    ) {
         let uid = peer_credentials(connection.as_fd()).map_or(u32::MAX, |peer| peer.uid);
         if let Some(before) = winterop_audit::may_log(uid) {
             let left_out = before.left_out;
@@ -165,12 +182,13 @@ impl Host {
         }
         // Nothing was sent on it, so there is room.
         let _ = send_some(&connection, &refusal_message(refusal), &[]);
-        self.places.turned_away().close(connection).await;
+        backlog.close(connection).await;
     }
 
     /// Serves a connection to the host's own socket: one launch, or any number of hand-overs.
     async fn attend(self: Arc<Self>, mut client: Client, standing: Standing) {
         let mut deadline = Some(Instant::now() + REQUEST_DEADLINE);
+        let backlog = Backlog::default();
         loop {
             let frame = match next_request(&mut client, deadline, &[]).await {
                 Ok(Some(frame)) => frame,
@@ -188,7 +206,7 @@ impl Host {
                         // Its pid may be another's by now.
                         return client.close_aside(frame.descriptors);
                     }
-                    self.take_over(frame, entrance).await;
+                    self.take_over(frame, entrance, &backlog).await;
                     Ok(())
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
@@ -212,7 +230,7 @@ impl Host {
     }
 
     /// Takes a client over that a server hands over: nothing of its connection was read.
-    async fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance) {
+    async fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance, backlog: &Backlog) {
         let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
             Err((error, left)) => {
@@ -230,13 +248,13 @@ impl Host {
             // Only a socket has a peer: what may not be closable does not get this far.
             Ok((peer, elsewhere)) => match Channel::new(connection) {
                 Ok(channel) => {
-                    if let Some(client) = self.let_in(channel, peer, elsewhere).await {
+                    if let Some(client) = self.let_in(channel, peer, elsewhere, backlog).await {
                         tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
                     }
                 }
                 Err(error) => tracing::warn!(%error, "a client cannot be waited for"),
             },
-            Err(unserved) => self.turn_away(connection, &unserved.words().into()).await,
+            Err(unserved) => self.turn_away(connection, &unserved.words().into(), backlog).await,
         }
     }
 
