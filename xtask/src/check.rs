@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::house;
 use crate::paths;
 use crate::progress::words;
-use crate::test::cargo;
+use crate::runner::cargo;
 
 /// Runs every check, says which failed, and fails if one did.
 ///

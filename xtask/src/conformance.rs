@@ -11,7 +11,8 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::test::{self, Runner};
+use crate::runner::Runner;
+use crate::test;
 
 /// What `cargo xtask conformance` is told.
 #[derive(clap::Args)]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::paths;
 use crate::progress::words;
-use crate::test::cargo;
+use crate::runner::cargo;
 
 /// The folders below `crates`, from the top down, with what stands in each from left to right. Two that
 /// have the same height are the two sides.

@@ -14,6 +14,7 @@ mod needs;
 mod paths;
 mod progress;
 mod run;
+mod runner;
 mod sources;
 mod test;
 mod windows;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::paths;
-use crate::test::Runner;
+use crate::runner::Runner;
 
 /// Something that no package brings, and the tests that need it, as nextest's filters.
 #[derive(Debug, Deserialize)]
