@@ -119,7 +119,8 @@ impl Starter {
     /// The system's; `EPIPE` where the starter is gone, `ETIMEDOUT` for one that takes too long.
     pub fn spawn(&self, plan: &Plan<'_>) -> Result<Pid, Errno> {
         let (own, theirs) = connection()?;
-        let longest = plan.patience.unwrap_or(LONGEST);
+        // No time at all would stand for any time.
+        let longest = plan.patience.unwrap_or(LONGEST).max(Duration::from_millis(1));
         set_socket_timeout(&own, Timeout::Send, Some(longest))?;
         self.pass(theirs)?;
         let (message, attached) = encode(plan);

@@ -4,6 +4,7 @@ use lzma_rust2::{XzOptions, XzReader, XzWriter};
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 /// How much one part of the stream is, in bytes, and how many may wait for the reader.
 const PART: usize = 256 << 10;
@@ -63,6 +64,17 @@ pub struct Ahead {
     part: Vec<u8>,
     used: usize,
     has_ended: bool,
+    thread: JoinHandle<()>,
+}
+
+impl Ahead {
+    /// Waits until nothing reads ahead any more, the source included: for a source that ends.
+    pub fn finish(self) {
+        let Self { parts, thread, .. } = self;
+        drop(parts);
+        // What it had to say of the data it has said.
+        let _ = thread.join();
+    }
 }
 
 /// Reads `source`, decompressed as its first bytes say, on a thread of its own, so that
@@ -76,7 +88,8 @@ pub fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Ahead>
     let compression = Compression::of_data(&begin);
     let whole = io::Cursor::new(begin).chain(source);
     let (sender, parts) = sync_channel(PARTS);
-    std::thread::Builder::new().name("decompress".to_owned()).spawn(move || {
+    let thread = std::thread::Builder::new().name("decompress".to_owned());
+    let thread = thread.spawn(move || {
         let buffered = BufReader::with_capacity(PART, whole);
         match compression {
             Compression::None => send_all(buffered, &sender),
@@ -92,7 +105,7 @@ pub fn decompressed(mut source: impl Read + Send + 'static) -> io::Result<Ahead>
             },
         }
     })?;
-    Ok(Ahead { parts, part: Vec::new(), used: 0, has_ended: false })
+    Ok(Ahead { parts, part: Vec::new(), used: 0, has_ended: false, thread })
 }
 
 fn zstd<R: io::BufRead>(source: R) -> io::Result<zstd::Decoder<'static, R>> {
