@@ -32,9 +32,20 @@ const MOST_THREADS: usize = 1024;
 /// Something to be closed, with whatever is to be free again afterwards.
 type Item = Box<dyn Any + Send>;
 
-/// Closes things aside.
+/// Closes things aside. Its threads end with the last copy, as soon as all is closed.
 #[derive(Clone)]
-pub struct Closer(Arc<Shared>);
+pub struct Closer(Arc<Last>);
+
+/// What all copies of a closer have.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.lock().has_ended = true;
+        self.0.work.notify_all();
+        self.0.waiting.notify_all();
+    }
+}
 
 impl fmt::Debug for Closer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,6 +72,8 @@ struct State {
     /// How many things the workers have taken up.
     taken: u64,
     threads: usize,
+    /// Nothing more comes.
+    has_ended: bool,
 }
 
 /// What interrupts a thread that hangs: its handler does nothing, but what waits is told of it.
@@ -81,16 +94,17 @@ impl Closer {
         thread::Builder::new().name("closing".into()).stack_size(STACK).spawn(move || {
             watch(&watched);
         })?;
-        Ok(Self(shared))
+        Ok(Self(Arc::new(Last(shared))))
     }
 
     /// Drops `item`, some time, on another thread.
     pub fn close(&self, item: impl Send + 'static) {
-        let mut state = self.0.lock();
+        let shared = &self.0.0;
+        let mut state = shared.lock();
         state.queue.push_back(Box::new(item));
         match state.busy {
-            None => self.0.work.notify_one(),
-            Some(_) => self.0.waiting.notify_one(),
+            None => shared.work.notify_one(),
+            Some(_) => shared.waiting.notify_one(),
         }
     }
 }
@@ -116,6 +130,9 @@ fn work(shared: &Shared, number: u64) {
     let mut state = shared.lock();
     while state.worker == number {
         let Some(item) = state.queue.pop_front() else {
+            if state.has_ended {
+                break;
+            }
             // No deadline: there is nothing to do.
             state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
@@ -133,6 +150,8 @@ fn work(shared: &Shared, number: u64) {
         }
     }
     state.threads -= 1;
+    // Nobody has to be looked after any more.
+    shared.waiting.notify_all();
 }
 
 /// Looks after a worker that is busy while something waits.
@@ -140,6 +159,9 @@ fn watch(shared: &Arc<Shared>) {
     let mut state = shared.lock();
     let mut interrupted = None;
     loop {
+        if state.has_ended && state.queue.is_empty() {
+            return;
+        }
         if state.queue.is_empty() || state.busy.is_none() {
             // No deadline: nobody waits for the worker.
             state = shared.waiting.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -212,11 +234,28 @@ mod tests {
         assert_eq!(heard, [0, 1, 2]);
         // Those that hung end when they can, and one worker is left.
         drop(holders);
-        while closer.0.lock().threads > 1 {
+        while closer.0.0.lock().threads > 1 {
             thread::yield_now();
         }
         closer.close(Tells(told, 9));
         assert_eq!(hears.recv(), Ok(9));
+    }
+
+    #[tokio::test]
+    async fn its_threads_end_with_the_last_copy_when_all_is_closed() {
+        let closer = Closer::new().unwrap();
+        let shared = Arc::clone(&closer.0.0);
+        let (told, hears) = mpsc::channel();
+        let (holder, held) = mpsc::channel();
+        closer.close(Stuck(held));
+        closer.close(Tells(told, 1));
+        drop(closer.clone());
+        drop(closer);
+        assert_eq!(hears.recv(), Ok(1));
+        drop(holder);
+        while Arc::strong_count(&shared) > 1 {
+            thread::yield_now();
+        }
     }
 
     #[tokio::test]
@@ -242,7 +281,7 @@ mod tests {
         closer.close(Tells(told, 20));
         let heard: Vec<u32> = (0..21).map(|_| hears.recv().unwrap()).collect();
         assert_eq!(heard, (0..21).collect::<Vec<_>>());
-        while closer.0.lock().threads > 1 {
+        while closer.0.0.lock().threads > 1 {
             thread::yield_now();
         }
     }
