@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use winterop_serve::Peer;
 use winterop_settings::Switches;
-use winterop_sys::is_own_user;
+use winterop_sys::{PeerCredentials, is_own_user};
 use winterop_words::{Failure, Words};
 
 /// Whose connections a server gets.
@@ -41,7 +41,7 @@ pub trait Admit: Debug + Send + Sync + 'static {
 
     /// Writes a refusal down, where somebody wants that. Which program it was for only a host ever
     /// knows.
-    fn write_down(&self, _switches: &Switches, _peer: &Peer, _refusal: &Words) {}
+    fn write_down(&self, _switches: &Switches, _peer: PeerCredentials, _refusal: &Words) {}
 }
 
 /// The users of an instance, whom one host serves.

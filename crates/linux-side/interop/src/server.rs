@@ -22,7 +22,7 @@ use winterop_serve::{
     queries,
 };
 use winterop_settings::{Off, Switches};
-use winterop_sys::peer_credentials;
+use winterop_sys::{PeerCredentials, peer_credentials};
 use winterop_wire::{CreateProcessResponse, Header, MessageType};
 use winterop_words::{Failure, Words};
 
@@ -149,7 +149,8 @@ impl<A: Admit> Server<A> {
     /// Takes a new connection over: who it is of, and whether there is a place for it.
     fn take(self: &Arc<Self>, connection: UnixStream) {
         // The kernel knows whose it is of a process that has ended, too.
-        let uid = peer_credentials(connection.as_fd()).map_or(NOBODY, |peer| peer.uid);
+        let credentials = peer_credentials(connection.as_fd()).ok();
+        let uid = credentials.map_or(NOBODY, |peer| peer.uid);
         let who = Who { uid, user: self.admit.accountable(uid) };
         let entered = self.enter(who).and_then(|place| {
             let peer = Peer::of(connection.as_fd()).map_err(|error| (error.into(), None))?;
@@ -159,7 +160,7 @@ impl<A: Admit> Server<A> {
             Ok((peer, place)) => {
                 tokio::spawn(Arc::clone(self).attend(connection, peer, who, place));
             }
-            Err((refusal, place)) => self.refuse(connection, who, None, &refusal, place),
+            Err((refusal, place)) => self.refuse(connection, who, credentials, &refusal, place),
         }
     }
 
@@ -193,13 +194,14 @@ impl<A: Admit> Server<A> {
             }
             () = tokio::time::sleep(DEADLINE) => Err(Refusal::Late),
         };
+        let credentials = Some(peer.credentials);
         match handed {
             // The host may have closed its own already, and this is the last then.
             Ok(()) => {
                 self.turned_away.has_served(who);
                 self.closer.close((connection, place));
             }
-            Err(refusal) => self.refuse(connection, who, Some(&peer), &refusal, Some(place)),
+            Err(refusal) => self.refuse(connection, who, credentials, &refusal, Some(place)),
         }
     }
 
@@ -220,7 +222,7 @@ impl<A: Admit> Server<A> {
         &self,
         connection: UnixStream,
         who: Who,
-        peer: Option<&Peer>,
+        credentials: Option<PeerCredentials>,
         refusal: &Refusal,
         place: Option<Place>,
     ) {
@@ -232,7 +234,8 @@ impl<A: Admit> Server<A> {
         answer(connection.as_fd(), &words);
         // Whoever still writes learns at once that nobody reads it.
         let _ = shutdown(&connection, Shutdown::Both);
-        if let Some(peer) = peer {
+        // The number of a process that has ended says nothing of anybody.
+        if let Some(peer) = credentials.filter(|_| !matches!(refusal, Refusal::NotKnown(_))) {
             self.admit.write_down(&self.switches, peer, &words);
         }
         match place {
@@ -282,5 +285,52 @@ fn answer(connection: BorrowedFd<'_>, words: &Words) {
         && let Err(error) = send_some(connection, &bytes, &[])
     {
         tracing::debug!(%error, "a refusal was not read");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handoff::HostLink;
+    use std::os::unix::net::UnixListener;
+    use tokio::sync::mpsc;
+
+    /// Lets nobody in before the test ends, and tells whose refusals are written down.
+    #[derive(Debug)]
+    struct Notes(mpsc::UnboundedSender<(u32, String)>);
+
+    impl Admit for Notes {
+        async fn admit(&self, _peer: &Peer) -> Result<Arc<HostLink>, Box<Words>> {
+            std::future::pending().await
+        }
+
+        /// One place for each user.
+        fn sockets(&self) -> usize {
+            MOST_OF_ONE
+        }
+
+        fn write_down(&self, _switches: &Switches, peer: PeerCredentials, refusal: &Words) {
+            let _ = self.0.send((peer.uid, refusal.plain().to_string()));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_is_written_down_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("7_interop");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let serving = serve(listener.into(), Notes(notes), Arc::default(), std::future::pending());
+        let connecting = async {
+            let _first = UnixStream::connect(&path).await.unwrap();
+            let _second = UnixStream::connect(&path).await.unwrap();
+            noted.recv().await.unwrap()
+        };
+        let (uid, text) = tokio::select! {
+            served = serving => panic!("{served:?}"),
+            noted = connecting => noted,
+        };
+        assert_eq!(uid, rustix::process::getuid().as_raw());
+        assert!(text.contains("being handed over already"), "{text}");
     }
 }

@@ -9,6 +9,7 @@ use winterop_interop::handoff::HostLink;
 use winterop_serve::Peer;
 use winterop_settings::Switches;
 use winterop_settings::machine::AuditSetting;
+use winterop_sys::PeerCredentials;
 use winterop_words::Words;
 
 /// Into how many parts the places of one socket are divided: of guests' sockets there may be many.
@@ -35,7 +36,7 @@ impl Admit for AllUsers {
         Audience::AllUsers
     }
 
-    fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Words) {
+    fn write_down(&self, switches: &Switches, peer: PeerCredentials, refusal: &Words) {
         write_down(switches, peer, refusal);
     }
 }
@@ -57,20 +58,19 @@ impl Admit for GuestsAlone {
         GUESTS
     }
 
-    fn write_down(&self, switches: &Switches, peer: &Peer, refusal: &Words) {
+    fn write_down(&self, switches: &Switches, peer: PeerCredentials, refusal: &Words) {
         write_down(switches, peer, refusal);
     }
 }
 
 /// Writes a refusal into the machine's audit log, where root wants one.
-fn write_down(switches: &Switches, peer: &Peer, refusal: &Words) {
+fn write_down(switches: &Switches, peer: PeerCredentials, refusal: &Words) {
     let setting = switches.settings().map_or(AuditSetting::Off, |settings| settings.audit);
     if setting == AuditSetting::Off {
         return;
     }
-    let (uid, pid) = (peer.credentials.uid, peer.credentials.pid);
-    let record =
-        Record::ended(uid, pid, "", "refused", Duration::ZERO).refused(&refusal.to_string());
+    let record = Record::ended(peer.uid, peer.pid, "", "refused", Duration::ZERO)
+        .refused(&refusal.to_string());
     let audit = winterop_audit::of_machine();
     let Some(lines) = audit.take(&record) else { return };
     // A file may block.
