@@ -247,11 +247,48 @@ impl Machine {
         assert_eq!(said, "0\n", "{path}");
     }
 
+    /// Puts a script in Python on the machine, which knows [`WORDS`]; the command that runs it.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    #[track_caller]
+    pub fn python(&mut self, name: &str, script: &str) -> String {
+        self.write(&format!("/opt/{name}.py"), &format!("{WORDS}{script}"));
+        format!("python3 /opt/{name}.py")
+    }
+
     /// The shell itself, for what goes on while something else is done.
     pub fn shell(&mut self) -> &mut Session {
         &mut self.shell
     }
 }
+
+/// What scripts that connect to servers have in common. A script waits for room in a server's queue, and
+/// not for ever for anything else. Files are objects or numbers.
+const WORDS: &str = r#"
+import array, os, select, signal, socket, struct, sys, time
+INIT, ALICE = '/run/WSL/1_interop', '/tmp/winterop-1000/interop'
+def connect(path):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    connection.settimeout(60)
+    return connection
+def send(connection, data, files=()):
+    numbers = [f if isinstance(f, int) else f.fileno() for f in files]
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', numbers))]
+    try:
+        connection.sendmsg([data], rights if numbers else [])
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+def answer(connection):
+    text = b''
+    try:
+        while part := connection.recv(65536):
+            text += part
+    except ConnectionResetError:
+        pass
+    return text.decode(errors='replace')
+"#;
 
 /// The words of a command that becomes a user.
 #[must_use]

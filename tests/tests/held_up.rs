@@ -7,37 +7,6 @@ use winterop_tests::{Machine, expect_soon};
 const THROUGH_INIT: &str =
     "WSL_INTEROP=/run/WSL/1_interop timeout 60 $W/hello.exe 2>/dev/null; echo $?";
 
-/// Programs in this language know these words.
-const WORDS: &str = r#"
-import array, os, select, signal, socket, struct, sys, time
-INIT, ALICE = '/run/WSL/1_interop', '/tmp/winterop-1000/interop'
-def connect(path):
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(path)
-    connection.settimeout(60)
-    return connection
-def send(connection, data, files=()):
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', files))] if files else []
-    try:
-        connection.sendmsg([data], rights)
-    except (BrokenPipeError, ConnectionResetError):
-        pass
-def answer(connection):
-    text = b''
-    try:
-        while part := connection.recv(65536):
-            text += part
-    except ConnectionResetError:
-        pass
-    return text.decode(errors='replace')
-"#;
-
-/// Puts a script on the machine; the command that runs it.
-fn python(machine: &mut Machine, name: &str, script: &str) -> String {
-    machine.write(&format!("/opt/{name}.py"), &format!("{WORDS}{script}"));
-    format!("python3 /opt/{name}.py")
-}
-
 /// Starts a script as a user; what it prints is in `/opt/said/NAME`, its pid in `/opt/said/NAME.pid`.
 fn start(machine: &mut Machine, user: &str, name: &str, command: &str) {
     machine.root("mkdir -p -m 777 /opt/said");
@@ -73,8 +42,7 @@ fn a_stopped_host_has_few_connections_in_flight_and_others_are_served() {
     let host = host_of_alice(&mut machine);
     machine.root(&format!("kill -STOP {host}"));
     // Each connection is refused with words before long, or in flight, which the kernel counts.
-    let many = python(
-        &mut machine,
+    let many = machine.python(
         "many",
         r#"
 connections, texts = [connect(INIT) for _ in range(400)], []
@@ -158,12 +126,11 @@ while True:
 fn a_file_that_is_never_closed_holds_up_no_program_that_the_host_starts() {
     let mut machine = Machine::enabled();
     assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let fuse = python(&mut machine, "fuse", NEVER_CLOSED);
+    let fuse = machine.python("fuse", NEVER_CLOSED);
     start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
     wait_for(&mut machine, "fuse", "mounted");
     // Who has handed a client over may take its time with the next: the host keeps what has come.
-    let holder = python(
-        &mut machine,
+    let holder = machine.python(
         "holder",
         r#"
 file = os.open('/opt/never/file', os.O_RDONLY)
@@ -210,12 +177,11 @@ signal.pause()
 fn what_no_hand_over_should_have_holds_up_no_host() {
     let mut machine = Machine::enabled();
     assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let fuse = python(&mut machine, "fuse", NEVER_CLOSED);
+    let fuse = machine.python("fuse", NEVER_CLOSED);
     start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
     wait_for(&mut machine, "fuse", "mounted");
     // A file where a connection should be, more than one, and one where a process should be.
-    let sender = python(
-        &mut machine,
+    let sender = machine.python(
         "sender",
         r#"
 file = os.open('/opt/never/file', os.O_RDONLY)
@@ -244,8 +210,7 @@ signal.pause()
 fn who_cannot_be_seen_in_proc_is_nobodys_guest_and_is_told_why() {
     let mut machine = Machine::enabled();
     assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let ask = python(
-        &mut machine,
+    let ask = machine.python(
         "ask",
         r#"
 import ctypes

@@ -5,32 +5,6 @@ use winterop_wire::{CommonBlock, Extensions, Role, Tag};
 
 const RUN: &str = "$W/hello.exe 2>/dev/null; echo $?";
 
-/// Programs in this language know these words.
-const WORDS: &str = r#"
-import array, os, signal, socket, struct, sys, time
-INIT, ALICE = '/run/WSL/1_interop', '/tmp/winterop-1000/interop'
-REQUEST = bytes.fromhex('@REQUEST@')
-def connect(path):
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(60)
-    connection.connect(path)
-    return connection
-def send(connection, data, files=()):
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [f.fileno() for f in files]))]
-    try:
-        connection.sendmsg([data], rights if files else [])
-    except (BrokenPipeError, ConnectionResetError):
-        pass
-def answer(connection):
-    text = b''
-    try:
-        while part := connection.recv(65536):
-            text += part
-    except ConnectionResetError:
-        pass
-    return text.decode(errors='replace')
-"#;
-
 /// A socket that is not closed before its peer has read what nobody reads.
 const LINGERING: &str = r#"
 listener = socket.socket()
@@ -63,11 +37,10 @@ fn request() -> Vec<u8> {
     })
 }
 
-/// Puts a script on the machine; the command that runs it.
+/// Puts a script on the machine that knows a request besides; the command that runs it.
 fn python(machine: &mut Machine, script: &str) -> String {
-    let words = WORDS.replace("@REQUEST@", &hex(&request()));
-    machine.write("/opt/script.py", &format!("{words}{script}"));
-    "python3 /opt/script.py".to_owned()
+    let known = format!("REQUEST = bytes.fromhex('{}')\n", hex(&request()));
+    machine.python("script", &format!("{known}{script}"))
 }
 
 /// How many files the machine's init has open.
