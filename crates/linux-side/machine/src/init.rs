@@ -20,6 +20,7 @@ use winterop_places::names::{SHARED_SOCKET, socket_name};
 use winterop_registration::keep_registered;
 use winterop_serve::Starter;
 use winterop_serve::background::{announce, terminated};
+use winterop_serve::options::obey;
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::{Policy, Switches, machine};
 
@@ -29,15 +30,7 @@ const FIRST_PASSED: i32 = 3;
 /// Runs the machine's init with the process's arguments, until it is told to end.
 #[must_use]
 pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
-    let result =
-        Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("init: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    obey(Options::parse(arguments), start)
 }
 
 fn start(options: &Options) -> io::Result<()> {

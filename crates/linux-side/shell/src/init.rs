@@ -16,7 +16,7 @@ use winterop_interop::handoff::HostLink;
 use winterop_interop::server::serve;
 use winterop_places::names::{KEEPER_LINK, SHARED_SOCKET, socket_name};
 use winterop_serve::background::{announce, terminated};
-use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
+use winterop_serve::options::{OptionError, OptionReader, OptionWriter, obey};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::starting::HostAddress;
 
@@ -78,13 +78,7 @@ impl Options {
 #[must_use]
 pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
-    match Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("init: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    obey(Options::parse(arguments), start)
 }
 
 fn start(options: &Options) -> io::Result<()> {

@@ -11,7 +11,7 @@ use winterop_channel::Inbox;
 use winterop_channel::unix::receive;
 use winterop_interop::keeper::{introduce, keep};
 use winterop_serve::background::announce;
-use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
+use winterop_serve::options::{OptionError, OptionReader, OptionWriter, obey};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::starting::HostAddress;
 use winterop_sys::Fork;
@@ -65,15 +65,7 @@ impl Options {
 /// process the instance lives by, answers there when the host knows it, and keeps it then.
 #[must_use]
 pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
-    let result =
-        Options::parse(arguments).map_err(io::Error::other).and_then(|options| start(&options));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("init: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    obey(Options::parse(arguments), start)
 }
 
 fn start(options: &Options) -> io::Result<()> {

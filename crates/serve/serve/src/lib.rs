@@ -21,6 +21,7 @@ pub mod socket;
 pub mod starter;
 pub mod starting;
 pub mod turned_away;
+pub mod wait;
 
 pub use closer::Closer;
 pub use door::{Door, Who};

@@ -2,9 +2,9 @@
 
 use crate::Starter;
 use crate::starter::{self, Plan};
+use crate::wait::until_readable;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use winterop_accounts::{Account, PATH, number};
@@ -42,12 +42,7 @@ pub fn ask(key: &[u8], reaped: Reaped, starter: Option<&Starter>) -> Option<Acco
     };
     let child = starter::start(starter, &plan).ok()?;
     drop(writer);
-    let answer = read_until(&reader, ASKING);
-    if answer.is_none() {
-        // Nobody has waited for it, so its pid is its own: where it is reaped elsewhere, it is by this
-        // thread, later.
-        let _ = kill_process(child, Signal::KILL);
-    }
+    let answer = said_by(child, &reader, ASKING);
     if reaped == Reaped::Here {
         let _ = waitpid(Some(child), WaitOptions::empty());
     }
@@ -56,26 +51,27 @@ pub fn ask(key: &[u8], reaped: Reaped, starter: Option<&Starter>) -> Option<Acco
     (account.name == key || number(key) == Some(account.user)).then_some(account)
 }
 
-/// Everything up to the end, if that comes in time.
-/// Everything up to the end, if that comes in time.
-pub(crate) fn read_until(reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let deadline = Instant::now() + patience;
+/// Everything that a child says up to the end, if that comes in time; else the child is ended. Nobody may
+/// have waited for it yet, so its pid is its own: where it is reaped elsewhere, it is by this thread,
+/// later.
+pub(crate) fn said_by(child: Pid, reader: &OwnedFd, patience: Duration) -> Option<Vec<u8>> {
+    let said = read_until(reader, Instant::now() + patience);
+    if said.is_none() {
+        let _ = kill_process(child, Signal::KILL);
+    }
+    said
+}
+
+fn read_until(reader: &OwnedFd, deadline: Instant) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
-    loop {
-        let rest = deadline.checked_duration_since(Instant::now())?;
-        let rest =
-            Timespec { tv_sec: rest.as_secs().cast_signed(), tv_nsec: rest.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(reader, PollFlags::IN)], Some(&rest)) {
-            Ok(0) => return None,
-            Ok(_) => match rustix::io::read(reader, &mut buffer).ok()? {
-                0 => return Some(text),
-                _ if text.len() > LONGEST_ANSWER => return None,
-                count => text.extend_from_slice(buffer.get(..count)?),
-            },
-            Err(Errno::INTR) => {}
-            Err(_) => return None,
+    // Whoever goes on and on has no more time than others.
+    while Instant::now() < deadline && until_readable(reader, deadline).ok()? {
+        match rustix::io::read(reader, &mut buffer).ok()? {
+            0 => return Some(text),
+            _ if text.len() > LONGEST_ANSWER => return None,
+            count => text.extend_from_slice(buffer.get(..count)?),
         }
     }
+    None
 }

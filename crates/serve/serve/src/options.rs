@@ -2,6 +2,8 @@
 //! what follows it. It is written and read by ourselves, and no interface for people.
 
 use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
 use std::str::FromStr;
 
 /// Why a command line is not understood.
@@ -28,6 +30,18 @@ impl OptionError {
     #[must_use]
     pub fn wrong(name: &str, why: &'static str) -> Self {
         Self::Wrong { name: name.to_owned(), why }
+    }
+}
+
+/// Does what a part of init was told to do, and says on standard error why it cannot.
+#[must_use]
+pub fn obey<T>(told: Result<T, OptionError>, run: impl FnOnce(&T) -> io::Result<()>) -> ExitCode {
+    match told.map_err(io::Error::other).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("init: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! for one that was killed until the last of its descriptors is closed.
 
 use crate::Peer;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::wait::until_readable;
+use rustix::event::Timespec;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
@@ -82,7 +83,7 @@ fn find(user: Option<u32>, path: &Path) -> rustix::io::Result<(Presence, Option<
         }
         // It has closed a connection that it should have answered, so it is ending.
         match &process {
-            Some(process) => wait_for_end(process, left_until(deadline))?,
+            Some(process) => drop(until_readable(process, deadline)?),
             None => std::thread::sleep(PAUSE),
         }
         if Instant::now() >= deadline {
@@ -105,13 +106,6 @@ fn left_until(deadline: Instant) -> Timespec {
     let left = deadline.saturating_duration_since(Instant::now());
     // Two seconds at most, so nothing is lost.
     Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
-}
-
-fn wait_for_end(process: &OwnedFd, patience: Timespec) -> rustix::io::Result<()> {
-    match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //!
 //! Where the starter is gone the server starts programs itself, as well as that can be done.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::wait::until_readable;
 use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -297,7 +297,9 @@ fn answer(connection: &OwnedFd, deadline: Option<Instant>) -> Result<Answer, Err
     let mut length = 0;
     let mut late = false;
     while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        if !is_readable(connection, deadline)? {
+        if let Some(deadline) = deadline
+            && !until_readable(connection, deadline)?
+        {
             late = true;
             break;
         }
@@ -315,20 +317,6 @@ fn answer(connection: &OwnedFd, deadline: Option<Instant>) -> Result<Answer, Err
     let error = (length == 8).then(|| Errno::from_raw_os_error(error));
     let error = error.or(late.then_some(Errno::TIMEDOUT));
     Ok(Answer { pid: Pid::from_raw(pid).filter(|_| length >= 4), error })
-}
-
-/// Waits until something can be read; false where that takes too long.
-fn is_readable(connection: &OwnedFd, deadline: Option<Instant>) -> Result<bool, Errno> {
-    let Some(deadline) = deadline else { return Ok(true) };
-    loop {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let rest =
-            Timespec { tv_sec: rest.as_secs().cast_signed(), tv_nsec: rest.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(connection, PollFlags::IN)], Some(&rest)) {
-            Err(Errno::INTR) => {}
-            polled => return Ok(polled? > 0),
-        }
-    }
 }
 
 /// The bytes of a message's header, as all of the protocol's have one.

@@ -5,11 +5,12 @@
 //! own unit is sandboxed. Anywhere else they are forked.
 
 use crate::Starter;
-use crate::name_services::read_until;
+use crate::name_services::said_by;
 use crate::notify;
 use crate::starter::{self, Plan, RunsAs};
+use crate::wait::until_readable;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -245,10 +246,7 @@ pub fn run_aside(
     };
     let child = starter::start(starter, &plan)?;
     drop(writer);
-    let said = read_until(&OwnedFd::from(reader), START_PATIENCE + MARGIN);
-    if said.is_none() {
-        let _ = kill_process(child, Signal::KILL);
-    }
+    let said = said_by(child, &OwnedFd::from(reader), START_PATIENCE + MARGIN);
     let status = waitpid(Some(child), WaitOptions::empty())?;
     if said.is_some() && status.is_some_and(|(_, status)| status.exit_status() == Some(0)) {
         return Ok(());
@@ -322,10 +320,8 @@ fn ask_keeper(keeper: &Path, address: &HostAddress) -> Result<(), HostError> {
 }
 
 fn wait_for_byte(mut reader: impl io::Read + AsFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut interest = [PollFd::new(&reader, PollFlags::IN)];
-    let patience = Timespec { tv_sec: START_PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
-    matches!(poll(&mut interest, Some(&patience)), Ok(1)) && matches!(reader.read(&mut [0]), Ok(1))
+    matches!(until_readable(&reader, Instant::now() + START_PATIENCE), Ok(true))
+        && matches!(reader.read(&mut [0]), Ok(1))
 }
 
 #[cfg(test)]
