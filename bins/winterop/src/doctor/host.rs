@@ -3,12 +3,14 @@
 use super::context::Context;
 use super::finding::Finding;
 use crate::{host, places};
+use rustix::process::Pid;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use winterop_host::Mark;
 use winterop_serve::presence::{Presence, presence};
+use winterop_serve::processes::Environment;
 use winterop_sys::{is_own_user, system_error};
 
 pub fn host(context: &Context) -> Finding {
@@ -72,12 +74,15 @@ fn restart_if_idle(finding: Finding, pid: i32) -> Finding {
     })
 }
 
-/// Whether something runs that this host has started.
+/// Whether something runs that this host has started, or may have: what is just becoming a program is
+/// nobody's to be sure of.
 pub fn is_busy(pid: i32) -> bool {
     let mark = format!("{}={pid}-", Mark::VARIABLE);
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes.into_iter().any(|process| {
-        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(mark.as_bytes()))
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|it| it.file_name());
+    let mut processes = names.filter_map(|name| Pid::from_raw(name.to_str()?.parse().ok()?));
+    processes.any(|process| {
+        let environment = Environment::of(process);
+        environment
+            .is_ok_and(|it| it.any(|entry| entry.starts_with(mark.as_bytes())).unwrap_or(true))
     })
 }

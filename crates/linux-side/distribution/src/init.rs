@@ -29,6 +29,7 @@ use winterop_channel::asynchronous::Channel;
 use winterop_places::inside::{Directory, read_text};
 use winterop_places::names::{INIT, SESSION_LEADER, SHARED_SOCKET, SOCKET_DIRECTORY, socket_name};
 use winterop_registration::keep_registered;
+use winterop_serve::processes::Environment;
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::{Listener, queries};
 use winterop_settings::{Switches, WslConf};
@@ -381,11 +382,13 @@ fn has_session_processes() -> bool {
     everybody_else().into_iter().any(is_of_a_session)
 }
 
+/// One that is just becoming a program counts as a session's: to go on for nothing harms nobody.
 fn is_of_a_session(pid: Pid) -> bool {
-    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
-    let environment = environment.unwrap_or_default();
-    let server = environment.split(|byte| *byte == 0).find_map(|e| e.strip_prefix(b"WSL_INTEROP="));
-    server.is_some_and(|server| !server.ends_with(b"/1_interop"))
+    let is_meant = |entry: &[u8]| {
+        let server = entry.strip_prefix(b"WSL_INTEROP=");
+        server.is_some_and(|server| !server.ends_with(b"/1_interop"))
+    };
+    Environment::of(pid).is_ok_and(|it| it.any(is_meant).unwrap_or(true))
 }
 
 /// Tells what sessions have started to end, and waits a moment.

@@ -16,7 +16,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
     mount_remount, unmount,
 };
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Pid, getegid, geteuid};
 use std::ffi::{CStr, OsStr};
 use std::fs;
 use std::io;
@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use winterop_namespaces::{NamespaceError, failed, handshake, maps};
 use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_registration::{self as registration, BINFMT_MISC, RegistrationError};
+use winterop_serve::processes::Environment;
 use winterop_sys::{Namespaces, unshare};
 
 /// What to make an instance from.
@@ -253,8 +254,12 @@ fn process_file(pid: &OsStr, name: &str) -> PathBuf {
 /// and no launch.
 fn belongs_to_a_host(pid: &OsStr) -> bool {
     let command = fs::read(process_file(pid, "cmdline")).unwrap_or_default();
-    let environment = fs::read(process_file(pid, "environ")).unwrap_or_default();
-    let has = |name: &[u8]| environment.split(|byte| *byte == 0).any(|e| e.starts_with(name));
+    let pid = pid.to_str().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    let environment = pid.and_then(|pid| Environment::of(pid).ok());
+    // One that is just becoming a program is looked at again.
+    let has = |name: &[u8]| {
+        environment.as_ref().and_then(|it| it.any(|e| e.starts_with(name))).unwrap_or_default()
+    };
     command.starts_with(b"wslhost\0") || (has(b"WINEPREFIX=") && !has(b"WINEWINTEROPLAUNCH="))
 }
 

@@ -15,6 +15,7 @@ pub mod options;
 pub mod pace;
 pub mod peer;
 pub mod presence;
+pub mod processes;
 pub mod queries;
 pub mod shares;
 pub mod socket;

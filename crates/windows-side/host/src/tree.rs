@@ -9,7 +9,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
+use std::time::{Duration, Instant};
+use winterop_serve::processes::Environment;
 
 /// After this many looks in a row that find nothing, nothing is left: one look can miss a process
 /// that is just being started by another.
@@ -18,20 +19,28 @@ const EMPTY_LOOKS: u32 = 3;
 /// The most looks: a tree that grows faster than it can be ended is given up with a warning.
 const MOST_LOOKS: u32 = 2_000;
 
+/// How long a process may take to become a program before it is left alone: the program may lie on a
+/// disk that does not answer, and then nobody can say whose the process is.
+const BECOMING: Duration = Duration::from_secs(2);
+
+/// After this time it is asked again whether a process has become what it is to be.
+const SOON: Duration = Duration::from_millis(1);
+
 /// Sends `signal` to every process of the launch, once; returns which there were.
+///
+/// Blocks for a moment.
 pub fn signal(mark: &Mark, signal: Signal) -> BTreeSet<i32> {
-    let wanted = entry_of(mark);
-    let hit = processes().filter(|pid| send_if_marked(*pid, &wanted, signal));
-    hit.map(|pid| pid.as_raw_nonzero().get()).collect()
+    Search::of(mark).signal(signal)
 }
 
 /// Ends every process of the launch, in passes until none is found any more.
 ///
 /// Blocks for some milliseconds. Returns how many were ended.
 pub fn end(mark: &Mark) -> usize {
+    let search = Search::of(mark);
     let (mut ended, mut empty) = (BTreeSet::new(), 0);
     for _ in 0..MOST_LOOKS {
-        let found = signal(mark, Signal::KILL);
+        let found = search.signal(Signal::KILL);
         empty = if found.is_empty() { empty + 1 } else { 0 };
         ended.extend(found);
         if empty == EMPTY_LOOKS {
@@ -42,8 +51,58 @@ pub fn end(mark: &Mark) -> usize {
     ended.len()
 }
 
-fn entry_of(mark: &Mark) -> Vec<u8> {
-    format!("{}={}", Mark::VARIABLE, mark.value).into_bytes()
+/// Looks for the processes of one launch.
+struct Search {
+    /// The entry of their environment.
+    wanted: Vec<u8>,
+    /// When nobody is waited for any more who does not become what they are to be.
+    patience: Instant,
+}
+
+/// What came of asking one process.
+enum Asked {
+    Sent,
+    NotOurs,
+    /// It is just becoming a program, and nobody can say whose.
+    NotYet,
+}
+
+impl Search {
+    fn of(mark: &Mark) -> Self {
+        let wanted = format!("{}={}", Mark::VARIABLE, mark.value).into_bytes();
+        Self { wanted, patience: Instant::now() + BECOMING }
+    }
+
+    fn signal(&self, signal: Signal) -> BTreeSet<i32> {
+        let mut hit = BTreeSet::new();
+        let mut left: Vec<Pid> = processes().collect();
+        loop {
+            left.retain(|pid| match self.send_if_marked(*pid, signal) {
+                Asked::Sent => {
+                    hit.insert(pid.as_raw_nonzero().get());
+                    false
+                }
+                Asked::NotOurs => false,
+                Asked::NotYet => true,
+            });
+            if left.is_empty() || Instant::now() >= self.patience {
+                return hit;
+            }
+            std::thread::sleep(SOON);
+        }
+    }
+
+    /// The pid may be given to another process between looking and sending: the descriptor is opened
+    /// first, so that the one that was looked at is the one that is hit.
+    fn send_if_marked(&self, pid: Pid, signal: Signal) -> Asked {
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return Asked::NotOurs };
+        let Ok(environment) = Environment::of(pid) else { return Asked::NotOurs };
+        match environment.any(|entry| entry == self.wanted) {
+            None => Asked::NotYet,
+            Some(true) if pidfd_send_signal(&process, signal).is_ok() => Asked::Sent,
+            Some(_) => Asked::NotOurs,
+        }
+    }
 }
 
 fn processes() -> impl Iterator<Item = Pid> {
@@ -55,32 +114,14 @@ fn pid_of(name: &OsStr) -> Option<Pid> {
     Pid::from_raw(name.to_str()?.parse().ok()?)
 }
 
-/// The pid may be given to another process between looking and sending: the descriptor is opened
-/// first, so that the one that was looked at is the one that is hit.
-fn send_if_marked(pid: Pid, wanted: &[u8], signal: Signal) -> bool {
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-    has_entry(pid, wanted) && pidfd_send_signal(&process, signal).is_ok()
-}
-
-fn has_entry(pid: Pid, wanted: &[u8]) -> bool {
-    let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
-    let Ok(environment) = fs::read(path) else { return false };
-    environment.split(|byte| *byte == 0).any(|entry| entry == wanted)
-}
-
-/// Whether a process carries the mark of any launch; for messages and tests.
-#[must_use]
-pub fn is_marked(pid: Pid) -> bool {
-    let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
-    let prefix = OsStr::new(Mark::VARIABLE).as_bytes();
-    let Ok(environment) = fs::read(path) else { return false };
-    environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(prefix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
+
+    /// How often; in the way that was wrong about one in a hundred was missed.
+    const ROUNDS: u64 = 100;
 
     #[test]
     fn a_tree_that_left_its_session_is_ended_and_nothing_else() {
@@ -101,5 +142,22 @@ mod tests {
         assert_eq!(end(&mark), 2);
         assert!(signal(&mark, Signal::CONT).is_empty());
         assert_eq!(end(&other), 2);
+    }
+
+    #[test]
+    fn a_process_that_is_just_becoming_another_program_is_not_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("again");
+        fs::write(&script, "#!/bin/sh\nexec \"$0\"\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        for round in 0..ROUNDS {
+            let mark = Mark::new((u64::from(std::process::id()) << 20) + 2 + round);
+            let (name, value) = mark.entry();
+            let mut child = Command::new(&script).env(name, value).spawn().unwrap();
+            let ended = end(&mark);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(ended, 1, "round {round}");
+        }
     }
 }

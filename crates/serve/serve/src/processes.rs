@@ -1,0 +1,129 @@
+//! What other processes were started with, for those who look for a process by its environment.
+
+use rustix::process::Pid;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+
+/// How much of an environment one call reads; most have a few KiB.
+const AT_ONCE: usize = 32 * 1024;
+
+/// A process's environment, as it was when its program was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// The entries, each with a NUL behind it.
+    Known(Vec<u8>),
+    /// The process is just becoming a program: it has lost the environment of the one that it was (in
+    /// the middle of reading, too), and has none yet. Whoever looks for it has to look again.
+    NotYet,
+}
+
+impl Environment {
+    /// Asks the kernel (`/proc/PID/environ`).
+    ///
+    /// # Errors
+    /// The system's: of a process that has ended, or that others than its user ask about.
+    pub fn of(process: Pid) -> io::Result<Self> {
+        let folder = format!("/proc/{}", process.as_raw_nonzero());
+        let mut file = File::open(format!("{folder}/environ"))?;
+        let mut bytes = vec![0; AT_ONCE];
+        let first = file.read(&mut bytes)?;
+        bytes.truncate(first);
+        // What came with one call is whole; the next one may find that the program has gone.
+        let is_whole = (1..AT_ONCE).contains(&first);
+        if first == AT_ONCE {
+            file.read_to_end(&mut bytes)?;
+        }
+        // Threads of the kernel and zombies have no program.
+        let is_program = || fs::read_link(format!("{folder}/exe")).is_ok();
+        if is_whole || length(&folder) == Some(bytes.len()) || !is_program() {
+            return Ok(Self::Known(bytes));
+        }
+        Ok(Self::NotYet)
+    }
+
+    /// Whether one of the entries is meant; not known while the process becomes a program.
+    pub fn any(&self, is_meant: impl FnMut(&[u8]) -> bool) -> Option<bool> {
+        match self {
+            Self::Known(bytes) => Some(bytes.split(|byte| *byte == 0).any(is_meant)),
+            Self::NotYet => None,
+        }
+    }
+}
+
+/// How long an environment is: from its begin to its end, the 50th and the 51st field of
+/// `/proc/PID/stat` (proc(5)). No length fits while exec fills it: the code is still nowhere (the 26th
+/// field) then.
+fn length(folder: &str) -> Option<usize> {
+    let stat = fs::read(format!("{folder}/stat")).ok()?;
+    // The third field is the first one behind the name, which may hold anything.
+    let behind = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 1..)?;
+    let fields: Vec<&str> = std::str::from_utf8(behind).ok()?.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<usize>().ok();
+    let length = field(51)?.checked_sub(field(50)?)?;
+    Some(if field(26)? == 0 { usize::MAX } else { length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::{Child, Command};
+
+    fn sleeper(set: impl FnOnce(&mut Command)) -> Child {
+        let mut command = Command::new("sleep");
+        set(command.arg("1000"));
+        command.spawn().unwrap()
+    }
+
+    #[test]
+    fn an_empty_environment_is_known_and_a_zombie_has_none() {
+        let mut children = [
+            sleeper(|it| {
+                it.env_clear();
+            }),
+            sleeper(|it| {
+                it.env_clear().env("NAME", "value");
+            }),
+        ];
+        let of = |child: &Child| Environment::of(Pid::from_child(child)).unwrap();
+        assert_eq!(of(&children[0]), Environment::Known(Vec::new()));
+        assert_eq!(of(&children[1]).any(|entry| entry == b"NAME=value"), Some(true));
+        assert_eq!(of(&children[1]).any(|entry| entry == b"NAME=other"), Some(false));
+        for child in &mut children {
+            child.kill().unwrap();
+        }
+        // It has ended, and is still there.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&children[1])), ended).unwrap();
+        // Linux before 6.13 says that it has none.
+        let of_a_zombie = Environment::of(Pid::from_child(&children[1]));
+        assert!(of_a_zombie.map_or(true, |it| it == Environment::Known(Vec::new())));
+        for child in &mut children {
+            child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn one_that_becomes_another_program_all_the_time_never_seems_to_have_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("again");
+        fs::write(&script, "#!/bin/sh\nexec \"$0\"\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        let mut child = Command::new(&script).env("MARK", "it").spawn().unwrap();
+        let process = Pid::from_child(&child);
+        let mut not_yet = 0;
+        for _ in 0..200_000 {
+            match Environment::of(process).unwrap().any(|entry| entry == b"MARK=it") {
+                Some(is_there) => assert!(is_there),
+                None => not_yet += 1,
+            }
+            if not_yet == 20 {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_ne!(not_yet, 0, "the moment that this is for was never met");
+    }
+}
