@@ -523,7 +523,7 @@ failures! {
     /// There is no room for the Wine prefix.
     "prefix-no-room" PrefixNoRoom(CannotRun) { what, path, error } {
         "preparing", "the Wine prefix", "cannot {what} {path}: {error}",
-        "800 MB must be free while a prefix is made, 60 MB are kept",
+        "800 MB must be free while a prefix is made, 92 MB are kept",
     }
     /// A part of Wine cannot be started.
     "wine-part-not-started" WinePartNotStarted(CannotRun) { program, error } {
