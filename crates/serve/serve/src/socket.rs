@@ -238,7 +238,10 @@ mod tests {
 
     #[test]
     fn of_many_that_replace_a_leftover_one_listens() {
-        let directory = tempfile::tempdir().unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        // In one that others can read no two make the same name.
+        let private = std::fs::Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().permissions(private).tempdir().unwrap();
         let path = directory.path().join("7_interop");
         for _ in 0..50 {
             drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -251,7 +254,9 @@ mod tests {
                 together.wait();
                 if let Some(server) = server {
                     // Whoever says something ends it.
-                    let end = connect_path(path.as_os_str().as_bytes()).unwrap();
+                    let end = connect_path(path.as_os_str().as_bytes()).unwrap_or_else(|error| {
+                        panic!("{error}, and its server has ended: {}", server.is_finished())
+                    });
                     rustix::io::write(&end, b"x").unwrap();
                     server.join().unwrap();
                 }
@@ -276,7 +281,8 @@ mod tests {
             let mut connection = connection.unwrap();
             match connection.read(&mut [0]) {
                 Ok(0) => crate::queries::tell_presence(&connection),
-                _ => return,
+                Ok(_) => return,
+                Err(error) => panic!("the server ends for {error}"),
             }
         }
     }
