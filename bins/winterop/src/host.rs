@@ -14,9 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use winterop_host::{
-    Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
-};
+use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Printable};
 use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
 use winterop_serve::Listener;
 use winterop_serve::notify;
@@ -26,6 +24,7 @@ use winterop_serve::starter::Starter;
 use winterop_serve::starting::{HostAddress, HostError, start};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 use winterop_sys::is_own_user;
+use winterop_wine::{Places, WineLauncher};
 
 #[derive(Args)]
 pub struct Arguments {

@@ -3,10 +3,10 @@
 use super::context::Context;
 use super::finding::Finding;
 use crate::{host, places};
-use winterop_host::wine::command::Account;
-use winterop_host::wine::installation::{Installation, Search};
-use winterop_host::wine::prefix::{self, Flaw};
-use winterop_host::wine::server;
+use winterop_wine::command::Account;
+use winterop_wine::installation::{Installation, Search};
+use winterop_wine::prefix::{self, Flaw};
+use winterop_wine::server;
 
 fn found() -> Option<Installation> {
     Search::from_env().run().ok().map(|found| found.installation)

@@ -2,7 +2,7 @@
 //!
 //! [`service`] takes launches, a [`launcher::Launcher`] builds what to execute, [`placement`] decides
 //! where it runs, [`running`] follows what runs below the host, and [`tree`] ends what a launch has
-//! left. Only [`wine`] knows Wine.
+//! left. What the Windows side is only a launcher knows.
 #![forbid(unsafe_code)]
 
 pub mod admission;
@@ -23,14 +23,11 @@ pub mod service;
 #[path = "../../../../tests/lib/successor.rs"]
 mod successor;
 pub mod tree;
-mod variables;
-pub mod wine;
-mod wine_launcher;
+pub mod variables;
 
 pub use admission::Admission;
 pub use launcher::{CommandLauncher, Launcher, Mark, Prepared, Refusal};
 pub use service::Host;
-pub use wine_launcher::{Places, WineLauncher};
 pub use winterop_audit::{Audit, Printable};
 
 use located::Name;

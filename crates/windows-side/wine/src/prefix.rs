@@ -35,11 +35,11 @@ use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-use super::command::{Account, Surroundings};
-use super::forwarder::{self, Forward};
-use super::installation::Installation;
-use super::registry::{self, Key, Value};
-use super::server::socket::Place;
+use crate::command::{Account, Surroundings};
+use crate::forwarder::{self, Forward};
+use crate::installation::Installation;
+use crate::registry::{self, Key, Value};
+use crate::server::socket::Place;
 use winterop_serve::Starter;
 use winterop_serve::starter::StartedProgram;
 use winterop_words::{Failure, Words};
@@ -387,7 +387,7 @@ impl Store<'_> {
         let _server = EndServer { child: server_child, prefix: path };
         Place::wait(path, Duration::from_secs(20));
         let mut child = start(&self.installation.loader, &["wineboot.exe", mode], &output)?;
-        let status = super::server::process::wait(&mut child, Instant::now() + PATIENCE);
+        let status = crate::server::process::wait(&mut child, Instant::now() + PATIENCE);
         let status = match status {
             Some(status) if status.success() && path.join("dosdevices/c:").exists() => None,
             Some(status) => Some(status.to_string()),
@@ -442,7 +442,7 @@ struct EndServer<'a> {
 
 impl Drop for EndServer<'_> {
     fn drop(&mut self) {
-        super::server::process::end(&mut self.child);
+        crate::server::process::end(&mut self.child);
         // Debian's Wine notes in the prefix where its socket is, which a copy must not share.
         Place::remove(self.prefix);
     }
@@ -613,7 +613,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), Error> {
 fn is_of_one_prefix(path: &Path) -> bool {
     let in_prefix = path.with_file_name("system.reg").exists();
     let name = path.file_name().unwrap_or_default();
-    in_prefix && (name == "wineserver" || name == super::server::OWNER_FILE)
+    in_prefix && (name == "wineserver" || name == crate::server::OWNER_FILE)
 }
 
 fn make_folder(path: &Path) -> Result<(), Error> {

@@ -10,16 +10,16 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::wine::command::Surroundings;
+use crate::command::Surroundings;
 
 /// The moment up to which processes count as a dead server's, in clock ticks since the machine
 /// started, as `/proc` gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(u64);
+pub(crate) struct Moment(u64);
 
 impl Moment {
     /// Now: the beginning of a process that is made at once.
-    pub(super) fn now() -> Option<Self> {
+    pub(crate) fn now() -> Option<Self> {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let ticks = rustix::param::clock_ticks_per_second();
         let seconds = u64::try_from(time.tv_sec).ok()?;
@@ -30,7 +30,7 @@ impl Moment {
 
 /// Ends every process of this Wine in this prefix that began before `moment`, and says how many
 /// there were.
-pub(super) fn end(surroundings: &Surroundings, moment: Moment) -> usize {
+pub(crate) fn end(surroundings: &Surroundings, moment: Moment) -> usize {
     let Ok(entries) = fs::read_dir("/proc") else { return 0 };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut ended = 0;

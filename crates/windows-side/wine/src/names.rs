@@ -1,6 +1,6 @@
 //! The Windows names of files, by the drives of a prefix and the mounts of the machine.
 
-use super::drives;
+use crate::drives;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -112,7 +112,7 @@ impl Names {
 
 /// Names files by a prefix's drives, and those of the machine, by its distribution's name, that no
 /// drive has.
-pub(super) fn translator_of(mounts: MountTable, drives: Drives, distribution: &str) -> Translator {
+pub(crate) fn translator_of(mounts: MountTable, drives: Drives, distribution: &str) -> Translator {
     // Windows drives that are mounted here are another Windows' drives, not Wine's.
     Translator::new(mounts.without_windows())
         .with_drives(drives)

@@ -8,7 +8,7 @@
 
 /// A value to set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// A string (`REG_SZ`), ASCII without quotes and backslashes.
     Text(&'static str),
     /// A number (`REG_DWORD`).
@@ -18,18 +18,18 @@ pub(super) enum Value {
 /// Values to set in one key. The key's path is relative to the file's root, with single
 /// backslashes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
-    pub(super) path: &'static str,
-    pub(super) values: &'static [(&'static str, Value)],
+pub(crate) struct Key {
+    pub(crate) path: &'static str,
+    pub(crate) values: &'static [(&'static str, Value)],
 }
 
 /// The registry file with the values set; keys that are missing are added at the end.
-pub(super) fn set(file: &str, keys: &[Key]) -> String {
+pub(crate) fn set(file: &str, keys: &[Key]) -> String {
     keys.iter().fold(file.to_owned(), |file, key| set_key(&file, key))
 }
 
 /// Whether the registry file has all these values.
-pub(super) fn has(file: &[u8], keys: &[Key]) -> bool {
+pub(crate) fn has(file: &[u8], keys: &[Key]) -> bool {
     keys.iter().all(|key| {
         key.values.iter().all(|(name, value)| match value {
             Value::Text(wanted) => {
@@ -109,7 +109,7 @@ fn push(output: &mut String, line: &str) {
 /// that are read as WTF-8. `None` where it is not there, or is something else.
 ///
 /// `key` is relative to the file's root, with single backslashes. The file may hold anything.
-pub(super) fn text(file: &[u8], key: &str, name: &str) -> Option<Vec<u8>> {
+pub(crate) fn text(file: &[u8], key: &str, name: &str) -> Option<Vec<u8>> {
     let value = raw(file, key, name)?;
     let quoted = value.strip_prefix(b"str(2):").unwrap_or(value);
     Some(winterop_translate::bytes::from_utf16(&unescape(quoted.strip_prefix(b"\"")?)))

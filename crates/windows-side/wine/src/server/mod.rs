@@ -17,9 +17,9 @@
 //! Ending the server with SIGINT ends everything in its prefix, services included, and writes the
 //! registry; after SIGTERM or a crash the services stay.
 
-pub(super) mod process;
+pub(crate) mod process;
 mod remains;
-pub(super) mod socket;
+pub(crate) mod socket;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -35,13 +35,13 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::command::{Display, Environment, Surroundings};
+use crate::command::{Display, Environment, Surroundings};
 use socket::Place;
 use winterop_serve::starter::StartedProgram;
 use winterop_words::{Failure, Words};
 
 /// The file in a prefix that names the server that this program started.
-pub(super) const OWNER_FILE: &str = ".winterop-server";
+pub(crate) const OWNER_FILE: &str = ".winterop-server";
 
 /// How long a server may take until it answers.
 const STARTING: Duration = Duration::from_secs(20);

@@ -14,11 +14,11 @@ use rustix::process::{Flock, FlockOffsetType, FlockType, Pid, fcntl_getlk, getui
 
 /// The folder of a prefix's server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::wine) struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
     /// The folder where a server of this prefix runs, or else one that an earlier server left.
-    pub(in crate::wine) fn find(prefix: &Path) -> Option<Self> {
+    pub(crate) fn find(prefix: &Path) -> Option<Self> {
         let data = fs::metadata(prefix).ok()?;
         let name = format!("server-{:x}-{:x}", data.dev(), data.ino());
         let uid = getuid().as_raw();
@@ -39,7 +39,7 @@ impl Place {
     }
 
     /// Waits until a server of this prefix takes connections, at most `patience`.
-    pub(in crate::wine) fn wait(prefix: &Path, patience: Duration) -> Option<Pid> {
+    pub(crate) fn wait(prefix: &Path, patience: Duration) -> Option<Pid> {
         let deadline = Instant::now() + patience;
         loop {
             let place = Self::find(prefix).filter(|place| place.0.join("socket").exists());
@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// The process that holds the lock, so the server that runs.
-    pub(in crate::wine) fn owner(&self) -> Option<Pid> {
+    pub(crate) fn owner(&self) -> Option<Pid> {
         let lock = self.lock_file()?;
         let wanted = Flock {
             start: 0,
@@ -72,7 +72,7 @@ impl Place {
     }
 
     /// Removes the folder of a prefix whose server has ended. The next server makes it anew.
-    pub(in crate::wine) fn remove(prefix: &Path) {
+    pub(crate) fn remove(prefix: &Path) {
         let Some(place) = Self::find(prefix).filter(|place| place.owner().is_none()) else {
             return;
         };

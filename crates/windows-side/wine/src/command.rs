@@ -33,7 +33,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::installation::Installation;
+use crate::installation::Installation;
+use winterop_host::variables::may_be_passed;
 use winterop_serve::Starter;
 use winterop_serve::starter::Plan;
 
@@ -128,7 +129,7 @@ impl Display {
         self.display.is_some() || self.wayland_display.is_some()
     }
 
-    pub(super) fn variables(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
         [
             ("DISPLAY", &self.display),
             ("WAYLAND_DISPLAY", &self.wayland_display),
@@ -220,7 +221,7 @@ impl Environment {
 
     /// The start of a program with these variables alone, on the processors of the thread that starts
     /// it.
-    pub(super) fn plan<'a>(
+    pub(crate) fn plan<'a>(
         &self,
         program: &'a Path,
         arguments: &[&str],
@@ -358,31 +359,6 @@ fn is_passed_under_another_name(name: &[u8]) -> bool {
     matches!(name, b"PATH" | b"PWD" | b"HOME")
         || name.starts_with(b"QT_")
         || name.starts_with(b"VK_")
-}
-
-/// Whether a variable of this name can be in the environment without steering the loader, the C
-/// library or Wine instead of the program.
-#[must_use]
-pub fn may_be_passed(name: &[u8]) -> bool {
-    const STEERING: [&[u8]; 9] =
-        [b"WINE", b"WINTEROP_", b"LD_", b"LC_", b"MALLOC_", b"GLIBC_", b"GCONV_", b"GST_", b"XDG_"];
-    const NAMES: [&[u8]; 12] = [
-        b"",
-        b"TEMP",
-        b"TMP",
-        b"LANG",
-        b"LANGUAGE",
-        b"LOCPATH",
-        b"TMPDIR",
-        b"USER",
-        b"DISPLAY",
-        b"WAYLAND_DISPLAY",
-        b"XAUTHORITY",
-        b"NLSPATH",
-    ];
-    !NAMES.contains(&name)
-        && !STEERING.iter().any(|start| name.starts_with(start))
-        && !name.iter().any(|byte| matches!(byte, b'=' | 0))
 }
 
 /// The arguments that make Wine build a command line, behind the program's own.

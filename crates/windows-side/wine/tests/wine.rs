@@ -1,4 +1,4 @@
-//! Runs programs with the real Wine through `winterop_host::wine`.
+//! Runs programs with the real Wine through `winterop_wine`.
 //!
 //! The prepared template is kept in cargo's folder for tests, so that only the first run makes one;
 //! every test works in a prefix of its own, copied from it. Without Wine the tests fail.
@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
-use winterop_host::wine::command::{
+use winterop_wine::command::{
     Account, Display, Launch, REPORT_VARIABLE, Request, Surroundings, build, image_on_z,
 };
-use winterop_host::wine::installation::{Installation, Search};
-use winterop_host::wine::launches::Page;
-use winterop_host::wine::server::Server;
-use winterop_host::wine::{drives, prefix};
+use winterop_wine::installation::{Installation, Search};
+use winterop_wine::launches::Page;
+use winterop_wine::server::Server;
+use winterop_wine::{drives, prefix};
 
 /// The installed Wine, which `cargo xtask test` installs.
 fn installation() -> Installation {

@@ -20,7 +20,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::pe::Abilities;
+use crate::pe::Abilities;
 use winterop_words::{Failure, Words};
 
 /// A complete Wine on this machine.

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 
-// Private to the host: nobody else reads Wine's files.
-#[path = "../../src/wine/registry.rs"]
+// Private to its crate: nobody else reads Wine's files.
+#[path = "../../src/registry.rs"]
 #[allow(dead_code)]
 mod registry;
 

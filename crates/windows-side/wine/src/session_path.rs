@@ -25,7 +25,7 @@ use rustix::io::Errno;
 use winterop_settings::WindowsPathSetting;
 use winterop_translate::command_line::ProgramKind;
 
-use super::programs::Programs;
+use crate::programs::Programs;
 
 /// More programs than this are nobody's.
 const MOST_PROGRAMS: usize = 20_000;

@@ -16,7 +16,7 @@ use winterop_settings::file::replace;
 use winterop_translate::wslenv::{self, Direction};
 use winterop_translate::{MountTable, Translator, WindowsPath};
 
-use super::{drives, names};
+use crate::{drives, names};
 
 /// By this variable the Windows `wsl.exe` says where it waits: `PORT TOKEN`, and ` stderr` where
 /// standard error is to come over the port too.
@@ -49,7 +49,7 @@ const KEPT: [&str; 14] = [
 
 /// What Windows programs have as Linux does: where windows go, and the launch that it all belongs to.
 const SHARED: [&str; 4] =
-    ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", crate::launcher::Mark::VARIABLE];
+    ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", winterop_host::Mark::VARIABLE];
 
 /// Puts `wsl.exe` into the prefix: `helper` under that name, `program` for what it starts, and
 /// this process's own variables.
@@ -89,13 +89,13 @@ pub fn variables(
     let text = read(&prefix.join(FILE))?;
     let mut variables: Vec<(OsString, OsString)> = text
         .split(|byte| *byte == 0)
-        .filter_map(crate::variables::split)
+        .filter_map(winterop_host::variables::split)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let shared = windows.iter().filter(|(name, _)| SHARED.iter().any(|shared| name == shared));
     variables.extend(shared.cloned());
     for entry in listed(&translator(prefix, distribution)?, windows) {
-        let Some((name, value)) = crate::variables::split(&entry) else { continue };
+        let Some((name, value)) = winterop_host::variables::split(&entry) else { continue };
         variables.retain(|(known, _)| known != name);
         // As in the other direction: what is empty is not set.
         if !value.is_empty() {

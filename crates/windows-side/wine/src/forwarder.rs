@@ -13,15 +13,15 @@ const SECTION_OFFSET: usize = 0x200;
 
 /// One forwarded function.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Forward {
+pub(crate) struct Forward {
     /// The name under which programs look for it.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// What it is: `library.function`, the library without `.dll`.
-    pub(super) target: &'static str,
+    pub(crate) target: &'static str,
 }
 
 /// The content of a 64-bit library called `library` with these exports, sorted by name.
-pub(super) fn build(library: &str, exports: &[Forward]) -> Vec<u8> {
+pub(crate) fn build(library: &str, exports: &[Forward]) -> Vec<u8> {
     let section = export_section(library, exports);
     let mut file = headers(section.len() as u32);
     file.resize(SECTION_OFFSET, 0);
@@ -148,8 +148,8 @@ mod tests {
             assert_eq!((l, f), (library.as_bytes(), function.as_bytes()));
         }
         assert_eq!(
-            super::super::pe::diagnose(&bytes),
-            super::super::pe::Diagnosis::Library(super::super::pe::Machine::X86_64)
+            crate::pe::diagnose(&bytes),
+            crate::pe::Diagnosis::Library(crate::pe::Machine::X86_64)
         );
     }
 }

@@ -13,7 +13,7 @@ use winterop_serve::starter::StartedProgram;
 const ENDING: Duration = Duration::from_secs(5);
 
 /// Waits until a child has ended, at most until `deadline`.
-pub(in crate::wine) fn wait(child: &mut StartedProgram, deadline: Instant) -> Option<ExitStatus> {
+pub(crate) fn wait(child: &mut StartedProgram, deadline: Instant) -> Option<ExitStatus> {
     if let Ok(Some(status)) = child.try_wait() {
         // From here on its pid may be another process's.
         return Some(status);
@@ -29,7 +29,7 @@ pub(in crate::wine) fn wait(child: &mut StartedProgram, deadline: Instant) -> Op
 }
 
 /// Ends a server with SIGINT, which makes it end all of its programs first, or by force.
-pub(in crate::wine) fn end(child: &mut StartedProgram) {
+pub(crate) fn end(child: &mut StartedProgram) {
     if !matches!(child.try_wait(), Ok(None)) {
         // It was waited for, so its pid may be another process's by now.
         return;
@@ -43,7 +43,7 @@ pub(in crate::wine) fn end(child: &mut StartedProgram) {
 }
 
 /// Ends a server that is not a child, in the same way.
-pub(super) fn end_other(pidfd: &OwnedFd) {
+pub(crate) fn end_other(pidfd: &OwnedFd) {
     for signal in [Signal::INT, Signal::KILL] {
         let _ = rustix::process::pidfd_send_signal(pidfd, signal);
         if wait_readable(&[pidfd.as_fd()], Some(Instant::now() + ENDING)) == [true] {
@@ -54,7 +54,7 @@ pub(super) fn end_other(pidfd: &OwnedFd) {
 
 /// Waits until at least one of the descriptors is readable (for a pidfd: the process has ended) or
 /// the deadline has passed, and says which are.
-pub(super) fn wait_readable(
+pub(crate) fn wait_readable(
     descriptors: &[rustix::fd::BorrowedFd<'_>],
     deadline: Option<Instant>,
 ) -> Vec<bool> {

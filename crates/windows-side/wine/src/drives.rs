@@ -121,7 +121,7 @@ pub fn link_distribution(prefix: &Path, name: &str, root: &Path) -> Result<(), E
 }
 
 /// Makes `path` a link to `target`, in one step.
-pub(super) fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
+pub(crate) fn replace_link(path: &Path, target: &Path) -> io::Result<()> {
     if fs::read_link(path).is_ok_and(|current| current == target) {
         return Ok(());
     }

@@ -1,23 +1,18 @@
-//! The launcher `wine`: brings together what [`crate::wine`] knows.
+//! The launcher `wine`: gets Wine ready, and builds what to execute for each launch.
 
-use crate::directory::{self, Loss};
-use crate::launcher::{Launcher, Mark, Prepared, Refusal};
-use crate::located::{Name, are_same, base_name, is_same_in, names_descriptor};
-use crate::request::LaunchRequest;
-use crate::variables::{HostNames, chosen, split};
-use crate::wine::aliases::Aliases;
-use crate::wine::command::{
+use crate::aliases::Aliases;
+use crate::command::{
     Account, CONSOLE_VARIABLE, Display, Environment, Error as BuildError, PLAIN_VARIABLE,
     REPORT_VARIABLE, Request as WineRequest, Surroundings, build,
 };
-use crate::wine::installation::Search;
-use crate::wine::launches::Page;
-use crate::wine::names::{Instances, Names};
-use crate::wine::pe::{Diagnosis, Program, Subsystem, diagnose_with};
-use crate::wine::programs::Programs;
-use crate::wine::server::Server;
-use crate::wine::session_path::{Batch, Kept};
-use crate::wine::{drives, linux_side, prefix};
+use crate::installation::Search;
+use crate::launches::Page;
+use crate::names::{Instances, Names};
+use crate::pe::{Diagnosis, Program, Subsystem, diagnose_with};
+use crate::programs::Programs;
+use crate::server::Server;
+use crate::session_path::{Batch, Kept};
+use crate::{drives, linux_side, prefix};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -30,6 +25,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use winterop_host::directory::{self, Loss};
+use winterop_host::located::{Name, are_same, base_name, is_same_in, names_descriptor};
+use winterop_host::request::LaunchRequest;
+use winterop_host::variables::{HostNames, chosen, split};
+use winterop_host::{Launcher, Mark, Prepared, Refusal};
 use winterop_serve::Starter;
 use winterop_settings::{Settings, VariableGroup, WindowsPathSetting};
 use winterop_translate::bytes::for_display;
@@ -288,7 +288,8 @@ impl Launcher for WineLauncher {
             refresh(&ready.session_path);
         }
         let translator = ready.names.translator();
-        let name = crate::program_name(request, |name| find_program(&ready.surroundings, name))?;
+        let name =
+            winterop_host::program_name(request, |name| find_program(&ready.surroundings, name))?;
         let kind = ProgramKind::of(name.path().as_os_str().as_bytes());
         let header = diagnose(request, name.path(), kind, &ready.surroundings)?;
         // To Windows a program is one whatever its name ends with: cmd would read it as text.
@@ -405,7 +406,7 @@ impl WineLauncher {
         whole.extend_from_slice(program.image.as_bytes());
         whole.extend_from_slice(b"\" -- ");
         whole.extend_from_slice(line.as_bytes());
-        let image = crate::wine::command::image_on_z(helper);
+        let image = crate::command::image_on_z(helper);
         Ok((helper.clone(), image, winterop_translate::bytes::to_utf16(&whole)))
     }
 }

@@ -15,7 +15,7 @@ use winterop_translate::bytes::{eq_ignore_case, for_display};
 use winterop_translate::command_line::ProgramKind;
 use winterop_translate::pathext::{self, DEFAULT_PATHEXT, Places, SearchOrder};
 
-use super::{drives, registry};
+use crate::{drives, registry};
 
 /// The Windows directory of every Wine.
 const WINDOWS: &[u8] = b"C:\\windows";
