@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Printable};
+use winterop_host::{Admission, Audit, CommandLauncher, Host, Launcher, Local, Printable};
 use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
 use winterop_serve::Listener;
 use winterop_serve::notify;
@@ -236,7 +236,7 @@ where
         .enable_all()
         .build()
         .context("the host's runtime")?;
-    let launcher = launcher(starter.clone())?;
+    let launcher = launcher(starter)?;
     runtime.block_on(async {
         let Some(listener) = socket.take_descriptor() else { bail!("the socket is gone") };
         let listener = Listener::new(listener)?;
@@ -255,7 +255,7 @@ where
             }
         });
         let admission = admission(switches, &launcher.1);
-        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter)?;
+        let host = Host::new(Arc::clone(&launcher.0), &launcher.1, admission, audit()?)?;
         anyhow::Ok(host.serve(listener, ended()).await?)
     })?;
     drop(socket);
@@ -289,11 +289,10 @@ fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Setting
         Some(file) => Settings::read(&file).map_err(|error| error.words())?,
         None => Settings::default(),
     };
+    let local = Local::new(settings.placement, starter);
     let launcher: Arc<dyn Launcher> = match settings.launcher {
-        LauncherKind::Wine => {
-            Arc::new(WineLauncher::new(wine_places()?, settings.clone(), starter))
-        }
-        LauncherKind::Command => Arc::new(CommandLauncher::new(&settings)),
+        LauncherKind::Wine => Arc::new(WineLauncher::new(wine_places()?, settings.clone(), local)),
+        LauncherKind::Command => Arc::new(CommandLauncher::new(&settings, local)),
     };
     Ok((launcher, settings))
 }

@@ -4,12 +4,11 @@
 //! session and process group. What they keep is the environment they were started with: every
 //! process of a launch carries its [`Mark`].
 
-use crate::launcher::Mark;
+use crate::mark::Mark;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 
 /// After this many looks in a row that find nothing, nothing is left: one look can miss a process
 /// that is just being started by another.
@@ -66,15 +65,6 @@ fn has_entry(pid: Pid, wanted: &[u8]) -> bool {
     let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
     let Ok(environment) = fs::read(path) else { return false };
     environment.split(|byte| *byte == 0).any(|entry| entry == wanted)
-}
-
-/// Whether a process carries the mark of any launch; for messages and tests.
-#[must_use]
-pub fn is_marked(pid: Pid) -> bool {
-    let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
-    let prefix = OsStr::new(Mark::VARIABLE).as_bytes();
-    let Ok(environment) = fs::read(path) else { return false };
-    environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(prefix))
 }
 
 #[cfg(test)]

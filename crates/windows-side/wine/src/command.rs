@@ -28,7 +28,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +41,8 @@ use winterop_serve::starter::Plan;
 /// The most UTF-16 units Wine (and Windows) let a command line have.
 pub const LONGEST_COMMAND_LINE: usize = 32_766;
 
-/// The variable that names the descriptor for the exit code; read by the preloaded library.
+/// The variable that names the descriptor which gets the exit code as 4 bytes, little-endian, when the
+/// process ends; read by the preloaded library. Whoever starts the process sets it.
 pub const REPORT_VARIABLE: &str = "WINTEROP_REPORT_FD";
 /// The variable that names the page with the launches in flight; see [`super::launches`].
 pub const LAUNCHES_VARIABLE: &str = "WINTEROP_LAUNCHES";
@@ -263,9 +264,6 @@ pub struct Request<'a> {
     pub variables: &'a [(OsString, OsString)],
     /// Where its windows go.
     pub display: &'a Display,
-    /// The descriptor that gets the exit code as 4 bytes, little-endian, when the process ends. It
-    /// has to be open in the process that executes the command. Needs the preloaded library.
-    pub report: Option<RawFd>,
 }
 
 /// What to execute.
@@ -318,9 +316,6 @@ pub fn build(surroundings: &Surroundings, request: &Request<'_>) -> Result<Launc
     }
     let mut exact = passing.exact;
     if surroundings.preload.is_some() {
-        if let Some(report) = request.report {
-            environment.set(REPORT_VARIABLE, report.to_string());
-        }
         if let Some(launches) = &surroundings.launches {
             environment.set(LAUNCHES_VARIABLE, launches);
         }
@@ -536,7 +531,6 @@ mod tests {
             command_line: line,
             variables: &[],
             display,
-            report: Some(7),
         }
     }
 
@@ -585,7 +579,6 @@ mod tests {
         assert!(launch.exact);
         let value = launch.environment.get(COMMAND_LINE_VARIABLE).unwrap();
         assert_eq!(value.as_bytes(), b"x  \xc3\xa4\xed\xb0\x81");
-        assert_eq!(launch.environment.get(REPORT_VARIABLE).unwrap(), "7");
         let launch = build(&surroundings(false), &request(&line, &image, &display)).unwrap();
         assert!(!launch.exact);
         assert_eq!(launch.environment.get("LD_PRELOAD"), None);

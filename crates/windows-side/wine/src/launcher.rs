@@ -29,8 +29,7 @@ use winterop_host::directory::{self, Loss};
 use winterop_host::located::{Name, are_same, base_name, is_same_in, names_descriptor};
 use winterop_host::request::LaunchRequest;
 use winterop_host::variables::{HostNames, chosen, split};
-use winterop_host::{Launcher, Mark, Prepared, Refusal};
-use winterop_serve::Starter;
+use winterop_host::{Execution, Interface, Launched, Launcher, Local, Mark, Refusal};
 use winterop_settings::{Settings, VariableGroup, WindowsPathSetting};
 use winterop_translate::bytes::for_display;
 use winterop_translate::command_line::{
@@ -64,7 +63,7 @@ pub struct Places {
 pub struct WineLauncher {
     places: Places,
     settings: Settings,
-    starter: Option<Arc<Starter>>,
+    local: Local,
     ready: Mutex<Option<Arc<Ready>>>,
     left_out: LeftOut,
 }
@@ -96,12 +95,12 @@ impl Ready {
 }
 
 impl WineLauncher {
-    /// A launcher that gets Wine ready when it is first needed, or when told to. What Wine runs by is
-    /// started by `starter`, where there is one.
+    /// A launcher that gets Wine ready when it is first needed, or when told to. Programs, and what
+    /// Wine runs by, are started with `local`.
     #[must_use]
-    pub fn new(places: Places, settings: Settings, starter: Option<Arc<Starter>>) -> Self {
+    pub fn new(places: Places, settings: Settings, local: Local) -> Self {
         let (ready, left_out) = (Mutex::new(None), LeftOut::default());
-        Self { places, settings, starter, ready, left_out }
+        Self { places, settings, local, ready, left_out }
     }
 
     fn state(&self) -> MutexGuard<'_, Option<Arc<Ready>>> {
@@ -124,9 +123,15 @@ impl WineLauncher {
         tracing::info!(wine = %found.installation.loader.display(), why = found.installation.why);
         let account = Account::current();
         let mut step = |step: prefix::Step| progress(step.words());
-        let (data, starter) = (&self.places.data, self.starter.as_deref());
-        let prefix = prefix::prepare(&found.installation, &account, data, starter, &mut step)
-            .map_err(|error| error.words())?;
+        let (data, starter) = (&self.places.data, self.local.starter());
+        let prefix = prefix::prepare(
+            &found.installation,
+            &account,
+            data,
+            starter.map(|it| &**it),
+            &mut step,
+        )
+        .map_err(|error| error.words())?;
         // Without the page starts are slower and nothing else.
         let page = Page::create(&self.places.runtime.join("launches"))
             .inspect_err(|error| tracing::warn!(%error, "starts are not made faster"))
@@ -137,7 +142,7 @@ impl WineLauncher {
             account,
             preload: self.places.preload.clone(),
             launches: page.as_ref().map(|page| page.path().to_owned()),
-            starter: self.starter.clone(),
+            starter: self.local.starter().cloned(),
         };
         progress("starting Wine");
         let server =
@@ -202,7 +207,7 @@ impl Ready {
 
     /// Whether the caller's root directory shows it the launcher's files, as an instance's does.
     fn is_seen_by(&self, request: &LaunchRequest) -> bool {
-        let root = request.descriptors.root.as_ref();
+        let root = request.endpoints.root.as_ref();
         root.is_some_and(|root| self.needs().iter().all(|path| is_same_in(root.as_fd(), path)))
     }
 
@@ -280,8 +285,9 @@ impl Ready {
     }
 }
 
-impl Launcher for WineLauncher {
-    fn prepare(&self, request: &LaunchRequest, mark: &Mark) -> Result<Prepared, Refusal> {
+impl WineLauncher {
+    /// Builds what to execute.
+    fn execution(&self, request: &LaunchRequest, mark: &Mark) -> Result<Execution, Refusal> {
         let ready = self.ready(&mut |_| {})?;
         ready.wait_for_server()?;
         if ready.session_path.is_due() {
@@ -312,39 +318,52 @@ impl Launcher for WineLauncher {
             command_line: &line,
             variables: &variables,
             display: &display,
-            report: None,
         };
         let launch = build(&ready.surroundings, &wanted).map_err(|e| cannot_build(request, &e))?;
         let left_out = self.left_out.tell(request, &launch.left_out);
         // In place, the program is started by its name too.
         let needs = ready.needs().into_iter().chain([path.as_path()]).map(Path::to_owned).collect();
         let mut environment = environment(&launch.environment, request, mark, directory.path());
-        let graphical = header.is_some_and(|p| p.subsystem == Subsystem::Graphical);
+        let interface = match header {
+            Some(program) if program.subsystem == Subsystem::Graphical => Interface::Graphical,
+            _ => Interface::Console,
+        };
         // A graphical program has no console, and so no hand on the terminal.
-        let is_plain = request.terminal.is_none() || graphical;
+        let is_plain = request.terminal.is_none() || interface == Interface::Graphical;
         if is_plain && ready.surroundings.preload.is_some() {
             environment.push((PLAIN_VARIABLE.into(), "1".into()));
         }
-        let prepared = Prepared {
+        let execution = Execution {
             program: launch.program,
             arguments: launch.arguments,
             environment,
             report: ready.surroundings.preload.as_ref().map(|_| REPORT_VARIABLE),
             console: ready.surroundings.preload.as_ref().map(|_| CONSOLE_VARIABLE),
-            graphical,
+            interface,
             needs,
             directory: directory.path().to_owned(),
             is_elsewhere: lost.is_some(),
             warnings: lost.into_iter().chain(left_out).collect(),
             keeps_descriptors: variables.iter().any(|(_, v)| names_descriptor(v.as_bytes())),
-            ..Prepared::default()
+            ..Execution::default()
         };
-        Ok(prepared.located(&name, &directory))
+        Ok(execution.located(&name, &directory))
+    }
+}
+
+impl Launcher for WineLauncher {
+    fn launch(&self, request: LaunchRequest, mark: &Mark) -> Result<Launched, Refusal> {
+        let execution = self.execution(&request, mark)?;
+        self.local.launch(request, execution, mark)
     }
 
     fn find(&self, name: &[u8]) -> Result<Option<PathBuf>, Refusal> {
         let ready = self.ready(&mut |_| {})?;
         find_program(&ready.surroundings, name).map(Some)
+    }
+
+    fn still_preparing(&self) -> &'static str {
+        "Wine is still being prepared…"
     }
 
     fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
@@ -465,7 +484,7 @@ impl LeftOut {
 }
 
 fn has_pipes(request: &LaunchRequest) -> bool {
-    request.descriptors.borrowed_standard().into_iter().flatten().any(|descriptor| {
+    request.endpoints.borrowed_standard().into_iter().flatten().any(|descriptor| {
         fstat(descriptor).is_ok_and(|status| {
             matches!(FileType::from_raw_mode(status.st_mode), FileType::Fifo | FileType::Socket)
         })
@@ -512,7 +531,7 @@ fn diagnose(
 }
 
 fn open_executable(request: &LaunchRequest, path: &Path) -> std::io::Result<File> {
-    let copy = request.descriptors.executable.as_ref().map(OwnedFd::try_clone);
+    let copy = request.endpoints.executable.as_ref().map(OwnedFd::try_clone);
     copy.unwrap_or_else(|| File::open(path).map(Into::into)).map(File::from)
 }
 

@@ -81,9 +81,6 @@ pub enum Step {
 }
 
 impl Step {
-    /// How many steps there are, for a progress bar.
-    pub const COUNT: u64 = 6;
-
     /// What the step does, for people.
     pub fn words(self) -> &'static str {
         match self {

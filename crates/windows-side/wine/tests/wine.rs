@@ -122,7 +122,7 @@ impl Warm {
         variables: &[(OsString, OsString)],
     ) -> (Output, Option<u32>) {
         let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
-        let launch = build(
+        let mut launch = build(
             &self.surroundings,
             &Request {
                 program: &program.start,
@@ -130,11 +130,11 @@ impl Warm {
                 command_line: line,
                 variables,
                 display: &Display::default(),
-                report: Some(writer.as_raw_fd()),
             },
         )
         .unwrap();
         assert!(launch.exact);
+        launch.environment.set(REPORT_VARIABLE, writer.as_raw_fd().to_string());
         rustix::io::fcntl_setfd(&reader, FdFlags::CLOEXEC).unwrap();
         let output = command(&launch).output().unwrap();
         let mut code = [0; 4];
@@ -349,7 +349,6 @@ fn a_program_sees_the_affinity_of_its_caller() {
         command_line: &line,
         variables: &[],
         display: &Display::default(),
-        report: None,
     };
     let launch = build(&bare, &request).unwrap();
     assert!(!launch.exact);

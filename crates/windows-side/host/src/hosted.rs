@@ -1,7 +1,12 @@
 //! A hosted program: started on the caller's descriptors, waited for, signalled.
 
-use crate::launcher::{Mark, Prepared};
+use crate::execution::Execution;
+use crate::kept_terminal::KeptTerminal;
+use crate::launcher::{Act, Ended, RunningProgram, Work};
+use crate::mark::Mark;
 use crate::request::LaunchRequest;
+use crate::tree;
+use crate::unix::{Endpoints, ExitReport};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -22,34 +27,38 @@ const WAITER_STACK: usize = 64 * 1024;
 
 /// A program that runs below the host.
 #[derive(Debug)]
-pub struct RunningProgram {
+pub struct HostedProgram {
     // By its pid it cannot be signalled: as soon as it was waited for, that may be another's.
     process: Arc<OwnedFd>,
     mark: Mark,
     end: oneshot::Receiver<u32>,
-    report: Option<OwnedFd>,
+    report: Option<ExitReport>,
+    terminal: Option<Arc<KeptTerminal>>,
+    /// What its names lead through, open for as long as it runs.
+    _files: Option<Endpoints>,
 }
 
-impl RunningProgram {
-    /// Starts what was prepared on the request's descriptors.
+impl HostedProgram {
+    /// Starts what a request has become on its endpoints. `terminal` is put back where it is ended.
     ///
     /// # Errors
     /// The system's.
     pub fn start(
-        prepared: &Prepared,
-        request: &LaunchRequest,
+        execution: &Execution,
+        request: LaunchRequest,
         mark: Mark,
+        terminal: Option<KeptTerminal>,
         starter: Option<&Starter>,
     ) -> Result<Self, Errno> {
-        let report = match prepared.report {
+        let pipe = match execution.report {
             Some(_) => Some(pipe_with(PipeFlags::CLOEXEC)?),
             None => None,
         };
         let pid =
-            start_process(prepared, request, report.as_ref().map(|(_, writer)| writer), starter)?;
+            start_process(execution, &request, pipe.as_ref().map(|(_, writer)| writer), starter)?;
         // Nobody has waited for it yet, so the pid is its own.
         let process = pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| give_up(pid))?;
-        let reader = report.map(|(reader, _)| reader);
+        let reader = pipe.map(|(reader, _)| reader);
         // Without it the program's end is lost with this host, and nothing else.
         let report = reader.as_ref().and_then(|reader| reader.try_clone().ok());
         let (sender, end) = oneshot::channel();
@@ -64,48 +73,72 @@ impl RunningProgram {
             .spawn(waiter)
             .inspect_err(|_| give_up(pid))
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
-        Ok(Self { process: Arc::new(process), mark, end, report })
+        Ok(Self {
+            process: Arc::new(process),
+            mark,
+            end,
+            report: report.map(ExitReport::new),
+            terminal: terminal.map(Arc::new),
+            _files: execution.keeps_descriptors.then(|| request.endpoints.without_standard()),
+        })
     }
+}
 
-    /// Waits for the program's full exit code. Cancel-safe.
-    pub async fn ended(&mut self) -> u32 {
+impl RunningProgram for HostedProgram {
+    fn ended(&mut self) -> Ended<'_> {
         // The waiter always sends; a thread that died anyway must not look like success.
-        (&mut self.end).await.unwrap_or(1)
+        Box::pin(async { (&mut self.end).await.unwrap_or(1) })
     }
 
-    /// What does to the program what `signal` does to a Linux one. It blocks: it may look at every process.
-    pub fn signalling(&self, signal: Signal) -> impl FnOnce() + Send + 'static {
+    fn act(&self, act: Act) -> Work {
+        let mark = self.mark.clone();
+        match act {
+            Act::End => {
+                let terminal = self.terminal.clone();
+                Box::new(move || {
+                    tree::end(&mark);
+                    if let Some(terminal) = terminal {
+                        terminal.put_back();
+                    }
+                })
+            }
+            // The program asks the terminal itself: its size may have changed again.
+            Act::Resize => self.signalling(Signal::WINCH),
+            Act::Signal(number) => match Signal::from_named_raw(number) {
+                Some(signal) => self.signalling(signal),
+                None => Box::new(|| ()),
+            },
+        }
+    }
+
+    fn take_report(&mut self) -> Option<ExitReport> {
+        self.report.take()
+    }
+}
+
+impl HostedProgram {
+    /// What does to the program what `signal` does to a Linux one. It looks at every process.
+    fn signalling(&self, signal: Signal) -> Work {
         let (mark, process) = (self.mark.clone(), Arc::clone(&self.process));
-        move || match signal {
+        Box::new(move || match signal {
             Signal::TSTP | Signal::STOP => {
-                crate::tree::signal(&mark, Signal::STOP);
+                tree::signal(&mark, Signal::STOP);
             }
             Signal::CONT => {
-                crate::tree::signal(&mark, Signal::CONT);
+                tree::signal(&mark, Signal::CONT);
             }
             // The whole console hears of these two, as a terminal's whole foreground group does.
             Signal::INT | Signal::QUIT => {
-                crate::tree::signal(&mark, signal);
+                tree::signal(&mark, signal);
             }
             Signal::KILL => {
-                crate::tree::end(&mark);
+                tree::end(&mark);
             }
             // One that has ended needs no signal.
             other => {
                 let _ = pidfd_send_signal(&*process, other);
             }
-        }
-    }
-
-    /// Where the program's full exit code arrives, for its caller: it outlives this host. Only once.
-    pub fn take_report(&mut self) -> Option<OwnedFd> {
-        self.report.take()
-    }
-
-    /// The launch's mark.
-    #[must_use]
-    pub fn mark(&self) -> &Mark {
-        &self.mark
+        })
     }
 }
 
@@ -117,20 +150,20 @@ fn give_up(pid: Pid) {
 }
 
 fn start_process(
-    prepared: &Prepared,
+    execution: &Execution,
     request: &LaunchRequest,
     report: Option<&OwnedFd>,
     starter: Option<&Starter>,
 ) -> Result<Pid, Errno> {
     let assignment =
         |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
-    let directory = open_directory(&prepared.directory);
+    let directory = open_directory(&execution.directory);
     let plan = Plan {
-        program: prepared.program.as_os_str().as_bytes(),
-        arguments: prepared.arguments.iter().map(|it| it.as_bytes().to_vec()).collect(),
-        environment: prepared.environment.iter().map(|(name, it)| assignment(name, it)).collect(),
-        standard: request.descriptors.borrowed_standard(),
-        report: prepared.report.zip(report.map(AsFd::as_fd)),
+        program: execution.program.as_os_str().as_bytes(),
+        arguments: execution.arguments.iter().map(|it| it.as_bytes().to_vec()).collect(),
+        environment: execution.environment.iter().map(|(name, it)| assignment(name, it)).collect(),
+        standard: request.endpoints.borrowed_standard(),
+        report: execution.report.zip(report.map(AsFd::as_fd)),
         directory: directory.as_ref().map(AsFd::as_fd),
         caller: request.peer.pid,
         runs_as: None,
@@ -177,17 +210,18 @@ mod tests {
     use super::*;
     use crate::successor::{Successor, has_own_pids};
 
-    fn started(script: &str) -> RunningProgram {
-        let prepared = Prepared {
+    fn started(script: &str) -> HostedProgram {
+        let execution = Execution {
             program: "/bin/sh".into(),
             arguments: ["sh", "-c", script].map(Into::into).into(),
             directory: "/".into(),
-            ..Prepared::default()
+            ..Execution::default()
         };
-        RunningProgram::start(&prepared, &LaunchRequest::default(), Mark::new(1), None).unwrap()
+        HostedProgram::start(&execution, LaunchRequest::default(), Mark::new(1), None, None)
+            .unwrap()
     }
 
-    fn code(program: &mut RunningProgram) -> u32 {
+    fn code(program: &mut HostedProgram) -> u32 {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(program.ended())
     }
@@ -201,14 +235,14 @@ mod tests {
         let mut program = started("exit $$");
         let pid = code(&mut program);
         let other = Successor::of(pid);
-        program.signalling(Signal::TERM)();
+        program.act(Act::Signal(Signal::TERM.as_raw()))();
         assert!(other.was_spared());
     }
 
     #[test]
     fn a_program_that_runs_gets_its_signals() {
         let mut program = started("exec sleep 1000");
-        program.signalling(Signal::TERM)();
+        program.act(Act::Signal(Signal::TERM.as_raw()))();
         assert_eq!(code(&mut program), 128 + Signal::TERM.as_raw().cast_unsigned());
     }
 }
