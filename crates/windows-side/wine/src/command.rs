@@ -16,239 +16,20 @@
 //!   but `PATH`, which is put behind.
 //! - `WINEARCH` is needed to make a prefix only. `TMPDIR` must not be set: Debian's Wine looks for
 //!   its server's socket there, and another value than the server's means another server.
-//!
-//! # The command line
-//! Wine makes it from the arguments: the image's Windows path always in quotes, then each argument,
-//! in quotes where it is empty or has a space or tab, `"` as `\"`, and backslashes doubled where
-//! they stand before a quote. So a wanted command line comes out exactly if it is what these rules
-//! make of its own parts; any other one (`a  b`, `"ab"`, a bare program name, an unpaired
-//! surrogate) needs the preloaded library, which puts it into the process before the program's
-//! first instruction.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::installation::Installation;
 use winterop_host::variables::may_be_passed;
-use winterop_serve::Starter;
-use winterop_serve::starter::Plan;
+
+use crate::command_line::{arguments_for, to_generalized_utf8};
+use crate::display::Display;
+use crate::environment::{COMMAND_LINE_VARIABLE, Environment, LAUNCHES_VARIABLE};
+use crate::surroundings::Surroundings;
 
 /// The most UTF-16 units Wine (and Windows) let a command line have.
 pub const LONGEST_COMMAND_LINE: usize = 32_766;
-
-/// The variable that names the descriptor which gets the exit code as 4 bytes, little-endian, when the
-/// process ends; read by the preloaded library. Whoever starts the process sets it.
-pub const REPORT_VARIABLE: &str = "WINTEROP_REPORT_FD";
-/// The variable that names the page with the launches in flight; see [`super::launches`].
-pub const LAUNCHES_VARIABLE: &str = "WINTEROP_LAUNCHES";
-/// The same for the server.
-pub const SERVER_LAUNCHES_VARIABLE: &str = "WINTEROP_SERVER_LAUNCHES";
-/// The variable that names the file in which those who have the terminal tell each other of it.
-pub const CONSOLE_VARIABLE: &str = "WINTEROP_CONSOLE";
-/// The variable that makes terminals files like any other, for programs that are not interactive.
-pub const PLAIN_VARIABLE: &str = "WINTEROP_PLAIN";
-/// The variable that gives the preloaded library to the Windows programs' own children as well.
-const CHILDREN_VARIABLE: &str = "WINTEROP_CHILDREN";
-/// The variable that holds an exact command line as generalized UTF-8.
-pub const COMMAND_LINE_VARIABLE: &str = "WINTEROP_COMMAND_LINE";
-
-/// Who Wine's programs run as: the name of their folder below `C:\users`, and their Unix home.
-///
-/// It has to be the same for preparing the prefix and for every launch in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// The user's name.
-    pub name: OsString,
-    /// The user's home directory.
-    pub home: PathBuf,
-}
-
-impl Account {
-    /// The account of this process, from `/etc/passwd`, else from `USER` and `HOME`, else `wine`
-    /// in `/`.
-    pub fn current() -> Self {
-        let uid = rustix::process::getuid().as_raw();
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let known = from_passwd(&passwd, uid);
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-        let name = known.as_ref().map(|account| account.name.clone());
-        let home = variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-        Self {
-            name: name.or_else(|| variable("USER")).unwrap_or_else(|| "wine".into()),
-            home: home.or(known.map(|account| account.home)).unwrap_or_else(|| "/".into()),
-        }
-    }
-}
-
-fn from_passwd(passwd: &str, uid: u32) -> Option<Account> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let number: u32 = fields.nth(1)?.parse().ok()?;
-        let home = fields.nth(2)?;
-        (number == uid).then(|| Account { name: name.into(), home: home.into() })
-    })
-}
-
-/// Where a graphical program shows its windows, as the caller's variables say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Display {
-    /// `DISPLAY`.
-    pub display: Option<OsString>,
-    /// `WAYLAND_DISPLAY`.
-    pub wayland_display: Option<OsString>,
-    /// `XAUTHORITY`.
-    pub xauthority: Option<OsString>,
-    /// `XDG_RUNTIME_DIR`.
-    pub xdg_runtime_dir: Option<OsString>,
-}
-
-impl Display {
-    /// Picks the four variables out of an environment; empty ones count as unset.
-    pub fn from_variables<'a>(variables: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>) -> Self {
-        let mut display = Self::default();
-        for (name, value) in variables {
-            let field = match name.as_bytes() {
-                b"DISPLAY" => &mut display.display,
-                b"WAYLAND_DISPLAY" => &mut display.wayland_display,
-                b"XAUTHORITY" => &mut display.xauthority,
-                b"XDG_RUNTIME_DIR" => &mut display.xdg_runtime_dir,
-                _ => continue,
-            };
-            *field = (!value.is_empty()).then(|| value.to_owned());
-        }
-        display
-    }
-
-    /// Whether there is anything to show windows on.
-    pub fn is_there(&self) -> bool {
-        self.display.is_some() || self.wayland_display.is_some()
-    }
-
-    pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
-        [
-            ("DISPLAY", &self.display),
-            ("WAYLAND_DISPLAY", &self.wayland_display),
-            ("XAUTHORITY", &self.xauthority),
-            ("XDG_RUNTIME_DIR", &self.xdg_runtime_dir),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    }
-}
-
-/// What stays the same for every launch in one prefix.
-#[derive(Debug, Clone)]
-pub struct Surroundings {
-    /// The Wine to use.
-    pub installation: Installation,
-    /// The prefix.
-    pub prefix: PathBuf,
-    /// Who the programs run as.
-    pub account: Account,
-    /// The library to preload, where there is one.
-    pub preload: Option<PathBuf>,
-    /// The page with the launches in flight, where starts are to be made faster.
-    pub launches: Option<PathBuf>,
-    /// What starts the server and Wine's own programs; this process itself where there is none.
-    pub starter: Option<Arc<Starter>>,
-}
-
-impl Surroundings {
-    /// The environment that every process of this prefix gets; nothing of the caller's.
-    pub fn environment(&self) -> Environment {
-        let mut environment = Environment::default();
-        environment.set("WINEPREFIX", &self.prefix);
-        environment.set("WINEDEBUG", "-all");
-        environment.set("WINEDLLOVERRIDES", "mscoree,mshtml=");
-        environment.set("WINELOADERNOEXEC", "1");
-        environment.set("LC_ALL", "C.UTF-8");
-        environment.set("HOME", &self.account.home);
-        environment.set("USER", &self.account.name);
-        // For Wine's own look-up of helpers; the Windows program has a PATH of its own.
-        environment.set("PATH", "/usr/local/bin:/usr/bin:/bin");
-        environment
-    }
-
-    /// The environment of a Windows process: the base, and the preloaded library where there is one.
-    pub fn program_environment(&self) -> Environment {
-        let mut environment = self.environment();
-        if let Some(preload) = &self.preload {
-            environment.set("LD_PRELOAD", preload);
-            // A 32-bit loader cannot load the library, and the dynamic linker would say so.
-            if !self.installation.runs_32_bit {
-                environment.set(CHILDREN_VARIABLE, "1");
-            }
-        }
-        environment
-    }
-
-    /// The environment of the server: the base, and the preloaded library where starts are to be
-    /// made faster.
-    pub fn server_environment(&self) -> Environment {
-        let mut environment = self.environment();
-        if let (Some(preload), Some(launches)) = (&self.preload, &self.launches) {
-            environment.set("LD_PRELOAD", preload);
-            environment.set(SERVER_LAUNCHES_VARIABLE, launches);
-        }
-        environment
-    }
-}
-
-/// An environment, each name once, in the order in which they were set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment(Vec<(OsString, OsString)>);
-
-impl Environment {
-    /// Sets a variable, replacing it where it is set.
-    pub fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
-        let (name, value) = (name.as_ref(), value.as_ref().to_owned());
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.to_owned(), value)),
-        }
-    }
-
-    /// The value of a variable.
-    pub fn get(&self, name: impl AsRef<OsStr>) -> Option<&OsStr> {
-        let name = name.as_ref();
-        self.0.iter().find_map(|(known, value)| (known == name).then_some(value.as_os_str()))
-    }
-
-    /// The start of a program with these variables alone, on the processors of the thread that starts
-    /// it.
-    pub(crate) fn plan<'a>(
-        &self,
-        program: &'a Path,
-        arguments: &[&str],
-        standard: [BorrowedFd<'a>; 3],
-        directory: BorrowedFd<'a>,
-    ) -> Plan<'a> {
-        let program = program.as_os_str().as_bytes();
-        let arguments = arguments.iter().map(|argument| argument.as_bytes().to_vec());
-        let variable =
-            |(name, value): (&OsStr, &OsStr)| [name.as_bytes(), b"=", value.as_bytes()].concat();
-        Plan {
-            program,
-            arguments: std::iter::once(program.to_vec()).chain(arguments).collect(),
-            environment: self.iter().map(variable).collect(),
-            standard: standard.map(Some),
-            directory: Some(directory),
-            caller: rustix::thread::gettid().as_raw_nonzero().get(),
-            ..Plan::default()
-        }
-    }
-
-    /// The variables in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-    }
-}
 
 /// One launch, as it is wanted.
 #[derive(Debug, Clone)]
@@ -356,139 +137,6 @@ fn is_passed_under_another_name(name: &[u8]) -> bool {
         || name.starts_with(b"VK_")
 }
 
-/// The arguments that make Wine build a command line, behind the program's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passing {
-    /// The arguments.
-    pub arguments: Vec<OsString>,
-    /// Whether the command line comes out exactly; if not, it means the same arguments, except
-    /// that unpaired surrogates are replaced.
-    pub exact: bool,
-}
-
-/// Finds the arguments that make Wine build the command line `line` for the program `image`.
-pub fn arguments_for(line: &[u16], image: &[u16]) -> Passing {
-    let parts = split(line);
-    let rest = parts.get(1..).unwrap_or_default();
-    let text: Vec<Option<OsString>> =
-        rest.iter().map(|part| String::from_utf16(part).ok().map(OsString::from)).collect();
-    let exact = text.iter().all(Option::is_some) && join(image, rest) == line;
-    let arguments = text
-        .into_iter()
-        .zip(rest)
-        .map(|(text, part)| text.unwrap_or_else(|| OsString::from(String::from_utf16_lossy(part))));
-    Passing { arguments: arguments.collect(), exact }
-}
-
-const SPACE: u16 = b' ' as u16;
-const TAB: u16 = b'\t' as u16;
-const QUOTE: u16 = b'"' as u16;
-const BACKSLASH: u16 = b'\\' as u16;
-
-/// The command line that Wine builds from an image and arguments.
-fn join(image: &[u16], arguments: &[Vec<u16>]) -> Vec<u16> {
-    let mut line = Vec::new();
-    push_argument(&mut line, image, true);
-    for argument in arguments {
-        line.push(SPACE);
-        push_argument(&mut line, argument, false);
-    }
-    line
-}
-
-fn push_argument(line: &mut Vec<u16>, argument: &[u16], always_quoted: bool) {
-    let quoted =
-        always_quoted || argument.is_empty() || argument.iter().any(|c| [SPACE, TAB].contains(c));
-    if quoted {
-        line.push(QUOTE);
-    }
-    let mut backslashes = 0;
-    for &character in argument {
-        if character == QUOTE {
-            line.extend(std::iter::repeat_n(BACKSLASH, backslashes + 1));
-        }
-        backslashes = if character == BACKSLASH { backslashes + 1 } else { 0 };
-        line.push(character);
-    }
-    if quoted {
-        line.extend(std::iter::repeat_n(BACKSLASH, backslashes));
-        line.push(QUOTE);
-    }
-}
-
-/// Splits a command line as Microsoft's C library does: the first part ends at a space outside of
-/// quotes, without escapes; in the others backslashes escape before a quote, and `""` inside
-/// quotes is one quote.
-fn split(line: &[u16]) -> Vec<Vec<u16>> {
-    let mut parts = Vec::new();
-    let mut rest = line.iter().copied().peekable();
-    let mut program = Vec::new();
-    let mut quoted = false;
-    while let Some(character) = rest.next_if(|&c| quoted || (c != SPACE && c != TAB)) {
-        if character == QUOTE {
-            quoted = !quoted;
-        } else {
-            program.push(character);
-        }
-    }
-    parts.push(program);
-    loop {
-        while rest.next_if(|&c| c == SPACE || c == TAB).is_some() {}
-        if rest.peek().is_none() {
-            return parts;
-        }
-        parts.push(split_one(&mut rest));
-    }
-}
-
-fn split_one(rest: &mut std::iter::Peekable<impl Iterator<Item = u16>>) -> Vec<u16> {
-    let mut part = Vec::new();
-    let mut quoted = false;
-    let mut backslashes = 0;
-    while let Some(character) = rest.next_if(|&c| quoted || (c != SPACE && c != TAB)) {
-        match character {
-            BACKSLASH => {
-                backslashes += 1;
-                continue;
-            }
-            QUOTE => {
-                part.extend(std::iter::repeat_n(BACKSLASH, backslashes / 2));
-                let escaped = backslashes % 2 == 1;
-                if escaped || quoted && rest.next_if_eq(&QUOTE).is_some() {
-                    part.push(QUOTE);
-                } else {
-                    quoted = !quoted;
-                }
-            }
-            other => {
-                part.extend(std::iter::repeat_n(BACKSLASH, backslashes));
-                part.push(other);
-            }
-        }
-        backslashes = 0;
-    }
-    part.extend(std::iter::repeat_n(BACKSLASH, backslashes));
-    part
-}
-
-/// UTF-16 as UTF-8, unpaired surrogates as three bytes each (WTF-8's encoding).
-fn to_generalized_utf8(units: &[u16]) -> OsString {
-    let mut bytes = Vec::with_capacity(units.len() * 3);
-    for unit in char::decode_utf16(units.iter().copied()) {
-        match unit {
-            Ok(character) => {
-                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            Err(error) => {
-                let surrogate = error.unpaired_surrogate();
-                let low = |shift: u32| 0x80 | ((surrogate >> shift) & 0x3f) as u8;
-                bytes.extend_from_slice(&[0xe0 | (surrogate >> 12) as u8, low(6), low(0)]);
-            }
-        }
-    }
-    OsString::from_vec(bytes)
-}
-
 /// A Windows path of the Linux path `path` as Wine names it through a drive: for tests and
 /// messages where no table of drives is at hand.
 pub fn image_on_z(path: &Path) -> Vec<u16> {
@@ -498,7 +146,8 @@ pub fn image_on_z(path: &Path) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use crate::installation::Installation;
+    use crate::user::WineUser;
 
     use super::*;
 
@@ -517,7 +166,7 @@ mod tests {
                 why: String::new(),
             },
             prefix: "/p".into(),
-            account: Account { name: "u".into(), home: "/home/u".into() },
+            user: WineUser { name: "u".into(), home: "/home/u".into() },
             preload: preload.then(|| "/lib/preload.so".into()),
             launches: preload.then(|| "/run/launches".into()),
             starter: None,
@@ -532,41 +181,6 @@ mod tests {
             variables: &[],
             display,
         }
-    }
-
-    #[test]
-    fn what_wine_would_write_itself_is_exact() {
-        let image = wide("Z:\\t\\x.exe");
-        for (line, arguments) in [
-            (r#""Z:\t\x.exe""#, vec![]),
-            (r#""Z:\t\x.exe" a b"#, vec!["a", "b"]),
-            (r#""Z:\t\x.exe" "a b" "" \"c\" "d \\" e\"#, vec!["a b", "", "\"c\"", "d \\", "e\\"]),
-            ("\"Z:\\t\\x.exe\" a\u{e4}\u{1f600} x\ny", vec!["a\u{e4}\u{1f600}", "x\ny"]),
-        ] {
-            let passing = arguments_for(&wide(line), &image);
-            assert!(passing.exact, "{line}");
-            assert_eq!(passing.arguments, arguments, "{line}");
-        }
-    }
-
-    #[test]
-    fn other_lines_are_only_equivalent() {
-        let image = wide("Z:\\t\\x.exe");
-        for (line, arguments) in [
-            (r"Z:\t\x.exe a", vec!["a"]),
-            (r"x.exe", vec![]),
-            (r#""Z:\t\x.exe" a  b"#, vec!["a", "b"]),
-            (r#""Z:\t\x.exe" "ab" c"#, vec!["ab", "c"]),
-            (r#""Z:\t\x.exe" "a""b""#, vec!["a\"b"]),
-            (r#""Z:\t\x.exe" a "#, vec!["a"]),
-        ] {
-            let passing = arguments_for(&wide(line), &image);
-            assert!(!passing.exact, "{line}");
-            assert_eq!(passing.arguments, arguments, "{line}");
-        }
-        let mut surrogate = wide(r#""Z:\t\x.exe" a"#);
-        surrogate.push(0xd800);
-        assert!(!arguments_for(&surrogate, &image).exact);
     }
 
     #[test]
@@ -622,42 +236,5 @@ mod tests {
         assert!(matches!(error, Error::TooLong { units: 32_767 }));
         let error = build(&surroundings(true), &request(&[97, 0], &[], &display)).unwrap_err();
         assert_eq!(error, Error::Nul);
-    }
-
-    #[test]
-    fn the_account_is_read_from_passwd() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nbroken\nu:x:1000:100::/home/u:/bin/sh\n";
-        let account = from_passwd(passwd, 1000).unwrap();
-        assert_eq!(account, Account { name: "u".into(), home: "/home/u".into() });
-        assert_eq!(from_passwd(passwd, 1), None);
-    }
-
-    proptest! {
-        #[test]
-        fn splitting_undoes_joining(
-            arguments in proptest::collection::vec("[a\\\\\" \t\u{e4}]{0,8}", 0..5)
-        ) {
-            let arguments: Vec<Vec<u16>> = arguments.iter().map(|text| wide(text)).collect();
-            let line = join(&wide("C:\\a b\\x.exe"), &arguments);
-            prop_assert_eq!(&split(&line)[1..], &arguments[..]);
-            let image = wide("C:\\a b\\x.exe");
-            prop_assert!(arguments_for(&line, &image).exact);
-        }
-
-        #[test]
-        fn any_line_keeps_its_arguments(line in proptest::collection::vec(any::<u16>(), 0..40)) {
-            let image = wide("C:\\x.exe");
-            let passing = arguments_for(&line, &image);
-            let again: Vec<Vec<u16>> = passing
-                .arguments
-                .iter()
-                .map(|argument| wide(argument.to_str().unwrap()))
-                .collect();
-            let lossy = |parts: &[Vec<u16>]| -> Vec<String> {
-                parts.iter().map(|part| String::from_utf16_lossy(part)).collect()
-            };
-            let rebuilt = split(&join(&image, &again));
-            prop_assert_eq!(lossy(&rebuilt[1..]), lossy(split(&line).get(1..).unwrap()));
-        }
     }
 }

@@ -1,10 +1,9 @@
 //! The launcher `wine`: gets Wine ready, and builds what to execute for each launch.
 
 use crate::aliases::Aliases;
-use crate::command::{
-    Account, CONSOLE_VARIABLE, Display, Environment, Error as BuildError, PLAIN_VARIABLE,
-    REPORT_VARIABLE, Request as WineRequest, Surroundings, build,
-};
+use crate::command::{Error as BuildError, Request as WineRequest, build};
+use crate::display::Display;
+use crate::environment::{CONSOLE_VARIABLE, Environment, PLAIN_VARIABLE, REPORT_VARIABLE};
 use crate::installation::Search;
 use crate::launches::Page;
 use crate::names::{Instances, Names};
@@ -12,6 +11,8 @@ use crate::pe::{Diagnosis, Program, Subsystem, diagnose_with};
 use crate::programs::Programs;
 use crate::server::Server;
 use crate::session_path::{Batch, Kept};
+use crate::surroundings::Surroundings;
+use crate::user::WineUser;
 use crate::{drives, linux_side, prefix};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{FileType, fstat};
@@ -121,17 +122,12 @@ impl WineLauncher {
     fn make_ready(&self, progress: &mut dyn FnMut(&str)) -> Result<Ready, Refusal> {
         let found = Search::from_env().run().map_err(|error| error.words())?;
         tracing::info!(wine = %found.installation.loader.display(), why = found.installation.why);
-        let account = Account::current();
+        let user = WineUser::current();
         let mut step = |step: prefix::Step| progress(step.words());
         let (data, starter) = (&self.places.data, self.local.starter());
-        let prefix = prefix::prepare(
-            &found.installation,
-            &account,
-            data,
-            starter.map(|it| &**it),
-            &mut step,
-        )
-        .map_err(|error| error.words())?;
+        let prefix =
+            prefix::prepare(&found.installation, &user, data, starter.map(|it| &**it), &mut step)
+                .map_err(|error| error.words())?;
         // Without the page starts are slower and nothing else.
         let page = Page::create(&self.places.runtime.join("launches"))
             .inspect_err(|error| tracing::warn!(%error, "starts are not made faster"))
@@ -139,7 +135,7 @@ impl WineLauncher {
         let surroundings = Surroundings {
             installation: found.installation,
             prefix: prefix.path,
-            account,
+            user,
             preload: self.places.preload.clone(),
             launches: page.as_ref().map(|page| page.path().to_owned()),
             starter: self.local.starter().cloned(),

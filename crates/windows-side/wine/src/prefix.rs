@@ -22,36 +22,37 @@
 //! 3. A crash starts `winedbg`, writes into the program's output and ends with 0: the debugger is
 //!    switched off (`AeDebug`), so that a crash ends with the exception's code.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+mod boot;
+mod error;
+mod files;
+mod links;
+mod repairs;
+
+pub use error::Error;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
-
-use crate::command::{Account, Surroundings};
-use crate::forwarder::{self, Forward};
-use crate::installation::Installation;
-use crate::registry::{self, Key, Value};
-use crate::server::socket::Place;
 use winterop_serve::Starter;
-use winterop_serve::starter::StartedProgram;
-use winterop_words::{Failure, Words};
+
+use crate::installation::Installation;
+use crate::registry;
+use crate::server::socket::Place;
+use crate::user::WineUser;
+use boot::{Work, wineboot};
+use error::file;
+use files::{beside, copy_tree, make_folder, remove, write};
+use links::{remove_links_to_wine, slim};
+use repairs::{REGISTRY, repair};
 
 /// The version of what this module does to a prefix; a change makes old ones be brought up to date.
 const RECIPE: u32 = 2;
 
 /// The file in a prefix that says who made it.
 const STAMP: &str = ".winterop";
-
-/// How long `wineboot` may take.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A prepared prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,78 +95,17 @@ impl Step {
     }
 }
 
-/// Why a prefix could not be prepared.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", self.words().plain())]
-pub enum Error {
-    /// A file or folder could not be made, read or changed.
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A part of Wine cannot be started.
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// `wineboot` failed.
-    Wineboot {
-        /// The folder it worked in.
-        path: PathBuf,
-        /// How it ended.
-        status: String,
-        /// What it wrote.
-        output: String,
-    },
-}
-
-impl Error {
-    /// The error in words.
-    pub fn words(&self) -> Words {
-        match self {
-            Self::File { what, path, source } => {
-                let (path, error) = (&path.display(), source);
-                match source.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        Failure::PrefixNoRoom { what, path, error }.words()
-                    }
-                    _ => Failure::PrefixFile { what, path, error }.words(),
-                }
-            }
-            Self::Start { program, source } => {
-                Failure::WinePartNotStarted { program: &program.display(), error: source }.words()
-            }
-            Self::Wineboot { path, status, output } => {
-                let output = output.replace('\n', "; ");
-                let path = path.display();
-                Failure::WinebootFailed { path: &path, status, output: &output }.words()
-            }
-        }
-    }
-}
-
-/// Makes an [`Error::File`] of a system error.
-fn file<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
-    move |source| Error::File { what, path: path.to_owned(), source }
-}
-
 /// Prepares the prefix below `data`, or finds it prepared (well under a millisecond).
 ///
 /// `progress` is called at the beginning of each step that takes time.
 pub fn prepare(
     installation: &Installation,
-    account: &Account,
+    user: &WineUser,
     data: &Path,
     starter: Option<&Starter>,
     progress: &mut dyn FnMut(Step),
 ) -> Result<Prefix, Error> {
-    let store = Store { installation, account, data, starter };
+    let store = Store { installation, user, data, starter };
     let path = data.join("prefix");
     if store.is_current(&path) {
         return Ok(Prefix { path, outdated: false });
@@ -205,8 +145,8 @@ pub enum Flaw {
 /// # Errors
 /// [`Error::File`] where its registry cannot be read.
 pub fn examine(installation: &Installation, data: &Path) -> Result<Vec<Flaw>, Error> {
-    let account = Account::current();
-    let store = Store { installation, account: &account, data, starter: None };
+    let user = WineUser::current();
+    let store = Store { installation, user: &user, data, starter: None };
     let prefix = data.join("prefix");
     if !prefix.exists() {
         return Ok(vec![Flaw::NotMade]);
@@ -232,16 +172,10 @@ pub fn copy(data: &Path, path: &Path) -> Result<Prefix, Error> {
     Ok(Prefix { path: path.to_owned(), outdated: false })
 }
 
-/// A name in the same folder that only this process uses.
-fn beside(path: &Path, start: &str) -> PathBuf {
-    let name = path.file_name().unwrap_or(OsStr::new("prefix")).to_string_lossy();
-    path.with_file_name(format!("{start}-{name}-{}", std::process::id()))
-}
-
 /// Where prefixes are kept, and for which Wine.
 struct Store<'a> {
     installation: &'a Installation,
-    account: &'a Account,
+    user: &'a WineUser,
     data: &'a Path,
     starter: Option<&'a Starter>,
 }
@@ -299,7 +233,7 @@ impl Store<'_> {
         }
         let fresh = beside(&path, ".new");
         make_folder(&fresh)?;
-        self.make(&fresh, "--init", progress)?;
+        self.make(&fresh, Work::Make, progress)?;
         self.exchange(&fresh, &path)
     }
 
@@ -323,7 +257,7 @@ impl Store<'_> {
         remove_links_to_wine(&fresh.join("drive_c"))?;
         let timestamp = fresh.join(".update-timestamp");
         remove(&timestamp)?;
-        self.make(&fresh, "--update", progress)?;
+        self.make(&fresh, Work::Update, progress)?;
         self.exchange(&fresh, path)?;
         Ok(true)
     }
@@ -341,9 +275,9 @@ impl Store<'_> {
     }
 
     /// Lets `wineboot` work on `path`, then repairs and slims it.
-    fn make(&self, path: &Path, mode: &str, progress: &mut dyn FnMut(Step)) -> Result<(), Error> {
+    fn make(&self, path: &Path, work: Work, progress: &mut dyn FnMut(Step)) -> Result<(), Error> {
         progress(Step::Creating);
-        self.wineboot(path, mode)?;
+        wineboot(self.installation, self.user, self.starter, path, work)?;
         progress(Step::Repairing);
         repair(path, self.installation)?;
         progress(Step::Slimming);
@@ -351,285 +285,5 @@ impl Store<'_> {
         // Wine would update a prefix on its own when its own files change, and write through links.
         write(&path.join(".update-timestamp"), b"disable\n")?;
         write(&path.join(STAMP), self.stamp().as_bytes())
-    }
-
-    fn wineboot(&self, path: &Path, mode: &str) -> Result<(), Error> {
-        let surroundings = Surroundings {
-            installation: self.installation.clone(),
-            prefix: path.to_owned(),
-            account: self.account.clone(),
-            preload: None,
-            launches: None,
-            starter: None,
-        };
-        let log = path.join(".wineboot.log");
-        let output = File::create(&log).map_err(file("make", &log))?;
-        // No .NET, no browser, and no entries in the user's desktop menus.
-        let overrides = "mscoree,mshtml=;winemenubuilder.exe=d";
-        let mut environment = surroundings.environment();
-        environment.set("WINEDLLOVERRIDES", overrides);
-        environment.set("WINEARCH", "win64");
-        environment.set("WINEDEBUG", "err+all,fixme-all");
-        let null = File::options().read(true).write(true).open("/dev/null");
-        let null = null.map_err(file("open", Path::new("/dev/null")))?;
-        let root = File::open("/").map_err(file("open", Path::new("/")))?;
-        let start = |program: &Path, arguments: &[&str], errors: &File| {
-            let standard = [null.as_fd(), null.as_fd(), errors.as_fd()];
-            let plan = environment.plan(program, arguments, standard, root.as_fd());
-            StartedProgram::start(self.starter, &plan)
-                .map_err(|source| Error::Start { program: program.to_owned(), source })
-        };
-        let _pinned = Pinned::here();
-        let server_child = start(&self.installation.server, &["-f", "-p"], &null)?;
-        let _server = EndServer { child: server_child, prefix: path };
-        Place::wait(path, Duration::from_secs(20));
-        let mut child = start(&self.installation.loader, &["wineboot.exe", mode], &output)?;
-        let status = crate::server::process::wait(&mut child, Instant::now() + PATIENCE);
-        let status = match status {
-            Some(status) if status.success() && path.join("dosdevices/c:").exists() => None,
-            Some(status) => Some(status.to_string()),
-            None => {
-                // It is ended and reaped with the server, below.
-                child.kill();
-                let _ = child.wait();
-                Some(format!("still running after {} s", PATIENCE.as_secs()))
-            }
-        };
-        match status {
-            None => remove(&log),
-            Some(status) => {
-                let output = last_lines(&log);
-                Err(Error::Wineboot { path: path.to_owned(), status, output })
-            }
-        }
-    }
-}
-
-/// Keeps what this thread starts on one processor, until it is dropped.
-///
-/// Making a prefix is a hundred thousand questions from one program to the server, each of which
-/// the other waits for. On one processor that takes 2 to 4 s, on two 4 to 6. Nothing of it outlives
-/// the preparation.
-struct Pinned(Option<CpuSet>);
-
-impl Pinned {
-    fn here() -> Self {
-        let mut one = CpuSet::new();
-        one.set(sched_getcpu());
-        let before = sched_getaffinity(None).ok();
-        Self(before.filter(|_| sched_setaffinity(None, &one).is_ok()))
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // The set was this thread's before, so it can be again.
-            let _ = sched_setaffinity(None, before);
-        }
-    }
-}
-
-/// Ends a temporary server, with everything that runs in its prefix, when it is dropped. The server
-/// writes the registry before it ends.
-struct EndServer<'a> {
-    child: StartedProgram,
-    prefix: &'a Path,
-}
-
-impl Drop for EndServer<'_> {
-    fn drop(&mut self) {
-        crate::server::process::end(&mut self.child);
-        // Debian's Wine notes in the prefix where its socket is, which a copy must not share.
-        Place::remove(self.prefix);
-    }
-}
-
-fn last_lines(log: &Path) -> String {
-    let bytes = fs::read(log).unwrap_or_default();
-    let start = bytes.len().saturating_sub(2000);
-    let text = String::from_utf8_lossy(bytes.get(start..).unwrap_or_default());
-    let text = text.trim();
-    if text.is_empty() { "it wrote nothing".to_owned() } else { text.to_owned() }
-}
-
-const WINDOWS_10: &[(&str, Value)] = &[
-    ("CurrentVersion", Value::Text("10.0")),
-    ("CurrentMajorVersionNumber", Value::Number(10)),
-    ("CurrentMinorVersionNumber", Value::Number(0)),
-    ("CSDVersion", Value::Text("")),
-    ("CurrentBuild", Value::Text("19045")),
-    ("CurrentBuildNumber", Value::Text("19045")),
-    ("ProductName", Value::Text("Microsoft Windows 10")),
-];
-
-const REGISTRY: &[Key] = &[
-    Key { path: "Software\\Microsoft\\Windows NT\\CurrentVersion", values: WINDOWS_10 },
-    Key {
-        path: "Software\\Microsoft\\Windows NT\\CurrentVersion\\AeDebug",
-        values: &[("Auto", Value::Text("0")), ("Debugger", Value::Text(""))],
-    },
-    Key {
-        path: "System\\ControlSet001\\Control\\Windows",
-        values: &[("CSDVersion", Value::Number(0))],
-    },
-    Key {
-        path: "System\\ControlSet001\\Control\\ProductOptions",
-        values: &[("ProductType", Value::Text("WinNT"))],
-    },
-];
-
-fn repair(prefix: &Path, installation: &Installation) -> Result<(), Error> {
-    let path = prefix.join("system.reg");
-    let registry = fs::read_to_string(&path).map_err(file("read the registry", &path))?;
-    write(&path, registry::set(&registry, REGISTRY).as_bytes())?;
-    let library = prefix.join("drive_c/windows/system32/bcryptprimitives.dll");
-    let own = installation.windows_libraries().join("bcryptprimitives.dll");
-    if own.exists() || library.exists() {
-        return Ok(());
-    }
-    let exports = [Forward { name: "ProcessPrng", target: "advapi32.SystemFunction036" }];
-    write(&library, &forwarder::build("bcryptprimitives.dll", &exports))
-}
-
-/// Replaces every file below `folder` that equals one of Wine's own by a link to that.
-fn slim(folder: &Path, installation: &Installation) -> Result<(), Error> {
-    let mut originals: HashMap<u64, Vec<PathBuf>> = HashMap::new();
-    for library in [installation.windows_libraries(), installation.windows_libraries_32()] {
-        for entry in fs::read_dir(library).into_iter().flatten().flatten() {
-            if let Ok(data) = entry.metadata()
-                && data.is_file()
-            {
-                originals.entry(data.len()).or_default().push(entry.path());
-            }
-        }
-    }
-    slim_folder(folder, &mut originals)
-}
-
-fn slim_folder(folder: &Path, originals: &mut HashMap<u64, Vec<PathBuf>>) -> Result<(), Error> {
-    for entry in fs::read_dir(folder).map_err(file("read the folder", folder))? {
-        let entry = entry.map_err(file("read the folder", folder))?;
-        let path = entry.path();
-        let data = entry.metadata().map_err(file("look at", &path))?;
-        if data.is_dir() {
-            slim_folder(&path, originals)?;
-        } else if data.is_file()
-            && let Some(same_size) = originals.get_mut(&data.len())
-        {
-            slim_file(&path, same_size)?;
-        }
-    }
-    Ok(())
-}
-
-fn slim_file(path: &Path, originals: &mut [PathBuf]) -> Result<(), Error> {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("exe")) {
-        // A program stays a file of its own, 28 MB in all: the kernel starts only what may be
-        // executed, and Wine's own programs may not.
-        return fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-            .map_err(file("make executable", path));
-    }
-    // The one of the same name first: it is nearly always that one.
-    originals.sort_by_key(|original| original.file_name() != path.file_name());
-    for original in originals {
-        if same_content(path, original).map_err(file("compare", path))? {
-            fs::remove_file(path).map_err(file("remove", path))?;
-            return symlink(original, path).map_err(file("make the link", path));
-        }
-    }
-    Ok(())
-}
-
-fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
-    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
-    let (mut left, mut right) = ([0u8; 32 * 1024], [0u8; 32 * 1024]);
-    loop {
-        let length = one.read(&mut left)?;
-        let (Some(left), Some(right)) = (left.get(..length), right.get_mut(..length)) else {
-            return Ok(false);
-        };
-        match other.read_exact(right) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            outcome => outcome?,
-        }
-        if left != right {
-            return Ok(false);
-        }
-        if length == 0 {
-            return Ok(true);
-        }
-    }
-}
-
-/// Removes links to absolute paths, which below `drive_c/windows` are only the ones made here.
-fn remove_links_to_wine(drive: &Path) -> Result<(), Error> {
-    fn clean(folder: &Path) -> Result<(), Error> {
-        for entry in fs::read_dir(folder).map_err(file("read the folder", folder))?.flatten() {
-            let path = entry.path();
-            let data = entry.metadata().map_err(file("look at", &path))?;
-            if data.is_dir() {
-                clean(&path)?;
-            } else if data.is_symlink()
-                && fs::read_link(&path).is_ok_and(|target| target.is_absolute())
-            {
-                remove(&path)?;
-            }
-        }
-        Ok(())
-    }
-    for entry in fs::read_dir(drive).map_err(file("read the folder", drive))?.flatten() {
-        // Links in the users' folders lead to their Linux homes.
-        if entry.file_name() != "users" && entry.path().is_dir() {
-            clean(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies a folder with everything in it, links as links.
-fn copy_tree(from: &Path, to: &Path) -> Result<(), Error> {
-    make_folder(to)?;
-    for entry in fs::read_dir(from).map_err(file("read the folder", from))? {
-        let entry = entry.map_err(file("read the folder", from))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().map_err(file("look at", &source))?;
-        if kind.is_dir() {
-            copy_tree(&source, &target)?;
-        } else if kind.is_symlink() {
-            let link = fs::read_link(&source).map_err(file("read the link", &source))?;
-            symlink(link, &target).map_err(file("make the link", &target))?;
-        } else if kind.is_file() && !is_of_one_prefix(&source) {
-            fs::copy(&source, &target).map_err(file("copy to", &target))?;
-        }
-    }
-    Ok(())
-}
-
-/// Files that belong to one prefix and its running server, and must not come along into a copy.
-fn is_of_one_prefix(path: &Path) -> bool {
-    let in_prefix = path.with_file_name("system.reg").exists();
-    let name = path.file_name().unwrap_or_default();
-    in_prefix && (name == "wineserver" || name == crate::server::OWNER_FILE)
-}
-
-fn make_folder(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new().mode(0o700).create(path).map_err(file("make the folder", path))
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
-    fs::write(path, content).map_err(file("write", path))
-}
-
-/// Removes a file, link or folder; that there is none is fine.
-fn remove(path: &Path) -> Result<(), Error> {
-    let outcome = match fs::symlink_metadata(path) {
-        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(error)),
-        _ => Ok(()),
     }
 }

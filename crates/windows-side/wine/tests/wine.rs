@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
-use winterop_wine::command::{
-    Account, Display, Launch, REPORT_VARIABLE, Request, Surroundings, build, image_on_z,
-};
+use winterop_wine::command::{Launch, Request, build, image_on_z};
+use winterop_wine::display::Display;
+use winterop_wine::environment::REPORT_VARIABLE;
 use winterop_wine::installation::{Installation, Search};
 use winterop_wine::launches::Page;
 use winterop_wine::server::Server;
+use winterop_wine::surroundings::Surroundings;
+use winterop_wine::user::WineUser;
 use winterop_wine::{drives, prefix};
 
 /// The installed Wine, which `cargo xtask test` installs.
@@ -77,9 +79,9 @@ impl Warm {
         mut installation: Installation,
         change: impl FnOnce(&Path, PathBuf) -> PathBuf,
     ) -> Self {
-        let account = Account::current();
+        let user = WineUser::current();
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
-        prefix::prepare(&installation, &account, &data, None, &mut |_| {}).unwrap();
+        prefix::prepare(&installation, &user, &data, None, &mut |_| {}).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prefix");
         prefix::copy(&data, &path).unwrap();
@@ -88,7 +90,7 @@ impl Warm {
         let surroundings = Surroundings {
             installation,
             prefix: path,
-            account,
+            user,
             preload: Some(preload()),
             launches: Some(page.path().to_owned()),
             starter: None,
@@ -209,8 +211,8 @@ fn a_prefix_is_found_prepared_and_says_windows_10() {
     let warm = Warm::new(installation.clone());
     let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
     let mut steps = Vec::new();
-    let account = Account::current();
-    let found = prefix::prepare(&installation, &account, &data, None, &mut |step| steps.push(step));
+    let user = WineUser::current();
+    let found = prefix::prepare(&installation, &user, &data, None, &mut |step| steps.push(step));
     assert!(!found.unwrap().outdated);
     assert_eq!(steps, []);
     let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c ver");
@@ -226,7 +228,7 @@ fn an_outdated_prefix_is_brought_up_to_date_and_keeps_what_is_in_it() {
     // It makes the template that is copied here.
     let warm = Warm::new(installation.clone());
     let data = tempfile::tempdir().unwrap();
-    let account = Account::current();
+    let user = WineUser::current();
     let first = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wine");
     prefix::copy(&first, &data.path().join("template")).unwrap();
     let path = prefix::copy(&first, &data.path().join("prefix")).unwrap().path;
@@ -236,7 +238,7 @@ fn an_outdated_prefix_is_brought_up_to_date_and_keeps_what_is_in_it() {
     let before = fs::metadata(&own).unwrap().modified().unwrap();
     let mut steps = Vec::new();
     let mut note = |step| steps.push(step);
-    let found = prefix::prepare(&installation, &account, data.path(), None, &mut note).unwrap();
+    let found = prefix::prepare(&installation, &user, data.path(), None, &mut note).unwrap();
     assert!(!found.outdated);
     assert!(steps.contains(&prefix::Step::Slimming));
     assert_eq!(fs::read(path.join("drive_c/mine.txt")).unwrap(), b"kept");
@@ -480,9 +482,9 @@ fn windows_programs_give_the_library_to_their_children() {
 #[test]
 fn a_folder_that_cannot_be_written_is_said() {
     let installation = installation();
-    let account = Account::current();
+    let user = WineUser::current();
     let data = Path::new("/proc/winterop");
-    let error = prefix::prepare(&installation, &account, data, None, &mut |_| {}).unwrap_err();
+    let error = prefix::prepare(&installation, &user, data, None, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("/proc/winterop"), "{error}");
 }
 
@@ -491,9 +493,8 @@ fn wineboot_that_fails_leaves_nothing_and_says_why() {
     let mut installation = installation();
     installation.loader = "/bin/false".into();
     let data = tempfile::tempdir().unwrap();
-    let account = Account::current();
-    let error =
-        prefix::prepare(&installation, &account, data.path(), None, &mut |_| {}).unwrap_err();
+    let user = WineUser::current();
+    let error = prefix::prepare(&installation, &user, data.path(), None, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("wineboot"), "{error}");
     assert!(!data.path().join("prefix").exists());
     assert!(!data.path().join("template").exists());

@@ -35,7 +35,9 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::command::{Display, Environment, Surroundings};
+use crate::display::Display;
+use crate::environment::Environment;
+use crate::surroundings::Surroundings;
 use socket::Place;
 use winterop_serve::starter::StartedProgram;
 use winterop_words::{Failure, Words};

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::command::Surroundings;
+use crate::surroundings::Surroundings;
 
 /// The moment up to which processes count as a dead server's, in clock ticks since the machine
 /// started, as `/proc` gives them.
