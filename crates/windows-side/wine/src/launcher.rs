@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::session_path::{Batch, Kept};
 use crate::surroundings::Surroundings;
 use crate::user::WineUser;
-use crate::{drives, linux_side, prefix};
+use crate::{linux_side, prefix};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -26,6 +26,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use winterop_drives::DriveFolder;
 use winterop_host::directory::{self, Loss};
 use winterop_host::located::{Name, are_same, base_name, is_same_in, names_descriptor};
 use winterop_host::request::LaunchRequest;
@@ -185,7 +186,9 @@ fn offer_linux_side(prefix: &Path, places: &Places) {
 fn names(prefix: &Path, places: &Places) -> Result<Names, Refusal> {
     let distribution = &places.distribution;
     // Without the share files have names by drive letters, and only those.
-    if let Err(error) = drives::link_distribution(prefix, distribution, Path::new("/")) {
+    if let Err(error) =
+        DriveFolder::of_prefix(prefix).link_distribution(distribution, Path::new("/"))
+    {
         tracing::warn!(%error, "the distribution has no share");
     }
     let instances = Instances::of_user(&places.runtime);

@@ -4,7 +4,7 @@
 //! [`launcher`] is what a host is given; it brings together what the others know.
 //! [`installation`] finds Wine, [`prefix`] makes the folder that Wine calls a prefix, [`server`]
 //! keeps it warm, [`pe`] says whether a file can run at all, [`command`] builds what to execute for
-//! one launch in these [`surroundings`], [`drives`] reads which folder each drive letter means, [`names`] names files by them,
+//! one launch in these [`surroundings`], [`names`] names files by the prefix's drives,
 //! [`aliases`] links those whose names Wine cannot open, [`programs`] finds a program by its bare
 //! name, [`session_path`] keeps what a session's PATH ends with, [`linux_side`] is the way back from a
 //! Windows program to Linux. [`launches`] is the page through which starts on an idle machine are made faster.
@@ -15,7 +15,6 @@ pub mod aliases;
 pub mod command;
 mod command_line;
 pub mod display;
-pub mod drives;
 pub mod environment;
 mod forwarder;
 pub mod installation;

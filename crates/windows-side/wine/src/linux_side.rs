@@ -12,11 +12,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use winterop_drives::{DriveFolder, replace_link};
 use winterop_settings::file::replace;
 use winterop_translate::wslenv::{self, Direction};
 use winterop_translate::{MountTable, Translator, WindowsPath};
 
-use crate::{drives, names};
+use crate::names;
 
 /// By this variable the Windows `wsl.exe` says where it waits: `PORT TOKEN`, and ` stderr` where
 /// standard error is to come over the port too.
@@ -58,8 +59,8 @@ const SHARED: [&str; 4] =
 /// If one of them cannot be written.
 pub fn offer(prefix: &Path, helper: &Path, program: &Path) -> io::Result<()> {
     let system = prefix.join("drive_c/windows/system32");
-    drives::replace_link(&system.join("wsl.exe"), helper)?;
-    drives::replace_link(&system.join("winterop-wsl"), program)?;
+    replace_link(&system.join("wsl.exe"), helper)?;
+    replace_link(&system.join("winterop-wsl"), program)?;
     let mut text = Vec::new();
     for name in KEPT {
         let Some(value) = std::env::var_os(name) else { continue };
@@ -119,7 +120,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 fn translator(prefix: &Path, distribution: &str) -> io::Result<Translator> {
     let mounts = std::fs::read("/proc/self/mountinfo")?;
-    let offered = drives::offered(prefix).map_err(io::Error::other)?;
+    let offered = DriveFolder::of_prefix(prefix).offered().map_err(io::Error::other)?;
     Ok(names::translator_of(MountTable::parse(&mounts), offered, distribution))
 }
 

@@ -1,6 +1,5 @@
 //! The Windows names of files, by the drives of a prefix and the mounts of the machine.
 
-use crate::drives;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -8,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use winterop_drives::DriveFolder;
 use winterop_translate::{Drives, MountTable, Naming, Translator};
 
 /// No file system's times are coarser.
@@ -16,7 +16,7 @@ const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 /// What a prefix's drives make of the machine's files, kept until mounts or drives change.
 #[derive(Debug)]
 pub struct Names {
-    prefix: PathBuf,
+    drives: DriveFolder,
     distribution: String,
     instances: Instances,
     state: Mutex<State>,
@@ -40,7 +40,7 @@ impl Names {
         prefix: &Path,
         distribution: &str,
         instances: Instances,
-    ) -> Result<Self, drives::Error> {
+    ) -> Result<Self, winterop_drives::Error> {
         // Without the table bind mounts of a drive's folder are named by another drive.
         let mounts = Mounts::open()
             .inspect_err(|error| tracing::warn!(%error, "mounts are not looked at"))
@@ -52,7 +52,7 @@ impl Names {
             translator: Arc::default(),
         };
         let names = Self {
-            prefix: prefix.to_owned(),
+            drives: DriveFolder::of_prefix(prefix),
             distribution: distribution.to_owned(),
             instances,
             state: Mutex::new(state),
@@ -79,7 +79,7 @@ impl Names {
 
     fn is_outdated(&self, state: &mut State) -> bool {
         let mounts = state.mounts.as_mut().is_some_and(|mounts| mounts.have_changed());
-        let drives = changed(&self.prefix.join("dosdevices"));
+        let drives = changed(self.drives.path());
         let instances = self.instances.changed();
         mounts
             || drives.is_none()
@@ -88,18 +88,18 @@ impl Names {
             || (instances.is_none() && self.instances.exist())
     }
 
-    fn renew(&self, state: &mut State) -> Result<(), drives::Error> {
+    fn renew(&self, state: &mut State) -> Result<(), winterop_drives::Error> {
         // First the links: they are among what is looked at.
         state.instances_changed = self.instances.changed();
         let running = self.instances.list();
         for (name, root) in &running {
             // Without the link its files have names by drive letters, and only those.
-            if let Err(error) = drives::link_distribution(&self.prefix, name, root) {
+            if let Err(error) = self.drives.link_distribution(name, root) {
                 tracing::warn!(%error, name, "a distribution has no share");
             }
         }
-        state.drives_changed = changed(&self.prefix.join("dosdevices"));
-        let offered = drives::offered(&self.prefix)?;
+        state.drives_changed = changed(self.drives.path());
+        let offered = self.drives.offered()?;
         let mounts = state.mounts.as_mut().map(Mounts::table).unwrap_or_default();
         let translator = translator_of(mounts, offered, &self.distribution);
         let translator = running.iter().fold(translator, |translator, (name, root)| {

@@ -10,12 +10,13 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use winterop_drives::{Drive, DriveFolder, Letter};
 use winterop_translate::WindowsPath;
 use winterop_translate::bytes::{eq_ignore_case, for_display};
 use winterop_translate::command_line::ProgramKind;
 use winterop_translate::pathext::{self, DEFAULT_PATHEXT, Places, SearchOrder};
 
-use crate::{drives, registry};
+use crate::registry;
 
 /// The Windows directory of every Wine.
 const WINDOWS: &[u8] = b"C:\\windows";
@@ -72,7 +73,7 @@ impl Registry {
 #[derive(Debug)]
 pub struct Programs {
     prefix: PathBuf,
-    drives: Vec<drives::Drive>,
+    drives: Vec<Drive>,
     path: Vec<u8>,
     extensions: Vec<u8>,
 }
@@ -89,7 +90,7 @@ impl Programs {
         let variable = |name: &[u8]| well_known(name).or_else(|| registry.plain(text(name)?));
         Self {
             prefix: prefix.to_owned(),
-            drives: drives::read(prefix).unwrap_or_default(),
+            drives: DriveFolder::of_prefix(prefix).read().unwrap_or_default(),
             path: pathext::expand(&path, variable),
             extensions: registry.value("PATHEXT").unwrap_or_else(|| DEFAULT_PATHEXT.to_vec()),
         }
@@ -165,11 +166,11 @@ impl Programs {
         let is_separator = |byte: &u8| matches!(byte, b'\\' | b'/');
         let (root, rest) = match bytes {
             [letter, b':', separator, rest @ ..] if is_separator(separator) => {
-                let letter = drives::Letter::new(char::from(*letter))?;
+                let letter = Letter::new(char::from(*letter))?;
                 let drive = self.drives.iter().find(|drive| drive.letter == letter)?;
                 (drive.folder.clone(), rest)
             }
-            [b'\\', b'\\', rest @ ..] => (self.prefix.join("dosdevices/unc"), rest),
+            [b'\\', b'\\', rest @ ..] => (DriveFolder::of_prefix(&self.prefix).shares(), rest),
             _ => return None,
         };
         rest.split(is_separator).try_fold(root, |folder, part| match part {

@@ -16,15 +16,16 @@ use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
+use winterop_drives::DriveFolder;
 use winterop_wine::command::{Launch, Request, build, image_on_z};
 use winterop_wine::display::Display;
 use winterop_wine::environment::REPORT_VARIABLE;
 use winterop_wine::installation::{Installation, Search};
 use winterop_wine::launches::Page;
+use winterop_wine::prefix;
 use winterop_wine::server::Server;
 use winterop_wine::surroundings::Surroundings;
 use winterop_wine::user::WineUser;
-use winterop_wine::{drives, prefix};
 
 /// The installed Wine, which `cargo xtask test` installs.
 fn installation() -> Installation {
@@ -217,7 +218,7 @@ fn a_prefix_is_found_prepared_and_says_windows_10() {
     assert_eq!(steps, []);
     let (output, _) = warm.run(&Program::cmd(), "cmd.exe /c ver");
     assert!(text(&output).contains("10.0"), "{}", text(&output));
-    let read = drives::read(&warm.surroundings.prefix).unwrap();
+    let read = DriveFolder::of_prefix(&warm.surroundings.prefix).read().unwrap();
     let letters: Vec<char> = read.iter().map(|drive| drive.letter.upper()).collect();
     assert_eq!(letters, ['C', 'Z']);
 }
@@ -256,7 +257,8 @@ fn a_link_makes_a_distribution_reachable() {
     let installation = installation();
     let warm = Warm::new(installation);
     fs::write(warm.folder.path().join("seen.txt"), "through the link\r\n").unwrap();
-    drives::link_distribution(&warm.surroundings.prefix, "here", warm.folder.path()).unwrap();
+    let drives = DriveFolder::of_prefix(&warm.surroundings.prefix);
+    drives.link_distribution("here", warm.folder.path()).unwrap();
     let line = "cmd.exe /c type \\\\wsl.localhost\\here\\seen.txt";
     let (output, code) = warm.run(&Program::cmd(), line);
     assert_eq!(text(&output), "through the link");

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use winterop_drives::DriveFolder;
 use winterop_serve::Starter;
 use winterop_serve::starter::StartedProgram;
 
@@ -73,7 +74,7 @@ pub(super) fn wineboot(
     let mut child = start(&installation.loader, &["wineboot.exe", option], &output)?;
     let status = process::wait(&mut child, Instant::now() + PATIENCE);
     let status = match status {
-        Some(status) if status.success() && path.join("dosdevices/c:").exists() => None,
+        Some(status) if status.success() && has_drive_c(path) => None,
         Some(status) => Some(status.to_string()),
         None => {
             // It is ended and reaped with the server, below.
@@ -89,6 +90,11 @@ pub(super) fn wineboot(
             Err(Error::Wineboot { path: path.to_owned(), status, output })
         }
     }
+}
+
+/// Whether a prefix has come so far that it has a drive.
+fn has_drive_c(prefix: &Path) -> bool {
+    DriveFolder::of_prefix(prefix).path().join("c:").exists()
 }
 
 /// Keeps what this thread starts on one processor, until it is dropped.
