@@ -286,7 +286,13 @@ fn switches(settings: &Settings) -> SwitchPlaces {
 
 fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Settings)> {
     let settings = match places::settings()? {
-        Some(file) => Settings::read(&file).map_err(|error| error.words())?,
+        Some(file) => {
+            let settings = Settings::read(&file).map_err(|error| error.words())?;
+            for warning in settings.warnings(&file) {
+                tracing::warn!(%warning, "a setting is passed over");
+            }
+            settings
+        }
         None => Settings::default(),
     };
     let local = Local::new(settings.placement, starter);

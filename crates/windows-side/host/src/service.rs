@@ -177,9 +177,14 @@ impl Host {
             if let Err(error) = done {
                 return refuse(&client, &wrong_request(&error)).await;
             }
-            // A server may keep its connection for the next client.
-            client.release_place();
-            deadline = None;
+            // A server may keep its connection for the next client, as one of so many.
+            if deadline.take().is_some() {
+                match self.places.keep(&client.peer) {
+                    Ok(place) => client.is_kept(place),
+                    // It connects again when it has something to say.
+                    Err(_) => return,
+                }
+            }
         }
     }
 

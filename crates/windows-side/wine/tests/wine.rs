@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -16,7 +16,12 @@ use std::time::{Duration, Instant};
 
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use winterop_drives::DriveFolder;
+use winterop_host::hosted::HostedProgram;
+use winterop_host::request::LaunchRequest;
+use winterop_host::{Execution, Mark};
 use winterop_wine::command::{Launch, Request, build, image_on_z};
 use winterop_wine::display::Display;
 use winterop_wine::environment::REPORT_VARIABLE;
@@ -342,23 +347,46 @@ fn a_program_sees_only_what_it_is_meant_to() {
 fn a_program_sees_the_affinity_of_its_caller() {
     let (installation, path) = (installation(), test_program("affinity-report.exe"));
     let warm = Warm::new(installation);
-    let (ours, _) = warm.run(&Program::unix(&path), "affinity-report.exe");
-    let mut bare = warm.surroundings.clone();
-    (bare.preload, bare.launches) = (None, None);
+    // Neither this process nor Wine's server is confined; the process that asks is.
+    let own = sched_getaffinity(None).unwrap();
+    let last = (0..CpuSet::MAX_CPU).rev().find(|processor| own.is_set(*processor)).unwrap();
+    assert!(own.count() > 1, "there is one processor, and two are needed");
+    let mut one = CpuSet::new();
+    one.set(last);
+    let mut caller = Command::new("sleep").arg("1000").spawn().unwrap();
+    sched_setaffinity(Some(Pid::from_child(&caller)), &one).unwrap();
     let line: Vec<u16> = "affinity-report.exe".encode_utf16().collect();
     let program = Program::unix(&path);
-    let request = Request {
-        program: &program.start,
-        image: &program.image,
-        command_line: &line,
-        variables: &[],
-        display: &Display::default(),
+    let launch = build(
+        &warm.surroundings,
+        &Request {
+            program: &program.start,
+            image: &program.image,
+            command_line: &line,
+            variables: &[],
+            display: &Display::default(),
+        },
+    )
+    .unwrap();
+    let own = |(name, value): (&OsStr, &OsStr)| (name.to_owned(), value.to_owned());
+    let execution = Execution {
+        program: launch.program.clone(),
+        arguments: launch.arguments.clone(),
+        environment: launch.environment.iter().map(own).collect(),
+        directory: "/".into(),
+        ..Execution::default()
     };
-    let launch = build(&bare, &request).unwrap();
-    assert!(!launch.exact);
-    assert_eq!(launch.environment.get(REPORT_VARIABLE), None);
-    let expected = command(&launch).output().unwrap();
-    assert_eq!(text(&ours), text(&expected));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut request = LaunchRequest::default();
+    request.peer.pid = caller.id().cast_signed();
+    request.endpoints.standard = [None, Some(writer.into()), None];
+    let _running = HostedProgram::start(&execution, request, Mark::new(1), None, None).unwrap();
+    let mut report = String::new();
+    reader.read_to_string(&mut report).unwrap();
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+    let expected = format!("process {:x}", 1_u64 << last);
+    assert_eq!(report.lines().next().map(str::trim_end), Some(&*expected), "{report}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ struct Decided {
     /// The answer to its caller.
     response: Vec<u8>,
     /// Its place among those whose programs run.
-    running: Option<Place>,
+    running: Place,
 }
 
 /// Waits for a launch's preparation and tells the client now and then that it goes on.
