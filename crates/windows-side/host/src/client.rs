@@ -64,6 +64,13 @@ impl Places {
         })
     }
 
+    /// Whether nobody is being looked at, and no program runs whose end is waited for.
+    #[must_use]
+    pub fn are_free(&self) -> bool {
+        let all = [&self.own, &self.guests, &self.running, &self.running_own];
+        all.into_iter().all(|shares| shares.are_free())
+    }
+
     /// What closes things aside.
     #[must_use]
     pub fn closer(&self) -> &Closer {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod build;
 pub mod client;
 pub mod command;
 pub mod directory;
@@ -32,12 +33,13 @@ pub mod unix;
 pub mod variables;
 
 pub use admission::Admission;
+pub use build::Build;
 pub use command::CommandLauncher;
 pub use execution::{Execution, Interface};
 pub use launcher::{Launched, Launcher, Refusal};
 pub use local::Local;
 pub use mark::Mark;
-pub use service::Host;
+pub use service::{Host, Served};
 pub use winterop_audit::{Audit, Printable};
 
 use located::Name;

@@ -21,6 +21,12 @@ impl Mark {
         Self { launch, value: format!("{}-{launch}", std::process::id()) }
     }
 
+    /// What the variable of every launch of this host begins with, its name included.
+    #[must_use]
+    pub fn start_of_all() -> String {
+        format!("{}={}-", Self::VARIABLE, std::process::id())
+    }
+
     /// The variable as it stands in an environment.
     #[must_use]
     pub fn entry(&self) -> (OsString, OsString) {

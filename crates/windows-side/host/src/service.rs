@@ -11,18 +11,22 @@ mod reading;
 pub use reading::{HandedOver, handed_over};
 
 use crate::admission::Admission;
+use crate::build::Build;
 use crate::client::{Client, Places};
 use crate::entrance::{Entrance, Standing, Unserved, client_lives_elsewhere};
 use crate::instances::Instances;
 use crate::launcher::{Launcher, Refusal};
+use crate::tree;
 use answer::{refusal_message, refuse, too_many, wrong_request};
 use launch::Launches;
 use reading::{REQUEST_DEADLINE, kind_of, next_request, tell_presence};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::ioctl_fionbio;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
 use winterop_audit::Audit;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
@@ -36,6 +40,9 @@ use winterop_wire::{Instance, Message, MessageType};
 /// closed. Whoever can reach it is the user, or sees the user's own directory.
 const MOST_AT_OWN_SOCKET: usize = 512;
 
+/// How often a host that is to give way looks whether it can: what a program leaves has no other end.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// A user's host.
 #[derive(Debug)]
 pub struct Host {
@@ -44,6 +51,20 @@ pub struct Host {
     sandboxes: bool,
     places: Arc<Places>,
     instances: Instances,
+    /// Told when a client has gone.
+    gone: Notify,
+}
+
+/// Why a host serves no more.
+#[derive(Debug)]
+pub enum Served {
+    /// It was told to end.
+    ToTheEnd,
+    /// Its program was replaced, and nothing depends on it: another build is to go on.
+    Outdated {
+        /// Who has connected already; nothing of it was read.
+        waiting: Option<OwnedFd>,
+    },
 }
 
 impl Host {
@@ -63,27 +84,61 @@ impl Host {
         let own = Arc::clone(&places);
         let launches = Launches::new(launcher, settings.grace(), admission, audit, own);
         let (launches, instances) = (Arc::new(launches), Instances::default());
-        Ok(Arc::new(Self { launches, sandboxes, places, instances }))
+        Ok(Arc::new(Self { launches, sandboxes, places, instances, gone: Notify::new() }))
     }
 
-    /// Serves connections until `until` is done.
+    /// Serves connections until `until` is done, or until another build than `build` is to go on; first the
+    /// one that `waiting` is, which another build has left.
+    ///
+    /// Whether another is to go on is looked at when somebody has connected, who is served by that one then,
+    /// and when a client has gone; from then on again and again until nothing depends on this one.
     ///
     /// # Errors
     /// The system's, where the listener itself is broken; never for what a peer did.
     pub async fn serve(
         self: Arc<Self>,
-        listener: Listener,
+        listener: &Listener,
+        build: &Build,
+        waiting: Option<OwnedFd>,
         until: impl Future<Output = ()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Served> {
         tokio::pin!(until);
         let backlog = Backlog::new(MOST_AT_OWN_SOCKET);
+        let mut is_outdated = false;
+        if let Some(waiting) = waiting {
+            self.welcome(Channel::new(waiting)?, &backlog).await;
+        }
         loop {
             let connection = tokio::select! {
-                connection = listener.accept() => connection?,
-                () = &mut until => return Ok(()),
+                connection = listener.accept() => Some(connection?),
+                () = self.gone.notified() => None,
+                () = tokio::time::sleep(AGAIN), if is_outdated => None,
+                () = &mut until => return Ok(Served::ToTheEnd),
             };
-            self.welcome(connection.into(), &backlog).await;
+            is_outdated = build.is_replaced();
+            if is_outdated && self.is_idle().await {
+                let waiting = connection.map(UnixStream::into_std).transpose()?;
+                return Ok(Served::Outdated { waiting: waiting.map(Into::into) });
+            }
+            if let Some(connection) = connection {
+                self.welcome(connection.into(), &backlog).await;
+            }
         }
+    }
+
+    /// Whether nothing depends on this host: no client is served, and nothing runs that it has started.
+    async fn is_idle(&self) -> bool {
+        let left = async || tokio::task::spawn_blocking(tree::is_any_left).await;
+        self.places.are_free() && !left().await.unwrap_or(true) && self.places.are_free()
+    }
+
+    /// Does what a client takes, and tells that it has gone.
+    fn serve_aside(self: &Arc<Self>, serving: impl Future<Output = ()> + Send + 'static) {
+        let host = Arc::clone(self);
+        tokio::spawn(async move {
+            serving.await;
+            host.gone.notify_one();
+        });
     }
 
     /// Looks at who has connected to the host's own socket.
@@ -96,7 +151,7 @@ impl Host {
             Ok((peer, standing)) => {
                 let elsewhere = standing.lives_elsewhere();
                 if let Some(client) = self.let_in(channel, peer, elsewhere, backlog).await {
-                    tokio::spawn(Arc::clone(self).attend(client, standing));
+                    self.serve_aside(Arc::clone(self).attend(client, standing));
                 }
             }
             Err(unserved) => self.turn_away(channel, &unserved.words().into(), backlog).await,
@@ -208,7 +263,9 @@ impl Host {
             Ok((peer, elsewhere)) => match Channel::new(connection) {
                 Ok(channel) => {
                     if let Some(client) = self.let_in(channel, peer, elsewhere, backlog).await {
-                        tokio::spawn(Arc::clone(self).serve_client(client, variables, entrance));
+                        self.serve_aside(
+                            Arc::clone(self).serve_client(client, variables, entrance),
+                        );
                     }
                 }
                 Err(error) => tracing::warn!(%error, "a client cannot be waited for"),

@@ -41,6 +41,19 @@ pub fn end(mark: &Mark) -> usize {
     ended.len()
 }
 
+/// Whether anything runs that any launch of this process has started. Looks at every process.
+#[must_use]
+pub fn is_any_left() -> bool {
+    let start = Mark::start_of_all().into_bytes();
+    let has_mark = |pid: Pid| {
+        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+        environment.is_ok_and(|environment| {
+            environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(&start))
+        })
+    };
+    processes().any(has_mark)
+}
+
 fn entry_of(mark: &Mark) -> Vec<u8> {
     format!("{}={}", Mark::VARIABLE, mark.value).into_bytes()
 }
@@ -89,7 +102,7 @@ mod tests {
         // Both shells have forked when their `sleep`s are found.
         while signal(&mark, Signal::CONT).len() < 2 || signal(&other, Signal::CONT).len() < 2 {}
         assert_eq!(end(&mark), 2);
-        assert!(signal(&mark, Signal::CONT).is_empty());
+        assert!(signal(&mark, Signal::CONT).is_empty() && is_any_left());
         assert_eq!(end(&other), 2);
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use winterop_channel::asynchronous::Channel;
 use winterop_host::client::MOST_SERVERS;
 use winterop_host::request::LaunchRequest;
-use winterop_host::{Admission, Audit, Host, Launched, Launcher, Mark, Refusal};
+use winterop_host::{Admission, Audit, Build, Host, Launched, Launcher, Mark, Refusal, Served};
 use winterop_serve::Listener;
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::{Policy, Settings, SwitchPlaces, Switches};
@@ -89,9 +89,13 @@ async fn servers_that_keep_their_connections_are_no_more_than_so_many() {
     let mut listening = ListeningSocket::bind(&socket).unwrap();
     let listener = Listener::new(listening.take_descriptor().unwrap()).unwrap();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(host(folder.path()).serve(listener, async {
-        let _ = ended.await;
-    }));
+    let host = host(folder.path());
+    let serving = tokio::spawn(async move {
+        let program = std::env::current_exe().unwrap();
+        let build = Build::own(&program).unwrap();
+        let ended = async { drop(ended.await) };
+        host.serve(&listener, &build, None, ended).await
+    });
     let own = Pid::from_raw(std::process::id().cast_signed()).unwrap();
     let own = pidfd_open(own, PidfdFlags::empty()).unwrap();
     let mut kept = Vec::new();
@@ -119,5 +123,5 @@ async fn servers_that_keep_their_connections_are_no_more_than_so_many() {
         assert!(Instant::now() < deadline, "nobody is kept any more");
     }
     drop(end);
-    serving.await.unwrap().unwrap();
+    assert!(matches!(serving.await.unwrap().unwrap(), Served::ToTheEnd));
 }
