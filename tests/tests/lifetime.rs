@@ -1,12 +1,12 @@
 //! How long a program lives: as long as whoever asked for it.
 
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdout, Stdio};
 
 use rustix::process::{Pid, Signal};
-use winterop_tests::{Host, Placement, finish, placements};
+use winterop_tests::{Host, Placement, expect_soon, finish, placements};
 
 #[test]
 fn whoever_connects_to_the_host_and_says_nothing_is_told_and_left() {
@@ -16,6 +16,45 @@ fn whoever_connects_to_the_host_and_says_nothing_is_told_and_left() {
     let mut answer = Vec::new();
     silent.read_to_end(&mut answer).expect("the end");
     assert!(String::from_utf8_lossy(&answer).contains("no whole request came"), "{answer:?}");
+}
+
+#[test]
+fn a_host_whose_program_was_replaced_gives_way_as_soon_as_nothing_runs() {
+    let host = Host::new();
+    let run = |script: &str| {
+        finish(host.command("sh", Placement::InPlace).args(["-c", script])).clean().text()
+    };
+    run("winterop host stop; l=$(dirname $(dirname $(command -v winterop))); mkdir own; \
+         cp -r $l/bin $l/lib own; own/bin/winterop host start");
+    let program = || {
+        let process = host.process().expect("a host");
+        std::fs::read_link(format!("/proc/{}/exe", process.0)).expect("its program")
+    };
+    let own = host.work().join("own/bin/winterop").canonicalize().expect("the copy");
+    assert_eq!(program(), own);
+    let replace = "cp own/bin/winterop own/bin/new; mv own/bin/new own/bin/winterop";
+    // As long as something runs the old one serves, others too.
+    let mut busy = host.command(&own, Placement::InPlace);
+    busy.args(["run", "cat.exe"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut busy = busy.spawn().expect("a program");
+    let mut input = busy.stdin.take().expect("a pipe");
+    let mut output = BufReader::new(busy.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    input.write_all(b"x\n").expect("it reads");
+    output.read_line(&mut line).expect("it writes");
+    assert_eq!(line, "x\n");
+    run(replace);
+    assert_eq!(run("echo a | own/bin/winterop run cat.exe"), "a\n");
+    assert_ne!(program(), own);
+    drop(input);
+    assert!(busy.wait().expect("a status").success());
+    expect_soon("the new host", || (program() == own).then_some(()));
+    // Where nothing runs the next launch is the new one's.
+    run(replace);
+    assert_ne!(program(), own);
+    assert_eq!(run("echo b | own/bin/winterop run cat.exe"), "b\n");
+    assert_eq!(program(), own);
+    run("own/bin/winterop host stop");
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! The part `wslpath`: brings the mount table and the drives to `winterop_translate`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
+use winterop_drives::DriveFolder;
 use winterop_places::user::data_to_read;
 use winterop_translate::wslpath::{Context, ResolveError, run};
-use winterop_translate::{Drives, MountTable, Naming, Translator};
+use winterop_translate::{MountTable, Naming, Translator};
 use winterop_words::visible;
 
 /// The distribution's name where no session has set one.
@@ -37,9 +38,9 @@ fn translator() -> Translator {
     let name = std::env::var_os("WSL_DISTRO_NAME").filter(|name| !name.is_empty());
     let name = name.as_deref().unwrap_or(OsStr::new(UNNAMED));
     // Another user's drives say nothing of this one's.
-    let devices = data_to_read().map(|data| data.join("prefix/dosdevices"));
-    let offered = devices.and_then(|devices| Some((drives(&devices)?, devices)));
-    let Some((drives, devices)) = offered else {
+    let folder = data_to_read().map(|data| DriveFolder::of_prefix(&data.join("prefix")));
+    let offered = folder.and_then(|folder| Some((folder.offered().ok()?, folder)));
+    let Some((drives, folder)) = offered else {
         return Translator::new(mounts).with_distribution(name.as_bytes(), b"/");
     };
     // As the host has it: with Wine, drives of a Windows that are mounted here are another's.
@@ -47,30 +48,9 @@ fn translator() -> Translator {
         .with_drives(drives)
         .with_naming(Naming::Wine)
         .with_distribution(name.as_bytes(), b"/");
-    shares(&devices).into_iter().fold(translator, |translator, (name, root)| {
+    folder.distributions().into_iter().fold(translator, |translator, (name, root)| {
         translator.with_distribution(name.as_bytes(), root.as_os_str().as_bytes())
     })
-}
-
-/// The drives of a Wine prefix: `c:`, `z:` and so on are links to their folders.
-fn drives(devices: &Path) -> Option<Drives> {
-    let mut drives = Drives::default();
-    for entry in fs::read_dir(devices).ok()?.flatten() {
-        if let [letter, b':'] = entry.file_name().as_bytes()
-            && let Ok(directory) = entry.path().canonicalize()
-        {
-            drives.offer(*letter, directory.as_os_str().as_bytes());
-        }
-    }
-    Some(drives)
-}
-
-/// The distributions that the host has linked there, with their roots.
-fn shares(devices: &Path) -> Vec<(OsString, PathBuf)> {
-    let entries = fs::read_dir(devices.join("unc/wsl.localhost")).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| Some((entry.file_name(), fs::read_link(entry.path()).ok()?)))
-        .collect()
 }
 
 fn resolve(path: &[u8]) -> Result<Vec<u8>, ResolveError> {

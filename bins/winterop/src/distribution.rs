@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use winterop_distribution::Plan;
-use winterop_host::wine::session_path;
 use winterop_places::instance::INSTANCES;
 use winterop_session::{Instance, Session, console};
 use winterop_settings::{LauncherKind, Settings, Switches, WindowsPathSetting};
 use winterop_translate::wslenv::{self, Direction};
+use winterop_wine::session_path;
 use winterop_wire::{LinuxProcess, ProcessFlags};
 
 /// How long an instance may take that is about to end: it gives its processes a second.

@@ -2,7 +2,7 @@
 //!
 //! The Windows `wsl.exe` (`windows/helper/src/wsl.rs`) waits at a port of the loopback interface. This
 //! process reports there, and runs itself once more as plain `wsl` with the environment that a Linux
-//! program is to have: [`winterop_host::wine::linux_side`].
+//! program is to have: [`winterop_wine::linux_side`].
 
 use crate::places;
 use crate::shell::code_of;
@@ -17,7 +17,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode};
 use std::thread;
-use winterop_host::wine::linux_side::{self, CALLER_VARIABLE};
+use winterop_wine::linux_side::{self, CALLER_VARIABLE};
 
 /// Where the Windows side waits.
 #[derive(Debug, PartialEq, Eq)]

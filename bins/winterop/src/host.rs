@@ -3,6 +3,7 @@
 use crate::places;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, geteuid, getrlimit, pidfd_send_signal, setrlimit,
@@ -10,12 +11,13 @@ use rustix::process::{
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use winterop_host::{
-    Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
+    Admission, Audit, Build, CommandLauncher, Host, Launcher, Local, Printable, Served,
 };
 use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
 use winterop_serve::Listener;
@@ -26,6 +28,7 @@ use winterop_serve::starter::Starter;
 use winterop_serve::starting::{HostAddress, HostError, start};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 use winterop_sys::is_own_user;
+use winterop_wine::{Places, WineLauncher};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -46,6 +49,9 @@ enum Action {
     /// Serve as a service of systemd's, which hears when the host listens.
     #[command(hide = true)]
     Supervised,
+    /// Go on where a host of another build has served: on its socket, which is standard input.
+    #[command(hide = true)]
+    Succeed,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -54,6 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Action::Stop => stop(),
         Action::Status => status(),
         Action::Supervised => serve_supervised().map(|()| ExitCode::SUCCESS),
+        Action::Succeed => succeed().map(|()| ExitCode::SUCCESS),
         Action::Serve => serve(|| Ok(()), std::io::stderr).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -206,7 +213,41 @@ fn tell_that_it_listens() -> Result<()> {
     Ok(())
 }
 
+/// Goes on where a host of another build has served; it has become this process.
+fn succeed() -> Result<()> {
+    let given = |descriptor| rustix::io::fcntl_dupfd_cloexec(descriptor, 3);
+    let (socket, waiting) = (given(rustix::stdio::stdin())?, given(rustix::stdio::stdout())?);
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    // Where nobody waits it is no socket.
+    let waiting = Some(waiting).filter(|it| rustix::net::getpeername(it).is_ok());
+    let bind = |path: &Path| ListeningSocket::taken_over(socket, path);
+    serve_on(bind, waiting, || Ok(()), std::io::stderr)
+}
+
+/// Becomes the build that lies in the place of this one. It goes on with the socket, and with who waits.
+fn become_successor(build: &Build, socket: OwnedFd, waiting: Option<OwnedFd>) -> std::io::Error {
+    let program = build.program().display();
+    tracing::info!(%program, "the host's program was replaced; the new one goes on");
+    let mut command = Command::new(build.program());
+    command.arg0("winterop").args(["host", "succeed"]).stdin(socket);
+    command.stdout(waiting.map_or_else(Stdio::null, Stdio::from)).exec()
+}
+
 fn serve<W>(
+    listening: impl FnOnce() -> Result<()>,
+    log: impl Fn() -> W + Send + Sync + 'static,
+) -> Result<()>
+where
+    W: std::io::Write + 'static,
+{
+    serve_on(ListeningSocket::bind, None, listening, log)
+}
+
+fn serve_on<W>(
+    bind: impl FnOnce(&Path) -> Result<ListeningSocket, SocketError>,
+    waiting: Option<OwnedFd>,
     listening: impl FnOnce() -> Result<()>,
     log: impl Fn() -> W + Send + Sync + 'static,
 ) -> Result<()>
@@ -221,11 +262,12 @@ where
     let log = move || Printable(log());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
     let socket = places::host_socket()?;
-    let mut socket = match ListeningSocket::bind(&socket) {
+    let socket = match bind(&socket) {
         // Two were started at the same time: the other one serves.
         Err(SocketError::InUse(_)) => return listening(),
         socket => socket.map_err(|error| error.words())?,
     };
+    let build = Build::own(&places::own_program()?).context("this program's own file")?;
     // Before anybody is served: it is to have nothing of theirs.
     let starter = Starter::start(&places::own_program()?)
         .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
@@ -237,10 +279,10 @@ where
         .enable_all()
         .build()
         .context("the host's runtime")?;
-    let launcher = launcher(starter.clone())?;
-    runtime.block_on(async {
-        let Some(listener) = socket.take_descriptor() else { bail!("the socket is gone") };
-        let listener = Listener::new(listener)?;
+    let launcher = launcher(starter)?;
+    let served = runtime.block_on(async {
+        let Some(listener) = socket.descriptor() else { bail!("the socket is gone") };
+        let listener = Listener::new(listener.try_clone_to_owned()?)?;
         listening()?;
         let warm = Arc::clone(&launcher.0);
         let switches = Arc::new(Switches::new(switches(&launcher.1)));
@@ -256,14 +298,27 @@ where
             }
         });
         let admission = admission(switches, &launcher.1);
-        let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter)?;
-        anyhow::Ok(host.serve(listener, ended()).await?)
+        let host = Host::new(Arc::clone(&launcher.0), &launcher.1, admission, audit()?)?;
+        anyhow::Ok(host.serve(&listener, &build, waiting, ended()).await?)
     })?;
-    drop(socket);
+    let successor = match served {
+        // Its file stays.
+        Served::Outdated { waiting } => socket.leave_file().map(|socket| (socket, waiting)),
+        Served::ToTheEnd => {
+            drop(socket);
+            None
+        }
+    };
     // Servers that hold a connection see now that this host is gone, and start another; what they
     // sent while Wine ends would be lost.
     runtime.shutdown_background();
     launcher.0.shut_down();
+    if let Some((socket, waiting)) = successor {
+        let error = become_successor(&build, socket, waiting);
+        // Whoever comes now finds that nobody serves, and starts a host.
+        let _ = std::fs::remove_file(places::host_socket()?);
+        return Err(error).with_context(|| build.program().display().to_string());
+    }
     Ok(())
 }
 
@@ -287,14 +342,19 @@ fn switches(settings: &Settings) -> SwitchPlaces {
 
 fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Settings)> {
     let settings = match places::settings()? {
-        Some(file) => Settings::read(&file).map_err(|error| error.words())?,
+        Some(file) => {
+            let settings = Settings::read(&file).map_err(|error| error.words())?;
+            for warning in settings.warnings(&file) {
+                tracing::warn!(%warning, "a setting is passed over");
+            }
+            settings
+        }
         None => Settings::default(),
     };
+    let local = Local::new(settings.placement, starter);
     let launcher: Arc<dyn Launcher> = match settings.launcher {
-        LauncherKind::Wine => {
-            Arc::new(WineLauncher::new(wine_places()?, settings.clone(), starter))
-        }
-        LauncherKind::Command => Arc::new(CommandLauncher::new(&settings)),
+        LauncherKind::Wine => Arc::new(WineLauncher::new(wine_places()?, settings.clone(), local)),
+        LauncherKind::Command => Arc::new(CommandLauncher::new(&settings, local)),
     };
     Ok((launcher, settings))
 }

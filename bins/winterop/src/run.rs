@@ -9,7 +9,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use winterop_host::wine::command::may_be_passed;
+use winterop_host::variables::may_be_passed;
 use winterop_interpreter::{Auxiliary, Environment, Invocation, Start, Wishes, end, launch};
 use winterop_translate::wslenv;
 

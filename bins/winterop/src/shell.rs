@@ -13,7 +13,6 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
-use winterop_host::wine::session_path;
 use winterop_interop::keeper::send_instance;
 use winterop_namespaces::NamespaceError;
 use winterop_places::names::{INIT, SOCKET_DIRECTORY, process_of};
@@ -22,6 +21,7 @@ use winterop_settings::{LauncherKind, Settings, Switches, WslConf};
 use winterop_shell::init::Options;
 use winterop_shell::keeper;
 use winterop_shell::namespace::{self, Plan};
+use winterop_wine::session_path;
 use winterop_words::Failure;
 
 #[derive(Args)]

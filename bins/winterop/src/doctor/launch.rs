@@ -13,12 +13,12 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
-use winterop_host::wine::installation::Search;
-use winterop_host::wine::pe::diagnose_with;
 use winterop_registration::BINFMT_MISC;
 use winterop_registration::table::{Table, head};
 use winterop_settings::Switches;
 use winterop_settings::machine::EntryName;
+use winterop_wine::installation::Search;
+use winterop_wine::pe::diagnose_with;
 
 /// A program of Wine's own that does next to nothing.
 const TRIAL: &str = "hostname.exe";

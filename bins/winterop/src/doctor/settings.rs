@@ -14,12 +14,18 @@ pub fn files(_: &Context) -> Finding {
         Ok(file) => file,
         Err(error) => return Finding::error(&error.words()),
     };
-    let user = file.map(|file| Settings::read(&file).map(drop));
+    let mut warnings = Vec::new();
+    let user = file.map(|file| {
+        Settings::read(&file).map(|settings| warnings.extend(settings.warnings(&file)))
+    });
     let machine = MachineSettings::read(Path::new(machine::DIRECTORY)).map(drop);
     let wrong = [user, Some(machine)].into_iter().flatten().find_map(Result::err);
     match wrong {
         Some(error) => Finding::error(&error.words()),
-        None => Finding::good("the user's and the machine's can be read"),
+        None => match warnings.first() {
+            Some(warning) => Finding::note(warning.error.clone()).with_mend(warning.advice.clone()),
+            None => Finding::good("the user's and the machine's can be read"),
+        },
     }
 }
 

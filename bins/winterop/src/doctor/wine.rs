@@ -3,10 +3,10 @@
 use super::context::Context;
 use super::finding::Finding;
 use crate::{host, places};
-use winterop_host::wine::command::Account;
-use winterop_host::wine::installation::{Installation, Search};
-use winterop_host::wine::prefix::{self, Flaw};
-use winterop_host::wine::server;
+use winterop_wine::installation::{Installation, Search};
+use winterop_wine::prefix::{self, Flaw};
+use winterop_wine::server;
+use winterop_wine::user::WineUser;
 
 fn found() -> Option<Installation> {
     Search::from_env().run().ok().map(|found| found.installation)
@@ -80,7 +80,7 @@ fn renewed(finding: Finding, wine: Installation) -> Finding {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        prefix::prepare(&wine, &Account::current(), &data, None, &mut |_| {})
+        prefix::prepare(&wine, &WineUser::current(), &data, None, &mut |_| {})
             .map_err(|e| e.words())?;
         host::ensure()
     })

@@ -109,14 +109,6 @@ impl Channel {
         let mut interest = [PollFd::new(&self.stream, PollFlags::OUT)];
         poll(&mut interest, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
-
-    /// Gives the socket back; it stays non-blocking, and what had arrived unread is lost.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn into_socket(self) -> io::Result<OwnedFd> {
-        self.stream.into_std().map(Into::into)
-    }
 }
 
 impl From<UnixStream> for Channel {

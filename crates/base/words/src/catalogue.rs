@@ -366,6 +366,11 @@ failures! {
         "reading", "the settings", "the settings in {path} are wrong: {problem}",
         "mend them; docs/settings.md has every key",
     }
+    /// A settings file has a key that is no setting any more. Everything else in it is obeyed.
+    "setting-gone" SettingGone(CannotRun) { path, key } {
+        "reading", "the settings", "{path} has `{key}`, which is no setting any more; it is passed over",
+        "remove the line",
+    }
 
     // ---- The host.
 

@@ -1,12 +1,12 @@
 //! The Windows drives of an instance, below `/mnt`.
 //!
-//! A drive is a link in the Wine prefix's `dosdevices`, and its folder is bound. `Z:`, the machine's
+//! A drive is a link in the prefix's folder of drives, and what it leads to is bound. `Z:`, the machine's
 //! own root, is left out, and so is every folder that holds the distribution: it would hold itself.
 //! A prefix that is made later than the instance is looked for at each new session ([`Drives::add`]).
 
 use crate::mounts::bind_directory;
-use std::fs;
 use std::path::{Path, PathBuf};
+use winterop_drives::{Drive, DriveFolder};
 use winterop_settings::wsl_conf::Automount;
 
 /// Where the user's data is seen inside, for root alone.
@@ -78,36 +78,9 @@ impl Drives {
 
 /// Letters and folders as the machine has them, the folders absolute and without links.
 fn listed(data: &Path, outside: &Path) -> Vec<(char, PathBuf)> {
-    let devices = data.join("prefix/dosdevices");
-    let inside = outside.join(devices.strip_prefix("/").unwrap_or(&devices));
-    let entries = fs::read_dir(&inside).into_iter().flatten().flatten();
-    let drives = entries.filter_map(|entry| {
-        let name = entry.file_name();
-        let [letter, b':'] = name.as_encoded_bytes() else { return None };
-        let letter = char::from(*letter).to_ascii_lowercase();
-        let target = fs::read_link(entry.path()).ok()?;
-        // A relative link leads on from the folder that it is in; links on the way were written by
-        // the host, which has only these two kinds.
-        let folder = if target.is_absolute() { target } else { plain(&devices.join(target)) };
-        let is_drive = letter.is_ascii_lowercase() && folder != Path::new("/");
-        is_drive.then_some((letter, folder))
-    });
-    drives.collect()
-}
-
-/// The path with `..` taken out.
-fn plain(path: &Path) -> PathBuf {
-    let mut result = PathBuf::new();
-    for part in path.components() {
-        match part {
-            std::path::Component::ParentDir => {
-                result.pop();
-            }
-            std::path::Component::CurDir => {}
-            part => result.push(part),
-        }
-    }
-    result
+    let links = DriveFolder::of_prefix(&data.join("prefix")).links_below(outside);
+    let is_bound = |drive: &Drive| drive.folder != Path::new("/");
+    links.into_iter().filter(is_bound).map(|drive| (drive.letter.lower(), drive.folder)).collect()
 }
 
 #[cfg(test)]
@@ -124,13 +97,5 @@ mod tests {
         }
         let off = Automount { enabled: false, ..Automount::default() };
         assert_eq!(Drives::path(&off, b"C:\\x"), None);
-    }
-
-    #[test]
-    fn a_relative_link_is_followed_from_its_folder() {
-        assert_eq!(
-            plain(Path::new("/d/prefix/dosdevices/../drive_c")),
-            Path::new("/d/prefix/drive_c")
-        );
     }
 }

@@ -20,7 +20,8 @@ pub use switches::{Off, SwitchPlaces, Switches};
 pub use wsl_conf::WslConf;
 
 use file::Limits;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use winterop_translate::groups;
@@ -56,10 +57,27 @@ pub struct Settings {
     pub sandboxes: bool,
     /// How long a program that was told to end may take until it is ended, in seconds.
     pub grace_seconds: u64,
-    /// How long the output of what a hosted program left behind is waited for, in seconds.
-    pub drain_seconds: u64,
     /// How long a distribution goes on after its last session, in seconds.
     pub instance_idle_seconds: u64,
+    /// Was to be for output that is relayed, and nothing ever was.
+    pub drain_seconds: Gone,
+}
+
+/// A key that is no setting any more. Whatever stands behind it is passed over, so that a file that has it
+/// still goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gone {
+    /// The file does not have it.
+    #[default]
+    Absent,
+    /// The file has it.
+    Present,
+}
+
+impl<'de> Deserialize<'de> for Gone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self::Present)
+    }
 }
 
 /// The host's way to create a Windows process.
@@ -133,8 +151,8 @@ impl Default for Settings {
             pass_environment: Vec::new(),
             sandboxes: false,
             grace_seconds: 5,
-            drain_seconds: 2,
             instance_idle_seconds: 15,
+            drain_seconds: Gone::Absent,
         }
     }
 }
@@ -208,10 +226,14 @@ impl Settings {
         Duration::from_secs(self.grace_seconds)
     }
 
-    /// How long the output of what a hosted program left behind is waited for.
+    /// What to tell of the file at `path`, from which these are, although it is obeyed.
     #[must_use]
-    pub fn drain(&self) -> Duration {
-        Duration::from_secs(self.drain_seconds)
+    pub fn warnings(&self, path: &Path) -> Vec<Words> {
+        let gone = [(self.drain_seconds, "drain-seconds")];
+        let present = gone.into_iter().filter(|(gone, _)| *gone == Gone::Present);
+        present
+            .map(|(_, key)| Failure::SettingGone { path: &path.display(), key: &key }.words())
+            .collect()
     }
 }
 
@@ -263,6 +285,20 @@ mod tests {
         assert_eq!(settings.pass_environment.len(), 3);
         assert!(settings.needs_pipes("tool.EXE") && settings.needs_pipes("node.exe"));
         assert!(!settings.needs_pipes("bun.exe") && !settings.needs_pipes("cmd.exe"));
+    }
+
+    #[test]
+    fn a_key_that_is_gone_is_told_of_and_does_no_harm() {
+        let path = Path::new("/x/config.toml");
+        assert!(read("grace-seconds = 1").unwrap().warnings(path).is_empty());
+        for value in ["2", "\"two\"", "[1, 2]"] {
+            let settings = read(&format!("drain-seconds = {value}\ngrace-seconds = 7")).unwrap();
+            assert_eq!(settings.grace_seconds, 7);
+            let warnings: Vec<String> =
+                settings.warnings(path).iter().map(ToString::to_string).collect();
+            let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+            assert!(warning.contains("/x/config.toml") && warning.contains("`drain-seconds`"));
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Listener {
         self.0.local_addr().ok()?.as_pathname().map(ToOwned::to_owned)
     }
 
-    /// Accepts the next connection: nothing of it is read.
+    /// Accepts the next connection: nothing of it is read. Cancel-safe.
     ///
     /// # Errors
     /// The system's, where the listener itself is broken.

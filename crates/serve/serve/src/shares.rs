@@ -79,6 +79,13 @@ impl Shares {
         Ok(Place { shares: Arc::clone(self), user, told })
     }
 
+    /// Whether nobody holds a place.
+    #[must_use]
+    pub fn are_free(&self) -> bool {
+        let state = self.lock();
+        state.held.is_empty() && state.leaving.is_empty()
+    }
+
     fn leave(&self, user: u32, told: &Arc<Notify>) {
         let mut state = self.lock();
         if !state.give_back(user, told) {
@@ -181,7 +188,9 @@ mod tests {
         let places = many(&shares, 7, 3);
         assert_eq!(shares.enter(7).unwrap_err(), Crowded { user: 7, most: 3 });
         drop(shares.enter(8).unwrap());
+        assert!(!shares.are_free());
         drop(places);
+        assert!(shares.are_free());
         drop(many(&shares, 7, 3));
         let state = shares.lock();
         assert!(state.held.is_empty() && state.total == 0);

@@ -4,8 +4,9 @@
 use crate::presence::{Presence, presence};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_acceptconn;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, listen, socket_with,
 };
 use std::fs::TryLockError;
 use std::io;
@@ -87,6 +88,21 @@ impl ListeningSocket {
         listen(&socket, BACKLOG).map_err(failed)?;
         // Until then it looks like one that nobody serves.
         drop(directory);
+        Ok(Self { descriptor: Some(socket), path: path.to_owned(), links: Vec::new() })
+    }
+
+    /// Takes over a socket that another process of this user's has made at `path`, and still listens.
+    ///
+    /// # Errors
+    /// A [`SocketError`]: it is no socket that listens there.
+    pub fn taken_over(socket: OwnedFd, path: &Path) -> Result<Self, SocketError> {
+        let failed =
+            |error: Errno| SocketError::System { path: path.to_owned(), source: error.into() };
+        let address = SocketAddrUnix::try_from(getsockname(&socket).map_err(failed)?);
+        let is_there = address.is_ok_and(|it| it.path_bytes() == Some(path.as_os_str().as_bytes()));
+        if !is_there || !socket_acceptconn(&socket).map_err(failed)? {
+            return Err(SocketError::NotASocket(path.to_owned()));
+        }
         Ok(Self { descriptor: Some(socket), path: path.to_owned(), links: Vec::new() })
     }
 
@@ -285,6 +301,22 @@ mod tests {
                 Err(error) => panic!("the server ends for {error}"),
             }
         }
+    }
+
+    #[test]
+    fn a_socket_is_taken_over_by_who_was_given_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("interop");
+        let first = ListeningSocket::bind(&path).unwrap();
+        let given = first.leave_file().unwrap();
+        let wrong = ListeningSocket::taken_over(given.try_clone().unwrap(), Path::new("/other"));
+        assert!(matches!(wrong, Err(SocketError::NotASocket(_))));
+        let (pair, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(ListeningSocket::taken_over(pair.into(), &path).is_err());
+        let second = ListeningSocket::taken_over(given, &path).unwrap();
+        connect_path(path.as_os_str().as_bytes()).unwrap();
+        drop(second);
+        assert!(!path.exists());
     }
 
     #[test]

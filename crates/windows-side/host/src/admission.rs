@@ -99,7 +99,7 @@ impl Admission {
         let decided = settled.filter(|_| request.found.is_none());
         let pinned = program.filter(|_| request.is_pinned);
         if let Some(file) = sealed.or(decided).or(pinned) {
-            request.descriptors.executable = Some(file);
+            request.endpoints.executable = Some(file);
         }
         Ok(())
     }
@@ -162,15 +162,15 @@ fn program(
             _ => Failure::ProgramNotReadable { program: &shown, error: &text }.into(),
         }
     };
-    if let Some(file) = &request.descriptors.executable {
+    if let Some(file) = &request.endpoints.executable {
         return fcntl_dupfd_cloexec(file, 3).map(Some).map_err(cannot_open);
     }
     if let Some(path) = request.linux_executable.as_deref().filter(|_| !request.is_guest) {
-        let root = request.descriptors.root.as_ref().map(AsFd::as_fd);
+        let root = request.endpoints.root.as_ref().map(AsFd::as_fd);
         let file = identity::open_program(root, Path::new(OsStr::from_bytes(path)));
         let file = file.map_err(cannot_open)?;
         let copy = fcntl_dupfd_cloexec(&file, 3).map_err(cannot_open)?;
-        request.descriptors.executable = Some(file);
+        request.endpoints.executable = Some(file);
         return Ok(Some(copy));
     }
     let is_bare = |name: &&Vec<u8>| !request.is_guest || identity::is_bare(name);
@@ -190,7 +190,7 @@ fn program(
 
 /// The names of the program, as far as they can be found out.
 fn identify(request: &LaunchRequest, program: Option<&OwnedFd>, with_all_names: bool) -> Identity {
-    let searched = request.search.as_deref().filter(|_| request.descriptors.executable.is_none());
+    let searched = request.search.as_deref().filter(|_| request.endpoints.executable.is_none());
     // What this side has found is in this process's root, and the caller has no part in it.
     let caller = match searched {
         Some(_) => located::Caller { root: None, pid: 0 },

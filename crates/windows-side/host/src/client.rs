@@ -16,8 +16,17 @@ use winterop_serve::{Closer, Crowded, Peer, Place, Shares};
 /// The largest request. What Windows can take fits into it several times.
 pub const LARGEST_REQUEST: usize = 2 << 20;
 
-/// How many connections of the user's own there may be.
+/// How many connections of the user's own are being looked at at the same time, the launches on them
+/// included.
 const MOST_OWN: usize = 4096;
+
+/// How many programs of the user's own run at the same time, and graphical ones and the like whose caller
+/// still waits.
+const MOST_RUNNING_OWN: usize = 8192;
+
+/// How many connections are kept for servers that have said something, and may say more: each instance
+/// has one.
+pub const MOST_SERVERS: usize = 256;
 
 /// How many launches of one guest's are being looked at at the same time, and of all guests. Each may
 /// hold up a thread, and has up to sixteen descriptors.
@@ -34,6 +43,8 @@ pub struct Places {
     own: Arc<Shares>,
     guests: Arc<Shares>,
     running: Arc<Shares>,
+    running_own: Arc<Shares>,
+    servers: Arc<Shares>,
     closer: Closer,
 }
 
@@ -47,8 +58,17 @@ impl Places {
             own: Shares::new(MOST_OWN, MOST_OWN),
             guests: Shares::new(MOST_OF_GUEST, MOST_OF_GUESTS),
             running: Shares::new(MOST_RUNNING_OF_GUEST, MOST_RUNNING_OF_GUESTS),
+            running_own: Shares::new(MOST_RUNNING_OWN, MOST_RUNNING_OWN),
+            servers: Shares::new(MOST_SERVERS, MOST_SERVERS),
             closer: Closer::new()?,
         })
+    }
+
+    /// Whether nobody is being looked at, and no program runs whose end is waited for.
+    #[must_use]
+    pub fn are_free(&self) -> bool {
+        let all = [&self.own, &self.guests, &self.running, &self.running_own];
+        all.into_iter().all(|shares| shares.are_free())
     }
 
     /// What closes things aside.
@@ -66,12 +86,21 @@ impl Places {
         shares.enter(peer.credentials.uid)
     }
 
-    /// A place for a guest's program; the user's own need none.
+    /// A place for a program.
     ///
     /// # Errors
     /// [`Crowded`]; no program that runs is ended for another one.
-    pub fn run(&self, peer: &Peer, is_guest: bool) -> Result<Option<Place>, Crowded> {
-        is_guest.then(|| self.running.enter_quietly(peer.credentials.uid)).transpose()
+    pub fn run(&self, peer: &Peer, is_guest: bool) -> Result<Place, Crowded> {
+        let shares = if is_guest { &self.running } else { &self.running_own };
+        shares.enter_quietly(peer.credentials.uid)
+    }
+
+    /// A place for a server that may go on.
+    ///
+    /// # Errors
+    /// [`Crowded`]; it can connect again.
+    pub fn keep(&self, server: &Peer) -> Result<Place, Crowded> {
+        self.servers.enter_quietly(server.credentials.uid)
     }
 }
 
@@ -153,6 +182,11 @@ impl Client {
     /// Gives its place back, as soon as nothing else has it.
     pub fn release_place(&mut self) {
         self.place = None;
+    }
+
+    /// Gives its place back for one among the servers that are kept.
+    pub fn is_kept(&mut self, place: Place) {
+        self.place = Some(Arc::new(place));
     }
 
     /// Is done when its place was taken away for somebody who holds fewer.

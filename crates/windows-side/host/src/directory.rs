@@ -73,7 +73,7 @@ impl Loss {
 /// # Errors
 /// A [`Loss`]; never [`Loss::NoWindowsName`], which only a launcher can know.
 pub fn find(request: &LaunchRequest, needs: &[&Path]) -> Result<Name, Loss> {
-    let Some(directory) = &request.descriptors.directory else {
+    let Some(directory) = &request.endpoints.directory else {
         // Nobody could open it; where it had no name any more either it is gone.
         let named = request.linux_directory.is_some();
         return Err(if named { Loss::Unreadable } else { Loss::Gone });
@@ -87,7 +87,7 @@ pub fn find(request: &LaunchRequest, needs: &[&Path]) -> Result<Name, Loss> {
     let claimed = request.linux_directory.as_deref();
     let found = request.caller().name_of(directory.as_fd(), claimed);
     let sees_all = |root| needs.iter().all(|path| is_same_in(root, path));
-    let root = request.descriptors.root.as_ref().map(|root| root.as_fd());
+    let root = request.endpoints.root.as_ref().map(|root| root.as_fd());
     if found.is_through_descriptor() && claimed == Some(b"/") && root.is_some_and(sees_all) {
         return Ok(Name::Own(PathBuf::from("/")));
     }

@@ -6,8 +6,7 @@
 //! has asked for beside WSLENV goes the same way.
 
 use crate::request::LaunchRequest;
-use crate::variables::split;
-use crate::wine::command::may_be_passed;
+use crate::variables::{may_be_passed, split};
 use rustix::fd::BorrowedFd;
 use rustix::net::getsockname;
 use std::os::unix::ffi::OsStrExt as _;
@@ -18,8 +17,8 @@ use winterop_translate::wslenv;
 /// Names that a guest may set: what a program may write to a terminal, and that nobody watches it.
 const ALLOWED: [&[&[u8]]; 2] = [groups::TERMINAL, groups::CI];
 
-/// Names that a rule's patterns never let through: Wine puts them before its own, or reads them
-/// itself. What steers the loader and the C library no caller can set (`may_be_passed`).
+/// Names that a rule's patterns never let through: the Windows side puts them before its own, or reads
+/// them itself. What steers the loader and the C library no caller can set (`may_be_passed`).
 const NEVER: [&[u8]; 6] = [b"PATH", b"PWD", b"HOME", b"QT_", b"VK_", b"WSLENV"];
 
 /// Takes from a guest's request what would steer programs on this side. `variables` are the rule's
@@ -28,7 +27,7 @@ pub fn restrict(request: &mut LaunchRequest, variables: &[String]) {
     let is_allowed = |name: &[u8]| is_allowed(name, variables);
     let is_kept =
         |entry: &Vec<u8>| split(entry).is_some_and(|(name, _)| is_allowed(name.as_bytes()));
-    // Display, runtime directory, Wine's own messages, and what the settings pass: the host's user
+    // Display, runtime directory, the Windows side's own messages, and what the settings pass: the host's user
     // has their own.
     request.linux_variables.clear();
     for list in [&mut request.raw_wslenv, &mut request.set] {

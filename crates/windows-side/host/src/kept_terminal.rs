@@ -29,10 +29,10 @@ impl KeptTerminal {
     #[must_use]
     pub fn of(request: &mut LaunchRequest) -> Option<Self> {
         request.terminal?;
-        let shared = request.descriptors.console.take()?;
+        let shared = request.endpoints.console.take()?;
         // Only a file in memory has seals, and reading one never waits for anybody.
         fcntl_get_seals(&shared).ok()?;
-        let terminal = request.descriptors.standard[2].as_ref()?;
+        let terminal = request.endpoints.standard[2].as_ref()?;
         let before = tcgetattr(terminal).ok()?;
         // One of its own: writing must not wait, and nobody else's descriptor may change for that.
         let path = format!("/proc/self/fd/{}", terminal.as_raw_fd());

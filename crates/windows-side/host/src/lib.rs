@@ -1,36 +1,45 @@
 //! The user's host: launchers, placement, and the programs that run.
 //!
-//! [`service`] takes launches, a [`launcher::Launcher`] builds what to execute, [`placement`] decides
-//! where it runs, [`running`] follows what runs below the host, and [`tree`] ends what a launch has
-//! left. Only [`wine`] knows Wine.
+//! [`service`] takes launches and follows them to their end; [`admission`] says whether one may be. What
+//! the Windows side is only a launcher knows ([`launcher::Launcher`]). One whose programs run on this
+//! machine builds what to execute ([`execution`]) and leaves the rest to [`local`]: [`placement`] decides
+//! where it runs, [`hosted`] is a program below the host, and [`tree`] ends what a launch has left.
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod build;
 pub mod client;
+pub mod command;
 pub mod directory;
 pub mod entrance;
+pub mod execution;
 pub mod guests;
+pub mod hosted;
 pub mod identity;
 pub mod instances;
 pub mod kept_terminal;
 pub mod launcher;
+pub mod local;
 pub mod located;
+pub mod mark;
 pub mod placement;
 pub mod request;
-pub mod running;
 pub mod service;
 #[cfg(test)]
 #[path = "../../../../tests/lib/successor.rs"]
 mod successor;
 pub mod tree;
-mod variables;
-pub mod wine;
-mod wine_launcher;
+pub mod unix;
+pub mod variables;
 
 pub use admission::Admission;
-pub use launcher::{CommandLauncher, Launcher, Mark, Prepared, Refusal};
-pub use service::Host;
-pub use wine_launcher::{Places, WineLauncher};
+pub use build::Build;
+pub use command::CommandLauncher;
+pub use execution::{Execution, Interface};
+pub use launcher::{Launched, Launcher, Refusal};
+pub use local::Local;
+pub use mark::Mark;
+pub use service::{Host, Served};
 pub use winterop_audit::{Audit, Printable};
 
 use located::Name;
@@ -51,7 +60,7 @@ pub fn program_name(
     find: impl FnOnce(&[u8]) -> Result<PathBuf, Refusal>,
 ) -> Result<Name, Refusal> {
     let claimed = request.linux_executable.as_deref();
-    match (&request.descriptors.executable, claimed, &request.search) {
+    match (&request.endpoints.executable, claimed, &request.search) {
         (Some(file), ..) if request.is_pinned => {
             Ok(Name::ThroughDescriptor(located::descriptor_path(file.as_fd())))
         }

@@ -4,7 +4,7 @@
 //! terminal, limits, namespaces. That needs a caller who is the host's own user, in its pid
 //! namespace, and who sees the launcher's files at the same names. Everybody else is hosted.
 
-use crate::launcher::Prepared;
+use crate::execution::Execution;
 use crate::located::is_same_in;
 use crate::request::LaunchRequest;
 use rustix::fd::AsFd;
@@ -25,8 +25,12 @@ pub enum Decision {
 
 /// Decides for one launch.
 #[must_use]
-pub fn decide(request: &LaunchRequest, prepared: &Prepared, setting: PlacementSetting) -> Decision {
-    match reason_to_host(request, prepared, setting) {
+pub fn decide(
+    request: &LaunchRequest,
+    execution: &Execution,
+    setting: PlacementSetting,
+) -> Decision {
+    match reason_to_host(request, execution, setting) {
         Some(reason) => Decision::Hosted(reason),
         None => Decision::InPlace,
     }
@@ -34,7 +38,7 @@ pub fn decide(request: &LaunchRequest, prepared: &Prepared, setting: PlacementSe
 
 fn reason_to_host(
     request: &LaunchRequest,
-    prepared: &Prepared,
+    execution: &Execution,
     setting: PlacementSetting,
 ) -> Option<&'static str> {
     if request.placement == Placement::Hosted {
@@ -43,7 +47,7 @@ fn reason_to_host(
     if setting == PlacementSetting::Hosted {
         return Some("the settings say so");
     }
-    if let Some(reason) = prepared.hosted_because {
+    if let Some(reason) = execution.hosted_because {
         return Some(reason);
     }
     if !request.features.contains(Features::IN_PLACE) {
@@ -61,7 +65,7 @@ fn reason_to_host(
     if !shares_pid_namespace(request.peer.pid) {
         return Some("the caller lives in another pid namespace");
     }
-    sees_other_files(request, prepared)
+    sees_other_files(request, execution)
 }
 
 fn shares_pid_namespace(pid: i32) -> bool {
@@ -76,15 +80,15 @@ fn shares_pid_namespace(pid: i32) -> bool {
     }
 }
 
-fn sees_other_files(request: &LaunchRequest, prepared: &Prepared) -> Option<&'static str> {
-    let Some(root) = &request.descriptors.root else {
+fn sees_other_files(request: &LaunchRequest, execution: &Execution) -> Option<&'static str> {
+    let Some(root) = &request.endpoints.root else {
         return Some("the caller did not show its root directory");
     };
-    if !prepared.needs.iter().all(|path| is_same_in(root.as_fd(), path)) {
+    if !execution.needs.iter().all(|path| is_same_in(root.as_fd(), path)) {
         return Some("the caller sees other files");
     }
     // An instance has a root of its own with everything that is in the machine's.
-    let directory = &prepared.directory;
+    let directory = &execution.directory;
     let is_seen = directory == Path::new("/") || is_same_in(root.as_fd(), directory);
     (!is_seen).then_some("the caller does not see its working directory at the host's name")
 }

@@ -1,76 +1,20 @@
 //! A launch as the host received it: who asks, for what, with which descriptors.
 
 use crate::located::Caller;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::unix::Endpoints;
+use rustix::fd::AsFd;
 use std::path::PathBuf;
 use winterop_channel::Frame;
 use winterop_sys::PeerCredentials;
 use winterop_wire::{CreateProcess, DecodeError, Features, Message, Placement, Role, Tag};
-
-/// Descriptors that came with a request, by what they are for.
-#[derive(Debug, Default)]
-pub struct Descriptors {
-    /// 0, 1 and 2; `None` where the caller has it closed.
-    pub standard: [Option<OwnedFd>; 3],
-    /// The executable.
-    pub executable: Option<OwnedFd>,
-    /// The caller's root directory.
-    pub root: Option<OwnedFd>,
-    /// The caller's working directory.
-    pub directory: Option<OwnedFd>,
-    /// The file in which those who have the terminal tell each other of it.
-    pub console: Option<OwnedFd>,
-}
-
-impl Descriptors {
-    /// Takes those out of `descriptors` that have roles. What has none, or one that is taken, stays.
-    fn assign(descriptors: &mut Vec<OwnedFd>, roles: impl IntoIterator<Item = Role>) -> Self {
-        let mut assigned = Self::default();
-        let mut roles = roles.into_iter();
-        for descriptor in std::mem::take(descriptors) {
-            let role = roles.next().unwrap_or(Role::Unknown(u8::MAX));
-            let [stdin, stdout, stderr] = &mut assigned.standard;
-            let place = match role {
-                Role::Stdin => stdin,
-                Role::Stdout => stdout,
-                Role::Stderr => stderr,
-                Role::Executable => &mut assigned.executable,
-                Role::RootDirectory => &mut assigned.root,
-                Role::WorkingDirectory => &mut assigned.directory,
-                Role::Console => &mut assigned.console,
-                Role::Unknown(_) => {
-                    descriptors.push(descriptor);
-                    continue;
-                }
-            };
-            match place {
-                None => *place = Some(descriptor),
-                Some(_) => descriptors.push(descriptor),
-            }
-        }
-        assigned
-    }
-
-    /// These without the program's own, whose other ends must see when it closes them.
-    #[must_use]
-    pub fn without_standard(self) -> Self {
-        Self { standard: Default::default(), ..self }
-    }
-
-    /// The standard descriptors, borrowed.
-    #[must_use]
-    pub fn borrowed_standard(&self) -> [Option<BorrowedFd<'_>>; 3] {
-        self.standard.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd))
-    }
-}
 
 /// A request to create a Windows process, free of the buffer it came in.
 #[derive(Debug, Default)]
 pub struct LaunchRequest {
     /// Who asks, as the kernel says.
     pub peer: PeerCredentials,
-    /// What came with it.
-    pub descriptors: Descriptors,
+    /// Where its input and output lead, and the files that came with it.
+    pub endpoints: Endpoints,
     /// The executable's Windows path, as the interpreter's mount table has it.
     pub filename: Vec<u8>,
     /// The working directory's Windows path, likewise; may be empty.
@@ -83,8 +27,6 @@ pub struct LaunchRequest {
     pub linux_executable: Option<Vec<u8>>,
     /// The working directory's Linux path, as the caller sees it.
     pub linux_directory: Option<Vec<u8>>,
-    /// argv[0] as it was typed.
-    pub name: Option<Vec<u8>>,
     /// The name of a program that is still to be found; then there is no executable.
     pub search: Option<Vec<u8>>,
     /// Where the caller wants the program.
@@ -159,14 +101,13 @@ impl LaunchRequest {
         let owned = |list: &[&[u8]]| list.iter().map(|entry| entry.to_vec()).collect();
         let mut request = Self {
             peer,
-            descriptors: Descriptors::default(),
+            endpoints: Endpoints::default(),
             filename: common.filename.to_vec(),
             working_directory: common.working_directory.to_vec(),
             arguments: owned(&common.arguments),
             environment: common.environment.as_deref().map(owned).unwrap_or_default(),
             linux_executable: bytes_of(Tag::LINUX_EXECUTABLE),
             linux_directory: bytes_of(Tag::LINUX_DIRECTORY),
-            name: bytes_of(Tag::EXECUTABLE_NAME),
             search: bytes_of(Tag::SEARCH_NAME),
             placement: extensions.placement()?,
             linux_variables: list(Tag::LINUX_VARIABLES)?,
@@ -184,14 +125,14 @@ impl LaunchRequest {
             found: None,
             is_pinned: false,
         };
-        request.descriptors = Descriptors::assign(descriptors, roles);
+        request.endpoints = Endpoints::assign(descriptors, roles);
         Ok(request)
     }
 
     /// Who has handed its files over.
     #[must_use]
     pub fn caller(&self) -> Caller<'_> {
-        let root = self.descriptors.root.as_ref().map(AsFd::as_fd);
+        let root = self.endpoints.root.as_ref().map(AsFd::as_fd);
         Caller { root, pid: self.peer.pid }
     }
 
@@ -200,25 +141,5 @@ impl LaunchRequest {
     pub fn shown(&self) -> String {
         let path = self.linux_executable.as_deref().unwrap_or(&self.filename);
         String::from_utf8_lossy(path).into_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pipe_end() -> OwnedFd {
-        rustix::pipe::pipe().unwrap().0
-    }
-
-    #[test]
-    fn descriptors_go_to_their_roles_and_the_rest_is_closed() {
-        let roles = [Role::Stdout, Role::Executable, Role::Unknown(9), Role::Stdout];
-        let mut descriptors = (0..5).map(|_| pipe_end()).collect();
-        let assigned = Descriptors::assign(&mut descriptors, roles);
-        assert_eq!(descriptors.len(), 3);
-        assert!(assigned.standard[0].is_none() && assigned.standard[1].is_some());
-        assert!(assigned.standard[2].is_none() && assigned.executable.is_some());
-        assert!(assigned.root.is_none() && assigned.directory.is_none());
     }
 }

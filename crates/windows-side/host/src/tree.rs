@@ -4,7 +4,7 @@
 //! session and process group. What they keep is the environment they were started with: every
 //! process of a launch carries its [`Mark`].
 
-use crate::launcher::Mark;
+use crate::mark::Mark;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -49,6 +49,16 @@ pub fn end(mark: &Mark) -> usize {
     }
     tracing::warn!(launch = mark.launch, "processes are started faster than they can be ended");
     ended.len()
+}
+
+/// Whether anything runs that any launch of this process has started, or may: nobody can say whose that
+/// is which just becomes a program. Looks at every process.
+#[must_use]
+pub fn is_any_left() -> bool {
+    let start = Mark::start_of_all().into_bytes();
+    let is_meant = |entry: &[u8]| entry.starts_with(&start);
+    let has_mark = |pid: Pid| Environment::of(pid).is_ok_and(|it| it.any(is_meant).unwrap_or(true));
+    processes().any(has_mark)
 }
 
 /// Looks for the processes of one launch.
@@ -140,7 +150,7 @@ mod tests {
         // Both shells have forked when their `sleep`s are found.
         while signal(&mark, Signal::CONT).len() < 2 || signal(&other, Signal::CONT).len() < 2 {}
         assert_eq!(end(&mark), 2);
-        assert!(signal(&mark, Signal::CONT).is_empty());
+        assert!(signal(&mark, Signal::CONT).is_empty() && is_any_left());
         assert_eq!(end(&other), 2);
     }
 

@@ -16,22 +16,50 @@ use winterop_settings::VariableGroup;
 use winterop_translate::Translator;
 use winterop_translate::wslenv::{self, Direction};
 
-/// Splits `NAME=value`.
-pub(crate) fn split(entry: &[u8]) -> Option<(&OsStr, &OsStr)> {
+/// Splits `NAME=value`; none where there is no `=`.
+#[must_use]
+pub fn split(entry: &[u8]) -> Option<(&OsStr, &OsStr)> {
     let at = entry.iter().position(|byte| *byte == b'=')?;
     let (name, value) = entry.split_at(at);
     Some((OsStr::from_bytes(name), OsStr::from_bytes(value.get(1..)?)))
 }
 
+/// Whether a variable of this name can be in the environment without steering the loader, the C
+/// library or what the Windows side is made of, instead of the program. The mark of a launch
+/// ([`crate::Mark`]) is none of these either.
+#[must_use]
+pub fn may_be_passed(name: &[u8]) -> bool {
+    const STEERING: [&[u8]; 9] =
+        [b"WINE", b"WINTEROP_", b"LD_", b"LC_", b"MALLOC_", b"GLIBC_", b"GCONV_", b"GST_", b"XDG_"];
+    const NAMES: [&[u8]; 12] = [
+        b"",
+        b"TEMP",
+        b"TMP",
+        b"LANG",
+        b"LANGUAGE",
+        b"LOCPATH",
+        b"TMPDIR",
+        b"USER",
+        b"DISPLAY",
+        b"WAYLAND_DISPLAY",
+        b"XAUTHORITY",
+        b"NLSPATH",
+    ];
+    !NAMES.contains(&name)
+        && !STEERING.iter().any(|start| name.starts_with(start))
+        && !name.iter().any(|byte| matches!(byte, b'=' | 0))
+}
+
 /// What the host calls a caller's files.
-pub(crate) struct HostNames<'a> {
+#[derive(Debug)]
+pub struct HostNames<'a> {
     /// Knows the host's drives.
-    pub(crate) translator: &'a Translator,
+    pub translator: &'a Translator,
     /// Whose paths they are.
-    pub(crate) caller: Caller<'a>,
+    pub caller: Caller<'a>,
     /// Whether files that only the caller has are named through its root directory: for a caller
     /// whose program cannot run in its place, where its own names would do.
-    pub(crate) through_root: bool,
+    pub through_root: bool,
 }
 
 impl HostNames<'_> {
@@ -62,7 +90,8 @@ impl HostNames<'_> {
 /// The variables for the Windows side, each name once, in the order in which they came.
 ///
 /// With the host's own names the paths that WSLENV lists are translated anew.
-pub(crate) fn chosen(
+#[must_use]
+pub fn chosen(
     request: &LaunchRequest,
     groups: &[VariableGroup],
     names: Option<&HostNames<'_>>,

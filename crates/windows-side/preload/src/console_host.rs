@@ -28,8 +28,7 @@ use winterop_console::keys::{Key, Progress};
 use winterop_console::screen::{Follower, Screen};
 use winterop_console::shared::{self, Owner, SHOWN, Shown, TerminalModes, Turn};
 
-use crate::interpose::MESSAGE;
-use crate::system;
+use crate::system::{self, MESSAGE};
 
 /// Whether this process is a console host with a terminal.
 static IS_HOST: AtomicBool = AtomicBool::new(false);

@@ -4,12 +4,11 @@
 
 use core::ffi::{c_int, c_long, c_void};
 
+use crate::system::MESSAGE;
 use crate::{
     children, command_line, console_host, crashes, events, patience, report, system, terminal,
 };
 
-/// The size of a request to the server and of its answer, when they carry no data.
-pub(crate) const MESSAGE: usize = 64;
 /// The size of what the server writes when a wait is over.
 const WAKE_UP: usize = 16;
 

@@ -15,6 +15,8 @@
 //!   program wants; [`size`] tells the console of the terminal's size when it changes.
 //! - **Starts that do not fail.** Once in some thousand starts the kernel puts the heap where Wine
 //!   needs to be; [`layout`] begins such a start again.
+//! - **Children.** [`children`] gives the library to the Windows processes that this one starts, where
+//!   their loader can load it.
 //!
 //! # Variables
 //! The constructor reads these, and takes them and `LD_PRELOAD` out of the environment, so that

@@ -3,6 +3,9 @@
 use core::arch::asm;
 use core::ffi::{c_int, c_long, c_void};
 
+/// The size of a request to the server and of its answer, when they carry no data.
+pub(crate) const MESSAGE: usize = 64;
+
 /// Makes a system call; the result is the kernel's, errors as negative numbers.
 ///
 /// # Safety
