@@ -17,16 +17,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use winterop_accounts::Accounts;
 use winterop_distribution::holder::{Holder, HolderError, plain_name};
+use winterop_distributions::DistributionName;
+use winterop_distributions::archive::compression::{Compression, Compressor, decompressed};
+use winterop_distributions::archive::{Source, read::Reader, write::Writer};
+use winterop_distributions::image::{Image, ImageError, ext4::Walk};
+use winterop_distributions::registry::{Distribution, Flags, ROOT, Registry, State, Uid, Version};
+use winterop_distributions::store::{Place, Store};
+use winterop_distributions::tree::extract::{ExtractError, extract};
+use winterop_distributions::tree::{Notes, pack::pack, remove::remove};
 use winterop_namespaces::ids::{Done, with_ids};
 use winterop_places::inside::Directory;
-use winterop_service::DistributionName;
-use winterop_service::archive::compression::{Compression, Compressor, decompressed};
-use winterop_service::archive::{Source, read::Reader, write::Writer};
-use winterop_service::image::{Image, ImageError, ext4::Walk};
-use winterop_service::registry::{Distribution, Flags, ROOT, Registry, State, Uid, Version};
-use winterop_service::store::{Place, Store};
-use winterop_service::tree::extract::{ExtractError, extract};
-use winterop_service::tree::{Notes, pack::pack, remove::remove};
 use winterop_words::visible;
 
 fn place() -> Result<Place> {

@@ -9,9 +9,9 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use winterop_service::DistributionName;
-use winterop_service::archive::compression::Compression;
-use winterop_service::registry::Uid;
+use winterop_distributions::DistributionName;
+use winterop_distributions::archive::compression::Compression;
+use winterop_distributions::registry::Uid;
 
 /// Runs a command in a Linux distribution, from which Windows programs can be started.
 #[derive(Parser)]

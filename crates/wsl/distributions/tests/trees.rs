@@ -7,8 +7,8 @@ use std::io::Cursor;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use winterop_service::archive::{read::Reader, write::Writer};
-use winterop_service::tree::{extract::extract, pack::pack, remove::remove};
+use winterop_distributions::archive::{read::Reader, write::Writer};
+use winterop_distributions::tree::{extract::extract, pack::pack, remove::remove};
 
 /// Deeper than there are descriptors, and longer than a path may be.
 const DEEP: usize = 3_000;

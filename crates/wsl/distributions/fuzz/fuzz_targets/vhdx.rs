@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use winterop_service::image::{Image, ext4::Walk};
-use winterop_service_fuzz::{file, read_all};
+use winterop_distributions::image::{Image, ext4::Walk};
+use winterop_distributions_fuzz::{file, read_all};
 
 fn checked(part: &[u8], length: usize) -> Vec<u8> {
     let mut bytes = part.to_vec();

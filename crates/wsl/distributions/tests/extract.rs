@@ -11,10 +11,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
-use winterop_service::archive::{
+use winterop_distributions::archive::{
     Source as _, compression::decompressed, read::Reader, write::Writer,
 };
-use winterop_service::tree::{extract::extract, pack::pack};
+use winterop_distributions::tree::{extract::extract, pack::pack};
 
 /// Writes an archive below a fresh directory; returns that, and what was lost or went wrong.
 fn unpack(archive: Vec<u8>) -> (tempfile::TempDir, Result<Vec<String>, String>) {

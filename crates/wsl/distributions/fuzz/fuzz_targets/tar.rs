@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::io::Cursor;
-use winterop_service::archive::read::Reader;
-use winterop_service_fuzz::read_all;
+use winterop_distributions::archive::read::Reader;
+use winterop_distributions_fuzz::read_all;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut archive = bytes.to_vec();

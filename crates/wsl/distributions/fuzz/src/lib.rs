@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use winterop_service::archive::Source;
+use winterop_distributions::archive::Source;
 
 /// A file in memory, of pieces and where each lies; as long as `length`.
 ///

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::io::{Cursor, Read as _};
-use winterop_service::archive::compression::decompressed;
+use winterop_distributions::archive::compression::decompressed;
 
 /// Blocks of xz have a checksum over their heads, which is put right.
 fn with_right_head(mut data: Vec<u8>) -> Vec<u8> {

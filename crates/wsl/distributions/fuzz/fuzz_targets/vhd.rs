@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use winterop_service::image::{Image, ext4::Walk};
-use winterop_service_fuzz::{file, read_all};
+use winterop_distributions::image::{Image, ext4::Walk};
+use winterop_distributions_fuzz::{file, read_all};
 
 fn checked(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
     bytes[at..at + 4].fill(0);

@@ -9,8 +9,8 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use winterop_service::image::{Image, ext4::Walk};
-use winterop_service::tree::extract::extract;
+use winterop_distributions::image::{Image, ext4::Walk};
+use winterop_distributions::tree::extract::extract;
 
 /// Runs a script in a folder, with the tools of ext4, which a plain user's PATH does not have.
 fn run(folder: &Path, script: &str) -> String {
