@@ -23,6 +23,7 @@ use file::Limits;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use winterop_places::user;
 use winterop_translate::groups;
 use winterop_words::{Failure, Words};
 
@@ -183,6 +184,17 @@ impl Settings {
         let settings: Self = from_toml(&content.bytes, path)?;
         let wrong = |problem: String| SettingsError::Content { path: path.to_owned(), problem };
         settings.check().map_err(wrong)
+    }
+
+    /// Reads the file of this process's user; where there is none, the defaults hold.
+    ///
+    /// # Errors
+    /// In words: those of [`Settings::read`], or there is no place that can be believed.
+    pub fn of_user() -> Result<Self, Words> {
+        match user::settings().map_err(|error| error.words())? {
+            Some(file) => Self::read(&file).map_err(|error| error.words()),
+            None => Ok(Self::default()),
+        }
     }
 
     fn check(self) -> Result<Self, String> {
