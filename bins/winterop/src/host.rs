@@ -1,31 +1,24 @@
 //! The user's host as a process: started on demand, in the background, once.
 
-use crate::places;
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use rustix::io::Errno;
-use rustix::process::{
-    Pid, Resource, Rlimit, Signal, geteuid, getrlimit, pidfd_send_signal, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use winterop_accounts::release::Release;
 use winterop_host::{
     Admission, Audit, CommandLauncher, Host, Launcher, Places, Printable, WineLauncher,
 };
-use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
-use winterop_serve::Listener;
-use winterop_serve::notify;
-use winterop_serve::presence::{Presence, presence, server};
+use winterop_places::{program, user};
+use winterop_serve::background::terminated;
+use winterop_serve::own_host::{self, Stopped};
 use winterop_serve::socket::{ListeningSocket, SocketError};
-use winterop_serve::starter::Starter;
-use winterop_serve::starting::{HostAddress, HostError, start};
+use winterop_serve::{Listener, Starter, notify};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
-use winterop_sys::is_own_user;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -50,7 +43,7 @@ enum Action {
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match arguments.action {
-        Action::Start => ensure().map(|()| ExitCode::SUCCESS),
+        Action::Start => Ok(own_host::ensure().map(|()| ExitCode::SUCCESS)?),
         Action::Stop => stop(),
         Action::Status => status(),
         Action::Supervised => serve_supervised().map(|()| ExitCode::SUCCESS),
@@ -58,100 +51,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-/// How others start this user's host.
-pub fn address() -> Result<HostAddress> {
-    Ok(HostAddress {
-        socket: places::host_socket()?,
-        command: vec![places::own_program()?.into_os_string()],
-        ..HostAddress::default()
-    })
-}
-
-/// Starts the host where none serves.
-///
-/// In an instance its keeper does, which also tells the host of it.
-pub fn ensure() -> Result<()> {
-    let address = HostAddress { keeper: keeper(), ..address()? };
-    if address.keeper.is_some() {
-        return Ok(start(&address, None).map_err(|error| error.words())?);
-    }
-    match present(&address.socket)? {
-        Presence::Answers(_) => Ok(()),
-        Presence::Nobody => Ok(start(&address, None).map_err(|error| error.words())?),
-        Presence::Silent(_) | Presence::Foreign(_) => {
-            Err(HostError::Silent(address.socket).words().into())
-        }
-    }
-}
-
-/// The socket of the keeper of the instance that this process lives in.
-fn keeper() -> Option<PathBuf> {
-    let link = Path::new(SOCKET_DIRECTORY).join(KEEPER_LINK);
-    let status = std::fs::symlink_metadata(&link).ok()?;
-    let is_own = status.uid() == rustix::process::geteuid().as_raw();
-    std::fs::read_link(link).ok().filter(|keeper| is_own && keeper.exists())
-}
-
-/// Whether a host runs; one that does not answer does too.
-pub fn running() -> Result<Option<Pid>> {
-    match present(&places::host_socket()?)? {
-        Presence::Nobody => Ok(None),
-        Presence::Answers(peer) | Presence::Silent(peer) | Presence::Foreign(peer) => {
-            Ok(Pid::from_raw(peer.pid))
-        }
-    }
-}
-
-fn present(socket: &Path) -> Result<Presence> {
-    let present = presence(socket).map_err(winterop_sys::system_error);
-    present.map_err(|error| anyhow!("connecting to {}: {error}", socket.display()))
-}
-
-pub fn stop() -> Result<ExitCode> {
-    let socket = places::host_socket()?;
-    let served = server(&socket).map_err(winterop_sys::system_error);
-    let (presence, process) =
-        served.map_err(|error| anyhow!("connecting to {}: {error}", socket.display()))?;
-    let peer = match presence {
-        Presence::Nobody => {
-            eprintln!("winterop: the host does not run");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Presence::Answers(peer) | Presence::Silent(peer) | Presence::Foreign(peer) => peer,
-    };
-    let socket = socket.display();
-    if !is_own_user(peer.uid, geteuid().as_raw()) {
-        bail!("{socket} is served by uid {}, not by you; nothing was ended", peer.uid);
-    }
-    // Its pid alone would not do: it may be another's before the signal is there.
-    let Some(process) = process else {
-        bail!(
-            "the process that made {socket} ({}) has ended, or cannot be seen from here; nothing was \
-             ended. If others hold its socket, remove it: rm {socket}",
-            peer.pid
-        );
-    };
-    match pidfd_send_signal(&process, Signal::INT) {
-        // It has ended by itself meanwhile.
-        Ok(()) | Err(Errno::SRCH) => {}
-        Err(Errno::INVAL) => bail!(
-            "the host lives in another pid namespace than this; end it where it was started: \
-             winterop host stop"
-        ),
-        Err(error) => {
-            bail!("the host cannot be told to end: {}", winterop_sys::system_error(error))
-        }
-    }
-    let patience = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
-    let mut interest = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-    if rustix::event::poll(&mut interest, Some(&patience))? == 0 {
-        bail!("the host (process {}) does not end", peer.pid);
+fn stop() -> Result<ExitCode> {
+    if own_host::stop()? == Stopped::Before {
+        eprintln!("winterop: the host does not run");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn status() -> Result<ExitCode> {
-    match running()? {
+    match own_host::running()? {
         Some(pid) => {
             println!("the host runs as process {}", pid.as_raw_nonzero());
             Ok(ExitCode::SUCCESS)
@@ -164,7 +72,7 @@ fn status() -> Result<ExitCode> {
 }
 
 fn log_file() -> Result<PathBuf> {
-    Ok(places::runtime()?.join("host.log"))
+    Ok(user::runtime()?.join("host.log"))
 }
 
 /// Serves in the background: whoever started this reads a byte from its standard output when the
@@ -220,14 +128,14 @@ where
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = move || Printable(log());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
-    let socket = places::host_socket()?;
+    let socket = user::host_socket()?;
     let mut socket = match ListeningSocket::bind(&socket) {
         // Two were started at the same time: the other one serves.
         Err(SocketError::InUse(_)) => return listening(),
         socket => socket.map_err(|error| error.words())?,
     };
     // Before anybody is served: it is to have nothing of theirs.
-    let starter = Starter::start(&places::own_program()?)
+    let starter = Starter::start(&program::own()?)
         .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
         .ok()
         .map(Arc::new);
@@ -257,7 +165,7 @@ where
         });
         let admission = admission(switches, &launcher.1);
         let host = Host::new(Arc::clone(&launcher.0), launcher.1, admission, audit()?, starter)?;
-        anyhow::Ok(host.serve(listener, ended()).await?)
+        anyhow::Ok(host.serve(listener, terminated()).await?)
     })?;
     drop(socket);
     // Servers that hold a connection see now that this host is gone, and start another; what they
@@ -269,27 +177,24 @@ where
 
 /// What root has set about who may run what.
 fn admission(switches: Arc<Switches>, settings: &Settings) -> Admission {
-    let policy = Arc::new(Policy::new(std::path::Path::new(machine::DIRECTORY)));
+    let policy = Arc::new(Policy::new(Path::new(machine::DIRECTORY)));
     Admission { switches, policy, sandboxes: settings.sandboxes }
 }
 
 fn audit() -> Result<Audit> {
-    let folder = places::data().or_else(|_| places::runtime())?;
+    let folder = user::data().or_else(|_| user::runtime())?;
     Ok(Audit::new(folder.join("audit.log"), rustix::process::geteuid().as_raw()))
 }
 
 /// The switches; a Wine prefix has a say where it is used.
 fn switches(settings: &Settings) -> SwitchPlaces {
-    let places = places::switches();
+    let places = SwitchPlaces::of_user();
     let prefix = places.prefix.filter(|_| settings.launcher == LauncherKind::Wine);
     SwitchPlaces { prefix, ..places }
 }
 
 fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Settings)> {
-    let settings = match places::settings()? {
-        Some(file) => Settings::read(&file).map_err(|error| error.words())?,
-        None => Settings::default(),
-    };
+    let settings = Settings::of_user()?;
     let launcher: Arc<dyn Launcher> = match settings.launcher {
         LauncherKind::Wine => {
             Arc::new(WineLauncher::new(wine_places()?, settings.clone(), starter))
@@ -309,28 +214,14 @@ fn as_many_descriptors_as_may_be() {
 
 /// Where the launcher `wine` finds its parts and keeps its things.
 pub fn wine_places() -> Result<Places> {
-    let libraries = places::libraries()?;
+    let libraries = program::parts()?;
     let part = |name: &str| Some(libraries.join(name)).filter(|path: &PathBuf| path.exists());
     Ok(Places {
-        data: places::data()?,
-        runtime: places::runtime()?,
+        data: user::data()?,
+        runtime: user::runtime()?,
         preload: part("libwinterop_preload.so"),
         helper: part("winterop-helper.exe"),
-        program: Some(places::own_program()?),
-        distribution: places::distribution(),
+        program: Some(program::own()?),
+        distribution: Release::distribution_of_machine(),
     })
-}
-
-async fn ended() {
-    let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let mut waiting: Vec<_> = streams.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    let any = waiting.iter_mut().map(|stream| Box::pin(async move { stream.recv().await }));
-    let mut any: Vec<_> = any.collect();
-    std::future::poll_fn(|context| {
-        match any.iter_mut().any(|wait| wait.as_mut().poll(context).is_ready()) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use winterop_words::{Failure, Words};
 
 /// The most characters of a name.
 pub const LONGEST: usize = 64;
@@ -20,20 +21,23 @@ pub struct DistributionName(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// It is empty.
-    #[error("a distribution's name cannot be empty")]
+    #[error("it cannot be empty")]
     Empty,
     /// It is too long.
-    #[error("the name has {0} characters; a distribution's name has at most {LONGEST}")]
+    #[error("the name has {0} characters, and at most {LONGEST} are allowed")]
     TooLong(usize),
     /// It has a character that a name cannot have.
-    #[error(
-        "{0:?} has the character {1:?}; a distribution's name is made of letters, digits, '.', '_' \
-         and '-'"
-    )]
+    #[error("{0:?} has the character {1:?}")]
     Character(String, char),
     /// Windows or `wsl` would take it for something else.
-    #[error("{0:?} cannot be a distribution's name: {1}")]
+    #[error("{0:?} cannot be one: {1}")]
     Reserved(String, &'static str),
+}
+
+impl From<NameError> for Words {
+    fn from(error: NameError) -> Self {
+        Failure::DistributionName { why: &error }.words()
+    }
 }
 
 /// What Windows takes for a device, with any extension.

@@ -3,6 +3,7 @@
 use crate::name::DistributionName;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use winterop_words::{Failure, Words};
 
 /// The layout of the file; another one is refused rather than guessed at.
 pub const FORMAT: u32 = 1;
@@ -18,16 +19,19 @@ pub enum Version {
     VirtualMachine,
 }
 
-impl TryFrom<u8> for Version {
-    type Error = String;
+/// A number that is no version's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no version {0}: 1 is this kernel, 2 a virtual machine")]
+pub struct NoVersion(pub u8);
 
-    fn try_from(number: u8) -> Result<Self, String> {
+impl TryFrom<u8> for Version {
+    type Error = NoVersion;
+
+    fn try_from(number: u8) -> Result<Self, NoVersion> {
         match number {
             1 => Ok(Self::SharedKernel),
             2 => Ok(Self::VirtualMachine),
-            _ => {
-                Err(format!("there is no version {number}: 1 is this kernel, 2 a virtual machine"))
-            }
+            _ => Err(NoVersion(number)),
         }
     }
 }
@@ -134,19 +138,59 @@ impl Distribution {
 
 /// Why something cannot be done with the distributions there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum RegistryError {
     /// There is none of this name.
-    #[error("there is no distribution {0}; `wsl --list` shows those there are")]
     Unknown(String),
     /// The name is taken.
-    #[error("there is a distribution {0} already; choose another name, or unregister it first")]
     Taken(DistributionName),
     /// The directory is another distribution's.
-    #[error("{0:?} belongs to the distribution {1}")]
     DirectoryTaken(PathBuf, DistributionName),
     /// It is not in the state for that.
-    #[error("the distribution {0} is {1}")]
     Busy(DistributionName, &'static str),
+}
+
+impl RegistryError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Unknown(name) => Failure::NoDistribution { name }.words(),
+            Self::Taken(name) => Failure::DistributionThere { name }.words(),
+            Self::DirectoryTaken(path, name) => {
+                Failure::DirectoryTaken { path: &path.display(), name }.words()
+            }
+            Self::Busy(name, state) => Failure::DistributionBusy { name, state }.words(),
+        }
+    }
+}
+
+impl From<RegistryError> for Words {
+    fn from(error: RegistryError) -> Self {
+        error.words()
+    }
+}
+
+/// Why what is known of distributions cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum UnclearRegistry {
+    /// It is not the text of one, or cannot be said in one.
+    #[error(transparent)]
+    Text(#[from] serde_json::Error),
+    /// It has another layout.
+    #[error(
+        "it has the format {0}, and this program knows {FORMAT}: it was written by another version"
+    )]
+    Format(u32),
+    /// Two have one name.
+    #[error("it has two distributions {0}")]
+    Twice(DistributionName),
+    /// A directory is no certain one.
+    #[error("the directory of {0} is not absolute")]
+    Relative(DistributionName),
+    /// It is larger than any.
+    #[error("it is larger than 1 MiB")]
+    TooLarge,
 }
 
 /// All distributions of a user but the machine itself, which needs no entry.
@@ -171,22 +215,18 @@ impl Registry {
     /// Reads the text of the file.
     ///
     /// # Errors
-    /// In words: it is not as [`Registry::to_text`] writes it, or says two things at once.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let registry: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    /// An [`UnclearRegistry`]: it is not as [`Registry::to_text`] writes it, or says two things at once.
+    pub fn parse(text: &str) -> Result<Self, UnclearRegistry> {
+        let registry: Self = serde_json::from_str(text)?;
         if registry.format != FORMAT {
-            return Err(format!(
-                "it has the format {}, and this program knows {FORMAT}: it was written by another \
-                 version",
-                registry.format
-            ));
+            return Err(UnclearRegistry::Format(registry.format));
         }
         for (at, one) in registry.distributions.iter().enumerate() {
             if registry.distributions.iter().skip(at + 1).any(|other| other.name == one.name) {
-                return Err(format!("it has two distributions {}", one.name));
+                return Err(UnclearRegistry::Twice(one.name.clone()));
             }
             if !one.directory.is_absolute() {
-                return Err(format!("the directory of {} is not absolute", one.name));
+                return Err(UnclearRegistry::Relative(one.name.clone()));
             }
         }
         Ok(registry)
@@ -196,9 +236,8 @@ impl Registry {
     ///
     /// # Errors
     /// A directory whose name is not UTF-8.
-    pub fn to_text(&self) -> Result<String, String> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
-        Ok(text + "\n")
+    pub fn to_text(&self) -> Result<String, UnclearRegistry> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
     /// All of them, in the order in which they came.

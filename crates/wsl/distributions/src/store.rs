@@ -8,7 +8,7 @@
 //! [`Store::work_on`].
 
 use crate::name::DistributionName;
-use crate::registry::Registry;
+use crate::registry::{Registry, UnclearRegistry};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use winterop_words::{Failure, Words};
 
 /// The most bytes of the file: some thousand distributions.
 const LARGEST: u64 = 1 << 20;
@@ -25,9 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum StoreError {
     /// The system refused.
-    #[error("{step} {path}: {source}")]
     System {
         /// What was tried.
         step: &'static str,
@@ -37,16 +38,36 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file says nothing clear.
-    #[error("{path} cannot be used: {problem}; put it right, or move it away")]
     Unclear {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        problem: UnclearRegistry,
     },
     /// Somebody else has the lock.
-    #[error("another `wsl` of yours has held {0} for ten seconds; end it, and try again")]
     Locked(PathBuf),
+}
+
+impl StoreError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::System { step, path, source } => {
+                Failure::DistributionsFile { step, path: &path.display(), error: source }.words()
+            }
+            Self::Unclear { path, problem } => {
+                Failure::DistributionsUnclear { path: &path.display(), problem }.words()
+            }
+            Self::Locked(path) => Failure::DistributionsLocked { path: &path.display() }.words(),
+        }
+    }
+}
+
+impl From<StoreError> for Words {
+    fn from(error: StoreError) -> Self {
+        error.words()
+    }
 }
 
 fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
@@ -61,13 +82,13 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
     options.open(path).map_err(failed("opening", path))
 }
 
-/// Where the state is.
+/// Where the list of a user's distributions is.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Shelf {
     directory: PathBuf,
 }
 
-impl Place {
+impl Shelf {
     /// The state below `data`, the user's directory for Winterop's data.
     #[must_use]
     pub fn below(data: &Path) -> Self {
@@ -92,7 +113,7 @@ impl Place {
         let mut text = String::new();
         file.take(LARGEST + 1).read_to_string(&mut text).map_err(failed("reading", &path))?;
         if text.len() as u64 > LARGEST {
-            return Err(unclear("it is larger than 1 MiB".to_owned()));
+            return Err(unclear(UnclearRegistry::TooLarge));
         }
         Registry::parse(&text).map_err(unclear)
     }
@@ -112,7 +133,7 @@ impl Place {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Store { place: self.clone(), lock }),
+                Ok(()) => return Ok(Store { shelf: self.clone(), lock }),
                 Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
                     // Nothing tells when a lock is free but waiting in the call, without a deadline.
                     std::thread::sleep(Duration::from_millis(20));
@@ -127,7 +148,7 @@ impl Place {
 /// The state, held by the one who may change it.
 #[derive(Debug)]
 pub struct Store {
-    place: Place,
+    shelf: Shelf,
     lock: File,
 }
 
@@ -137,7 +158,7 @@ impl Store {
     /// # Errors
     /// A [`StoreError`].
     pub fn read(&self) -> Result<Registry, StoreError> {
-        self.place.read()
+        self.shelf.read()
     }
 
     /// Replaces the file. When this returns it is on the disk.
@@ -145,11 +166,11 @@ impl Store {
     /// # Errors
     /// A [`StoreError`]; the file is then as it was before.
     pub fn write(&self, registry: &Registry) -> Result<(), StoreError> {
-        let path = self.place.file();
+        let path = self.shelf.file();
         let text = registry
             .to_text()
             .map_err(|problem| StoreError::Unclear { path: path.clone(), problem })?;
-        let fresh = self.place.directory.join("registry.new");
+        let fresh = self.shelf.directory.join("registry.new");
         let mut file = File::options()
             .create(true)
             .write(true)
@@ -161,7 +182,7 @@ impl Store {
             .and_then(|()| file.sync_all())
             .map_err(failed("writing", &fresh))?;
         fs::rename(&fresh, &path).map_err(failed("replacing", &path))?;
-        sync_directory(&self.place.directory)
+        sync_directory(&self.shelf.directory)
     }
 
     /// Takes the lock of whoever writes or removes the files of one distribution; `None` where
@@ -189,7 +210,7 @@ impl Store {
 
     fn work_file(&self, name: &DistributionName) -> PathBuf {
         let name = name.as_str().to_ascii_lowercase();
-        self.place.directory.join(format!("{name}.work"))
+        self.shelf.directory.join(format!("{name}.work"))
     }
 
     /// The lock, for those who work for the holder: it is held as long as anybody has it open.
@@ -231,34 +252,34 @@ mod tests {
     #[test]
     fn nothing_written_is_an_empty_registry() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::below(folder.path());
-        assert_eq!(place.read().unwrap(), Registry::default());
+        let shelf = Shelf::below(folder.path());
+        assert_eq!(shelf.read().unwrap(), Registry::default());
         assert!(!folder.path().join("distributions").exists());
     }
 
     #[test]
     fn what_was_written_is_read_without_the_lock() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::below(folder.path());
-        let store = place.lock().unwrap();
+        let shelf = Shelf::below(folder.path());
+        let store = shelf.lock().unwrap();
         store.write(&one("one")).unwrap();
-        assert_eq!(place.read().unwrap(), one("one"));
+        assert_eq!(shelf.read().unwrap(), one("one"));
         // A leftover of a write that was cut off.
         fs::write(folder.path().join("distributions/registry.new"), "{").unwrap();
         store.write(&one("two")).unwrap();
-        assert_eq!(place.read().unwrap(), one("two"));
+        assert_eq!(shelf.read().unwrap(), one("two"));
     }
 
     #[test]
     fn the_lock_goes_with_the_last_who_has_it() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::below(folder.path());
-        let store = place.lock().unwrap();
+        let shelf = Shelf::below(folder.path());
+        let store = shelf.lock().unwrap();
         let worker = store.lock().try_clone_to_owned().unwrap();
         drop(store);
         let waiting = std::thread::spawn({
-            let place = place.clone();
-            move || place.lock().is_ok()
+            let shelf = shelf.clone();
+            move || shelf.lock().is_ok()
         });
         drop(worker);
         assert!(waiting.join().unwrap());
@@ -267,12 +288,12 @@ mod tests {
     #[test]
     fn a_file_that_is_no_registry_is_refused_with_its_name() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::below(folder.path());
-        place.lock().unwrap().write(&Registry::default()).unwrap();
+        let shelf = Shelf::below(folder.path());
+        shelf.lock().unwrap().write(&Registry::default()).unwrap();
         let file = folder.path().join("distributions/registry.json");
         for text in [&b"{"[..], b"\xff", &[b' '; (LARGEST + 1) as usize]] {
             fs::write(&file, text).unwrap();
-            let words = place.read().unwrap_err().to_string();
+            let words = shelf.read().unwrap_err().to_string();
             assert!(words.contains("registry.json"), "{words}");
         }
     }

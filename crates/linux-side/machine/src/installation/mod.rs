@@ -3,7 +3,8 @@
 //!
 //! [`trusted`] sees to it that nobody but root can change what will run as every user. [`files`] knows the
 //! files and the manifest of what was put there, [`server`] starts and ends the machine's init,
-//! [`guests`] says whom else it serves, [`table`] has the registration. [`enable`] and [`disable`] are
+//! [`guests`] says whom else it serves, [`table`] has the registration, and [`status`] says how all of it is.
+//! [`enable`] and [`disable`] are
 //! the order of the steps.
 //! Each step finds out whether it is done, so a call that was interrupted is made good by the next.
 
@@ -12,6 +13,7 @@ pub mod files;
 pub mod guests;
 mod plan;
 pub mod server;
+pub mod status;
 pub mod table;
 pub mod trusted;
 

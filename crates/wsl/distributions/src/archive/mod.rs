@@ -7,6 +7,7 @@ pub mod write;
 
 use crate::tree::Notes;
 use std::io;
+use winterop_words::{Failure, Words};
 
 /// Everything in an archive begins at a whole block, in bytes.
 const BLOCK: u64 = 512;
@@ -123,18 +124,13 @@ pub trait Source {
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum ArchiveError {
     /// It ends too early.
-    #[error(
-        "the archive is cut off after {0} bytes: it was not copied or downloaded completely; get it \
-         again"
-    )]
     CutOff(u64),
     /// It is no tar archive at all.
-    #[error("this is no tar archive (nor a tar.gz, tar.xz or tar.zst)")]
     NotAnArchive,
     /// It is damaged.
-    #[error("the archive is damaged at byte {at}: {problem}; get it again")]
     Damaged {
         /// Where, in the archive without its compression.
         at: u64,
@@ -142,7 +138,6 @@ pub enum ArchiveError {
         problem: String,
     },
     /// It is larger than can be handled.
-    #[error("the archive has, at byte {at}, {problem}")]
     TooLarge {
         /// Where, in the archive without its compression.
         at: u64,
@@ -150,6 +145,25 @@ pub enum ArchiveError {
         problem: &'static str,
     },
     /// The system or the decompressor refused.
-    #[error("reading the archive: {0}")]
     Read(io::Error),
+}
+
+impl ArchiveError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::CutOff(at) => Failure::ArchiveCutOff { at }.words(),
+            Self::NotAnArchive => Failure::NotAnArchive {}.words(),
+            Self::Damaged { at, problem } => Failure::ArchiveDamaged { at, problem }.words(),
+            Self::TooLarge { at, problem } => Failure::ArchiveTooLarge { at, problem }.words(),
+            Self::Read(error) => Failure::ArchiveNotRead { error }.words(),
+        }
+    }
+}
+
+impl From<ArchiveError> for Words {
+    fn from(error: ArchiveError) -> Self {
+        error.words()
+    }
 }

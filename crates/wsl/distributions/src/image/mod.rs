@@ -12,6 +12,7 @@ use rustix::fs::SeekFrom;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use winterop_words::{Failure, Words};
 
 /// The largest disk: 64 TiB, which is the most that VHDX has.
 const LARGEST: u64 = 64 << 40;
@@ -25,16 +26,32 @@ const PIECE: usize = 64 << 10;
 
 /// Why an image cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum ImageError {
     /// It is none.
-    #[error("this is no disk image: neither ext4, nor VHD, nor VHDX")]
     NotAnImage,
     /// It is damaged, or a kind that is not understood.
-    #[error("the disk image cannot be used: {0}")]
     Wrong(String),
     /// The system refused.
-    #[error("reading the disk image: {0}")]
     Read(#[from] io::Error),
+}
+
+impl ImageError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::NotAnImage => Failure::NotAnImage {}.words(),
+            Self::Wrong(problem) => Failure::ImageUnusable { problem }.words(),
+            Self::Read(error) => Failure::ImageNotRead { error }.words(),
+        }
+    }
+}
+
+impl From<ImageError> for Words {
+    fn from(error: ImageError) -> Self {
+        error.words()
+    }
 }
 
 fn wrong<T>(problem: impl Into<String>) -> Result<T, ImageError> {

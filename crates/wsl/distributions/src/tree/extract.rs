@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps,
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use winterop_words::{Failure, Words};
 
 /// The longest name from the root, in bytes. It bounds the depth too: what was exported comes in again
 /// as deep as anybody can make it by hand, and nothing as deep as an archive can say.
@@ -36,18 +37,13 @@ const ASK_AFTER: u64 = 64 << 20;
 
 /// Why a tree could not be written.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum ExtractError {
     /// The archive cannot be read.
-    #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The disk image cannot be read.
-    #[error(transparent)]
     Image(#[from] ImageError),
     /// It does not fit.
-    #[error(
-        "No space left on the disk for {name:?}: it takes {size} bytes, and {free} may be used; make \
-         room, or choose a directory on another disk"
-    )]
     Full {
         /// The entry.
         name: String,
@@ -57,19 +53,13 @@ pub enum ExtractError {
         free: u64,
     },
     /// There are too many directories, or too large ones, to remember.
-    #[error(
-        "down to {name:?} there are more directories, or more attributes of them, than a Linux system \
-         has: 256 MiB of names, or 64 MiB of attributes"
-    )]
     TooMuch {
         /// The directory at which it was too much.
         name: String,
     },
     /// The archive holds nothing.
-    #[error("the archive holds nothing")]
     Empty,
     /// A name leads out of the root.
-    #[error("the archive's entry \"{name}\" is refused: {problem}")]
     Refused {
         /// The entry.
         name: String,
@@ -77,7 +67,6 @@ pub enum ExtractError {
         problem: &'static str,
     },
     /// The system refused.
-    #[error("{step} \"{name}\": {source}")]
     System {
         /// What was tried.
         step: &'static str,
@@ -86,6 +75,30 @@ pub enum ExtractError {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+impl ExtractError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Archive(error) => error.words(),
+            Self::Image(error) => error.words(),
+            Self::Full { name, size, free } => Failure::NoRoom { name, size, free }.words(),
+            Self::TooMuch { name } => Failure::TooManyDirectories { name }.words(),
+            Self::Empty => Failure::ArchiveEmpty {}.words(),
+            Self::Refused { name, problem } => Failure::EntryRefused { name, problem }.words(),
+            Self::System { step, name, source } => {
+                Failure::FileNotWritten { step, name, error: source }.words()
+            }
+        }
+    }
+}
+
+impl From<ExtractError> for Words {
+    fn from(error: ExtractError) -> Self {
+        error.words()
+    }
 }
 
 fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> ExtractError {

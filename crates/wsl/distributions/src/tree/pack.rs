@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use winterop_words::{Failure, Words};
 
 /// How much of a file is read at a time, in bytes.
 const PART: usize = 256 << 10;
@@ -30,9 +31,9 @@ fn name_of(held: BorrowedFd<'_>) -> String {
 
 /// Why a tree could not be packed.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum PackError {
     /// The system does not give a file.
-    #[error("{step} {name}: {source}")]
     Read {
         /// What was tried.
         step: &'static str,
@@ -42,11 +43,29 @@ pub enum PackError {
         source: io::Error,
     },
     /// A directory is elsewhere now.
-    #[error("{0} was moved while it was read; end what works there, and export again")]
     Moved(String),
     /// The archive cannot be written.
-    #[error("writing the archive: {0}")]
     Write(#[from] io::Error),
+}
+
+impl PackError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Read { step, name, source } => {
+                Failure::FileNotRead { step, name, error: source }.words()
+            }
+            Self::Moved(name) => Failure::MovedWhileRead { name }.words(),
+            Self::Write(error) => Failure::ArchiveNotWritten { error }.words(),
+        }
+    }
+}
+
+impl From<PackError> for Words {
+    fn from(error: PackError) -> Self {
+        error.words()
+    }
 }
 
 fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> PackError {

@@ -6,12 +6,13 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use winterop_words::{Failure, Words};
 
 /// Why a tree is not removed, or not completely.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum RemoveError {
     /// The system refused.
-    #[error("{step} {name}: {source}")]
     System {
         /// What was tried.
         step: &'static str,
@@ -21,14 +22,38 @@ pub enum RemoveError {
         source: io::Error,
     },
     /// A file system is mounted in it.
-    #[error("a file system is mounted on {0}, whose files stay; unmount it first")]
     Mounted(String),
     /// Somebody moved a directory while it was emptied.
-    #[error("{0} was moved while it was removed; end what works there")]
     Moved(String),
     /// Somebody made something in a directory that had been emptied.
-    #[error("something was made in {0} while it was removed; end what works there")]
     Refilled(String),
+}
+
+impl RemoveError {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::System { step, name, source } => {
+                Failure::FileNotRemoved { step, name, error: source }.words()
+            }
+            Self::Mounted(name) => Failure::MountedInside { name }.words(),
+            Self::Moved(name) => {
+                let what = format!("{name} was moved");
+                Failure::ChangedWhileRemoved { name, what: &what }.words()
+            }
+            Self::Refilled(name) => {
+                let what = format!("something was made in {name}");
+                Failure::ChangedWhileRemoved { name, what: &what }.words()
+            }
+        }
+    }
+}
+
+impl From<RemoveError> for Words {
+    fn from(error: RemoveError) -> Self {
+        error.words()
+    }
 }
 
 /// Removes `name` in `parent` with everything below it, whatever its permissions. No link is

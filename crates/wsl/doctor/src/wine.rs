@@ -1,12 +1,13 @@
 //! Checks of the Windows side: Wine, its prefix, its server.
 
-use super::context::Context;
-use super::finding::Finding;
-use crate::{host, places};
+use crate::context::Context;
+use crate::finding::Finding;
 use winterop_host::wine::command::Account;
 use winterop_host::wine::installation::{Installation, Search};
 use winterop_host::wine::prefix::{self, Flaw};
 use winterop_host::wine::server;
+use winterop_places::user;
+use winterop_serve::own_host;
 
 fn found() -> Option<Installation> {
     Search::from_env().run().ok().map(|found| found.installation)
@@ -32,9 +33,9 @@ pub fn prefix(context: &Context) -> Finding {
         return Finding::skipped("the settings start programs with a command");
     }
     let Some(wine) = found() else { return Finding::skipped("there is no Wine to ask") };
-    let data = match places::data() {
+    let data = match user::data() {
         Ok(data) => data,
-        Err(error) => return Finding::wrong(format!("{error:#}"), "set HOME"),
+        Err(error) => return Finding::error(&error.words()),
     };
     let shown = data.join("prefix").display().to_string();
     let flaws = match prefix::examine(&wine, &data) {
@@ -68,13 +69,13 @@ pub fn prefix(context: &Context) -> Finding {
 
 /// Offers to prepare the prefix again, where no program runs in it.
 fn renewed(finding: Finding, wine: Installation) -> Finding {
-    let running = host::running().ok().flatten().map(|pid| pid.as_raw_nonzero().get());
-    if running.is_some_and(super::host::is_busy) {
+    let running = own_host::running().ok().flatten().map(|pid| pid.as_raw_nonzero().get());
+    if running.is_some_and(crate::host::is_busy) {
         return finding;
     }
     finding.with_fix("prepared the prefix again; no Windows program was running", move |_| {
-        host::stop()?;
-        let data = places::data()?;
+        own_host::stop()?;
+        let data = user::data()?;
         let stamp = data.join("prefix/.winterop");
         match std::fs::remove_file(&stamp) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
@@ -82,7 +83,7 @@ fn renewed(finding: Finding, wine: Installation) -> Finding {
         }
         prefix::prepare(&wine, &Account::current(), &data, None, &mut |_| {})
             .map_err(|e| e.words())?;
-        host::ensure()
+        Ok(own_host::ensure()?)
     })
 }
 
@@ -90,7 +91,7 @@ pub fn server(context: &Context) -> Finding {
     if !context.uses_wine() {
         return Finding::skipped("the settings start programs with a command");
     }
-    let Ok(data) = places::data() else { return Finding::skipped("there is no prefix") };
+    let Ok(data) = user::data() else { return Finding::skipped("there is no prefix") };
     let Some(pid) = server::running(&data.join("prefix")) else {
         return Finding::note("it does not run; the host starts it");
     };

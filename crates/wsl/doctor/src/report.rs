@@ -1,25 +1,51 @@
 //! What the checks have found, for people and for scripts.
 
-use super::context::Context;
-use super::finding::{Check, Finding, State};
-use anyhow::Result;
+use crate::context::Context;
+use crate::finding::{Check, Finding, State};
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write as _};
 use winterop_words::visible;
 
 /// What came of a check.
 pub struct Outcome {
+    /// The check.
     pub check: &'static Check,
+    /// What it has found.
     pub finding: Finding,
     /// What `--fix` has done.
     pub fixed: Option<String>,
+    /// How long it took.
     pub milliseconds: u128,
+}
+
+/// For whom it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A script.
+    Script,
+    /// Whoever looks at standard output: at a terminal, or at what was written.
+    Person(Output),
+}
+
+/// What standard output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A terminal.
+    Terminal,
+    /// Anything else.
+    Other,
 }
 
 /// How it is shown.
 enum Style {
     Json(Vec<Value>),
-    People { marks: Marks, colours: bool },
+    People { marks: Marks, colours: Colours },
+}
+
+/// Whether marks are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Colours {
+    Shown,
+    None,
 }
 
 /// The marks before each line.
@@ -34,41 +60,48 @@ struct Marks {
 const UNICODE: Marks = Marks { good: "✓", note: "–", wrong: "✗", arrow: "→" };
 const ASCII: Marks = Marks { good: "ok", note: "--", wrong: "!!", arrow: "->" };
 
-/// Shows each outcome as it comes, and sums up.
+/// Makes text of each outcome as it comes, and sums up.
 pub struct Report {
     style: Style,
     wrong: usize,
 }
 
 impl Report {
-    pub fn new(json: bool) -> Self {
-        let style = if json {
-            Style::Json(Vec::new())
-        } else {
-            let marks = if speaks_utf8(variable) { UNICODE } else { ASCII };
-            let colours = has_colours(variable, std::io::stdout().is_terminal());
-            Style::People { marks, colours }
+    /// One for this reader.
+    #[must_use]
+    pub fn new(reader: Reader) -> Self {
+        let style = match reader {
+            Reader::Script => Style::Json(Vec::new()),
+            Reader::Person(output) => Style::People {
+                marks: if speaks_utf8(variable) { UNICODE } else { ASCII },
+                colours: colours(variable, output),
+            },
         };
         Self { style, wrong: 0 }
     }
 
-    pub fn add(&mut self, outcome: Outcome) -> Result<()> {
+    /// What is to be printed at once of an outcome.
+    pub fn add(&mut self, outcome: &Outcome) -> String {
         self.wrong += usize::from(outcome.finding.state == State::Wrong);
         match &mut self.style {
-            Style::Json(checks) => checks.push(as_json(&outcome)),
-            Style::People { marks, colours } => {
-                let text = as_text(&outcome, *marks, *colours);
-                let mut output = std::io::stdout().lock();
-                output.write_all(text.as_bytes())?;
-                output.flush()?;
+            Style::Json(checks) => {
+                checks.push(as_json(outcome));
+                String::new()
             }
+            Style::People { marks, colours } => as_text(outcome, *marks, *colours),
         }
-        Ok(())
     }
 
-    /// Sums up; says whether all is well.
-    pub fn end(self, context: &Context) -> Result<bool> {
-        let is_well = self.wrong == 0;
+    /// Whether nothing that was added is wrong.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.wrong == 0
+    }
+
+    /// What is to be printed at the end.
+    #[must_use]
+    pub fn end(self, context: &Context) -> String {
+        let is_well = self.is_well();
         match self.style {
             Style::Json(checks) => {
                 let report = json!({
@@ -80,12 +113,11 @@ impl Report {
                     "program": context.program,
                     "checks": checks,
                 });
-                println!("{}", serde_json::to_string_pretty(&report)?);
+                format!("{report:#}")
             }
-            Style::People { .. } if is_well => println!("\nAll is well."),
-            Style::People { .. } => println!("\nWrong: {}.", self.wrong),
+            Style::People { .. } if is_well => "\nAll is well.".to_owned(),
+            Style::People { .. } => format!("\nWrong: {}.", self.wrong),
         }
-        Ok(is_well)
     }
 }
 
@@ -105,14 +137,17 @@ fn as_json(outcome: &Outcome) -> Value {
     })
 }
 
-fn as_text(outcome: &Outcome, marks: Marks, colours: bool) -> String {
+fn as_text(outcome: &Outcome, marks: Marks, colours: Colours) -> String {
     let Outcome { check, finding, fixed, .. } = outcome;
     let (mark, colour) = match finding.state {
         State::Good => (marks.good, "32"),
         State::Wrong => (marks.wrong, "31"),
         State::Note | State::Skipped => (marks.note, "33"),
     };
-    let mark = if colours { format!("\u{1b}[{colour}m{mark}\u{1b}[0m") } else { mark.to_owned() };
+    let mark = match colours {
+        Colours::Shown => format!("\u{1b}[{colour}m{mark}\u{1b}[0m"),
+        Colours::None => mark.to_owned(),
+    };
     let mut text = format!("{mark} {:<21} {}\n", check.title, visible::lines(&finding.says));
     for detail in &finding.details {
         text.push_str(&format!("      {}\n", visible::lines(detail)));
@@ -142,14 +177,19 @@ fn speaks_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     })
 }
 
-fn has_colours(variable: impl Fn(&str) -> Option<String>, is_terminal: bool) -> bool {
-    is_terminal && variable("NO_COLOR").is_none() && variable("TERM").is_some_and(|it| it != "dumb")
+fn colours(variable: impl Fn(&str) -> Option<String>, output: Output) -> Colours {
+    let are_wanted = variable("NO_COLOR").is_none();
+    let are_had = variable("TERM").is_some_and(|it| it != "dumb");
+    match output {
+        Output::Terminal if are_wanted && are_had => Colours::Shown,
+        _ => Colours::None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::checks::CHECKS;
     use super::*;
+    use crate::checks::CHECKS;
     use std::collections::BTreeSet;
 
     #[test]
@@ -157,10 +197,13 @@ mod tests {
         let with = |set: &'static [(&str, &str)]| {
             move |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
         };
-        assert!(has_colours(with(&[("TERM", "xterm")]), true));
-        assert!(!has_colours(with(&[("TERM", "xterm")]), false));
-        assert!(!has_colours(with(&[("TERM", "xterm"), ("NO_COLOR", "1")]), true));
-        assert!(!has_colours(with(&[("TERM", "dumb")]), true));
+        assert_eq!(colours(with(&[("TERM", "xterm")]), Output::Terminal), Colours::Shown);
+        assert_eq!(colours(with(&[("TERM", "xterm")]), Output::Other), Colours::None);
+        assert_eq!(
+            colours(with(&[("TERM", "xterm"), ("NO_COLOR", "1")]), Output::Terminal),
+            Colours::None
+        );
+        assert_eq!(colours(with(&[("TERM", "dumb")]), Output::Terminal), Colours::None);
         assert!(speaks_utf8(with(&[("LANG", "de_DE.UTF-8")])));
         assert!(!speaks_utf8(with(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")])));
         assert!(!speaks_utf8(with(&[])));
@@ -170,9 +213,11 @@ mod tests {
     fn a_cross_names_what_mends_it() {
         let finding = Finding::wrong("it is broken", "mend it").with_details(["why".to_owned()]);
         let outcome = Outcome { check: &CHECKS[0], finding, fixed: None, milliseconds: 1 };
-        let text = as_text(&outcome, ASCII, false);
+        let text = as_text(&outcome, ASCII, Colours::None);
         assert_eq!(text, "!! kernel                it is broken\n      why\n    -> mend it\n");
-        assert!(as_text(&outcome, UNICODE, true).starts_with("\u{1b}[31m✗\u{1b}[0m kernel"));
+        assert!(
+            as_text(&outcome, UNICODE, Colours::Shown).starts_with("\u{1b}[31m✗\u{1b}[0m kernel")
+        );
         let value = as_json(&outcome);
         assert_eq!((&value["state"], &value["mend"]), (&json!("wrong"), &json!("mend it")));
     }

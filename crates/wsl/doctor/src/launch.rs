@@ -1,24 +1,23 @@
 //! Checks that go the whole way: the program that was asked about, and a trial launch.
 
-use super::context::Context;
-use super::finding::Finding;
-use crate::places;
-use anyhow::{Context as _, Result, bail};
+use crate::context::Context;
+use crate::finding::{Finding, Mishap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, MemfdFlags, StatVfsMountFlags, access, memfd_create, statvfs};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 use winterop_host::wine::installation::Search;
 use winterop_host::wine::pe::diagnose_with;
+use winterop_places::{program, user};
 use winterop_registration::BINFMT_MISC;
 use winterop_registration::table::{Table, head};
-use winterop_settings::Switches;
 use winterop_settings::machine::EntryName;
+use winterop_settings::{SwitchPlaces, Switches};
 
 /// A program of Wine's own that does next to nothing.
 const TRIAL: &str = "hostname.exe";
@@ -74,7 +73,7 @@ pub fn trial(context: &Context) -> Finding {
             "the settings start programs with a command, which may not have any",
         );
     }
-    if Switches::new(places::switches()).check().is_err() {
+    if Switches::new(SwitchPlaces::of_user()).check().is_err() {
         return Finding::skipped("Windows programs are switched off");
     }
     let Ok(found) = Search::from_env().run() else {
@@ -82,7 +81,7 @@ pub fn trial(context: &Context) -> Finding {
     };
     let program = found.installation.windows_libraries().join(TRIAL);
     match start(&program, &context.entry) {
-        Err(error) => Finding::wrong(format!("it could not be started: {error:#}"), "see above"),
+        Err(error) => Finding::wrong(format!("it could not be started: {error}"), "see above"),
         Ok(trial) => judge(&trial),
     }
 }
@@ -97,12 +96,12 @@ struct Trial {
 }
 
 /// Starts a program by the kernel where an entry of ours takes it, else as `winterop run` does.
-fn start(program: &Path, entry: &EntryName) -> Result<Trial> {
+fn start(program: &Path, entry: &EntryName) -> Result<Trial, Mishap> {
     let copy = Copy::of(program)?;
     let (way, mut command) = if is_taken(&copy.0, entry) {
         ("by the kernel", Command::new(&copy.0))
     } else {
-        let mut command = Command::new(places::own_program()?);
+        let mut command = Command::new(program::own()?);
         command.arg("run").arg(&copy.0);
         ("by `winterop run`", command)
     };
@@ -110,31 +109,36 @@ fn start(program: &Path, entry: &EntryName) -> Result<Trial> {
     // Not pipes: a host that does not answer has been passed their ends, and keeps them open.
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(errors.try_clone()?);
     let begin = Instant::now();
-    let mut child = command.spawn().with_context(|| copy.0.display().to_string())?;
+    let mut child = command.spawn().map_err(at(&copy.0))?;
     let status = wait(&mut child)?;
     let milliseconds = begin.elapsed().as_millis();
     Ok(Trial { way, status, output: text(output)?, errors: text(errors)?, milliseconds })
 }
 
-fn memory(name: &str) -> Result<File> {
+/// A refusal of the system's, with the file that it is about.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> String + '_ {
+    move |error| format!("{}: {error}", path.display())
+}
+
+fn memory(name: &str) -> Result<File, Mishap> {
     Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC)?))
 }
 
 /// What was written, without carriage returns.
-fn text(mut file: File) -> Result<String> {
+fn text(mut file: File) -> Result<String, Mishap> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
 }
 
-fn wait(child: &mut Child) -> Result<ExitStatus> {
+fn wait(child: &mut Child) -> Result<ExitStatus, Mishap> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let mut interest = [PollFd::new(&process, PollFlags::IN)];
     if rustix::io::retry_on_intr(|| poll(&mut interest, Some(&PATIENCE)))? == 0 {
         child.kill()?;
         child.wait()?;
-        bail!("it did not end in {} s, and was ended", PATIENCE.tv_sec);
+        return Err(format!("it did not end in {} s, and was ended", PATIENCE.tv_sec).into());
     }
     Ok(child.wait()?)
 }
@@ -150,9 +154,9 @@ fn is_taken(program: &Path, entry: &EntryName) -> bool {
 struct Copy(PathBuf);
 
 impl Copy {
-    fn of(program: &Path) -> Result<Self> {
-        let copy = Self(places::runtime()?.join(format!("doctor-{}.exe", std::process::id())));
-        fs::copy(program, &copy.0).with_context(|| program.display().to_string())?;
+    fn of(program: &Path) -> Result<Self, Mishap> {
+        let copy = Self(user::runtime()?.join(format!("doctor-{}.exe", std::process::id())));
+        fs::copy(program, &copy.0).map_err(at(program))?;
         fs::set_permissions(&copy.0, fs::Permissions::from_mode(0o700))?;
         Ok(copy)
     }

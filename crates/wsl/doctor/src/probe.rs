@@ -5,16 +5,17 @@
 //! it starts is that file. The interpreter is told by `WSL_INTEROP` to ask here; whoever connects is
 //! known by its pid, and gets no answer.
 
-use crate::places;
-use anyhow::{Context as _, Result, bail};
+use crate::finding::Mishap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd as _};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use winterop_places::user;
 use winterop_serve::socket::ListeningSocket;
 
 /// How long the interpreter may take from exec to its request; it takes a millisecond.
@@ -35,12 +36,12 @@ impl Held {
 }
 
 /// Has the kernel start the interpreter for a program that begins with `head`.
-pub fn interpreter(head: &[u8]) -> Result<Held> {
-    let folder = places::runtime()?;
+pub fn interpreter(head: &[u8]) -> Result<Held, Mishap> {
+    let folder = user::runtime()?;
     let path = folder.join(format!("doctor-{}", std::process::id()));
     let mut socket = ListeningSocket::bind(&path).map_err(|error| error.words())?;
-    let listener = socket.take_descriptor().context("the socket is gone")?;
-    let program = program(head).context("a file to start cannot be made")?;
+    let listener = socket.take_descriptor().ok_or("the socket is gone")?;
+    let program = memory(head).map_err(failed("a file to start cannot be made"))?;
     let name = format!("/proc/self/fd/{}", program.as_raw_fd());
     let child = Command::new(name)
         .env("WSL_INTEROP", &path)
@@ -48,10 +49,14 @@ pub fn interpreter(head: &[u8]) -> Result<Held> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let mut child = Ended(child.context("exec")?);
+    let mut child = Ended(child.map_err(failed("exec"))?);
     let held = look(&listener, &mut child.0);
     drop(child);
     held
+}
+
+fn failed<E: Display>(what: &str) -> impl FnOnce(E) -> String + '_ {
+    move |error| format!("{what}: {error}")
 }
 
 /// Ends the process with the probe.
@@ -66,7 +71,7 @@ impl Drop for Ended {
 }
 
 /// A file in memory that the child can name; nothing has to be writable or executable for it.
-fn program(head: &[u8]) -> Result<File, Errno> {
+fn memory(head: &[u8]) -> Result<File, Errno> {
     let made = memfd_create("doctor.exe", MemfdFlags::EXEC);
     // Linux before 6.3 knows no such flag, and makes them executable.
     let made = made.or_else(|_| memfd_create("doctor.exe", MemfdFlags::empty()))?;
@@ -75,16 +80,16 @@ fn program(head: &[u8]) -> Result<File, Errno> {
     Ok(file)
 }
 
-fn look(listener: impl AsFd, child: &mut Child) -> Result<Held> {
+fn look(listener: impl AsFd, child: &mut Child) -> Result<Held, Mishap> {
     let mut interest = [PollFd::new(&listener, PollFlags::IN)];
     if rustix::io::retry_on_intr(|| poll(&mut interest, Some(&PATIENCE)))? == 0 {
-        bail!("nothing came of it in {} s{}", PATIENCE.tv_sec, ended(child));
+        return Err(format!("nothing came of it in {} s{}", PATIENCE.tv_sec, ended(child)).into());
     }
     let connection = rustix::net::accept(&listener)?;
     let pid = winterop_sys::peer_credentials(connection.as_fd())?.pid;
     let exe = PathBuf::from(format!("/proc/{pid}/exe"));
-    let name = fs::read_link(&exe).context("the interpreter cannot be looked at")?;
-    let content = fs::read(&exe).context("the interpreter cannot be read")?;
+    let name = fs::read_link(&exe).map_err(failed("the interpreter cannot be looked at"))?;
+    let content = fs::read(&exe).map_err(failed("the interpreter cannot be read"))?;
     Ok(Held { name: name.display().to_string(), content })
 }
 

@@ -4,20 +4,23 @@
 //! process reports there, and runs itself once more as plain `wsl` with the environment that a Linux
 //! program is to have: [`winterop_host::wine::linux_side`].
 
-use crate::places;
-use crate::shell::code_of;
-use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::fmt::Display;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Child, Command};
 use std::thread;
+use tokio::signal::unix::{SignalKind, signal};
+use winterop_accounts::release::Release;
 use winterop_host::wine::linux_side::{self, CALLER_VARIABLE};
+use winterop_places::program;
+use winterop_shell::session::code_of;
+use winterop_words::{Failure, Words};
 
 /// Where the Windows side waits.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,12 +32,14 @@ struct Caller {
 
 impl Caller {
     /// The caller that the environment names; `None` where no Windows program has started this.
-    fn of_environment() -> Result<Option<Self>> {
+    fn of_environment() -> Result<Option<Self>, Words> {
         let Some(value) = std::env::var_os(CALLER_VARIABLE) else { return Ok(None) };
         let value = value.to_string_lossy();
-        Self::parse(&value)
-            .map(Some)
-            .with_context(|| format!("{CALLER_VARIABLE} is {value:?}, and not a port and a token"))
+        let unclear = || {
+            let error = format!("{CALLER_VARIABLE} is {value:?}, and not a port and a token");
+            Failure::WindowsCaller { error: &error }.words()
+        };
+        Self::parse(&value).ok_or_else(unclear).map(Some)
     }
 
     fn parse(value: &str) -> Option<Self> {
@@ -48,30 +53,26 @@ impl Caller {
     }
 
     /// A connection for what `kind` says.
-    fn connect(&self, kind: u8) -> Result<TcpStream> {
-        let address = (Ipv4Addr::LOCALHOST, self.port);
-        let stream = TcpStream::connect(address);
-        let mut stream = stream.with_context(|| {
-            format!("telling Windows' wsl.exe at port {} how this ends", self.port)
-        })?;
-        self.refuse_foreign()?;
-        stream.write_all(self.token.as_bytes())?;
-        stream.write_all(&[kind])?;
+    fn connect(&self, kind: u8) -> Result<TcpStream, Words> {
+        let lost =
+            |error: io::Error| Failure::WindowsSideLost { port: &self.port, error: &error }.words();
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).map_err(lost)?;
+        self.refuse_foreign().map_err(lost)?;
+        stream.write_all(self.token.as_bytes()).map_err(lost)?;
+        stream.write_all(&[kind]).map_err(lost)?;
         Ok(stream)
     }
-}
 
-impl Caller {
     /// Somebody else may have taken the port since: they are not told the token, nor what comes after it.
-    fn refuse_foreign(&self) -> Result<()> {
-        let table = std::fs::read_to_string(CONNECTIONS).context(CONNECTIONS)?;
+    fn refuse_foreign(&self) -> io::Result<()> {
+        let table = std::fs::read_to_string(CONNECTIONS)?;
         let own = rustix::process::geteuid().as_raw();
         match listener_of(&table, self.port) {
             Some(user) if user == own => Ok(()),
             Some(user) => {
-                bail!("port {} is served by uid {user}, not by Windows' wsl.exe", self.port)
+                Err(io::Error::other(format!("uid {user} serves it, not Windows' wsl.exe")))
             }
-            None => bail!("port {} is not served by Windows' wsl.exe any more", self.port),
+            None => Err(io::Error::other("it is not served by Windows' wsl.exe any more")),
         }
     }
 }
@@ -90,31 +91,40 @@ fn listener_of(table: &str, port: u16) -> Option<u32> {
     table.lines().find_map(user)
 }
 
-/// Runs `wsl` for a Windows caller, if there is one; `None` where it is to go on by itself.
-pub fn run_for_caller() -> Result<Option<ExitCode>> {
+/// Runs `wsl` for a Windows caller, if there is one, and returns its exit status; `None` where it is to go
+/// on by itself. `tell` hears why it could not run.
+///
+/// # Errors
+/// In words: the caller cannot be told anything.
+pub fn run_for_caller(tell: &dyn Fn(&dyn Display)) -> Result<Option<u8>, Words> {
     let Some(caller) = Caller::of_environment()? else { return Ok(None) };
     let mut report = caller.connect(b's')?;
     let status = run(&caller, &report).unwrap_or_else(|error| {
-        eprintln!("wsl: {error:#}");
-        126
+        tell(&error);
+        error.kind.status()
     });
     // The Windows side is gone: then nobody asks.
     let _ = report.write_all(&u32::from(status).to_le_bytes());
-    Ok(Some(ExitCode::from(status)))
+    Ok(Some(status))
 }
 
-fn run(caller: &Caller, report: &TcpStream) -> Result<u8> {
+fn run(caller: &Caller, report: &TcpStream) -> Result<u8, Words> {
     let mut command = command()?;
     if caller.wants_errors {
         command.stderr(OwnedFd::from(caller.connect(b'e')?));
     }
+    attend(command, report)
+        .map_err(|error| Failure::CommandNotStarted { command: &"wsl", error: &error }.words())
+}
+
+/// Starts it, and waits for its end.
+fn attend(mut command: Command, report: &TcpStream) -> io::Result<u8> {
     // Ctrl-C is for the program, which is in the same process group; this process only waits.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    let kinds =
-        [tokio::signal::unix::SignalKind::interrupt(), tokio::signal::unix::SignalKind::quit()];
-    let _taken: Vec<_> = kinds.into_iter().map(tokio::signal::unix::signal).collect();
-    let mut child = command.spawn().context("starting wsl")?;
+    let kinds = [SignalKind::interrupt(), SignalKind::quit()];
+    let _taken: Vec<_> = kinds.into_iter().map(signal).collect();
+    let mut child = command.spawn()?;
     // Dropped with the child's copy of standard error, which would keep Windows waiting.
     drop(command);
     end_with_caller(&child, report.try_clone()?)?;
@@ -122,16 +132,16 @@ fn run(caller: &Caller, report: &TcpStream) -> Result<u8> {
 }
 
 /// The same `wsl` with a Linux program's environment.
-fn command() -> Result<Command> {
-    let prefix = std::env::var_os("WINEPREFIX").map(PathBuf::from);
-    let Some(prefix) = prefix else {
-        bail!(
-            "{CALLER_VARIABLE} is set, and WINEPREFIX is not: no Windows program has started this"
-        )
+fn command() -> Result<Command, Words> {
+    let Some(prefix) = std::env::var_os("WINEPREFIX").map(PathBuf::from) else {
+        let error = format!("{CALLER_VARIABLE} is set, and WINEPREFIX is not");
+        return Err(Failure::WindowsCaller { error: &error }.words());
     };
     let windows: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let variables = linux_side::variables(&prefix, &places::distribution(), &windows)?;
-    let mut command = Command::new(places::own_program()?);
+    let distribution = Release::distribution_of_machine();
+    let variables = linux_side::variables(&prefix, &distribution, &windows);
+    let variables = variables.map_err(|error| Failure::WindowsCaller { error: &error }.words())?;
+    let mut command = Command::new(program::own()?);
     command.arg0("wsl").args(std::env::args_os().skip(1)).env_clear().envs(variables);
     if let Some(directory) = directory_of_this_namespace() {
         command.current_dir(directory);
@@ -150,7 +160,7 @@ fn directory_of_this_namespace() -> Option<PathBuf> {
 }
 
 /// Hangs up on the program if the Windows side goes before it: that was its terminal, so to say.
-fn end_with_caller(child: &Child, mut report: TcpStream) -> Result<()> {
+fn end_with_caller(child: &Child, mut report: TcpStream) -> io::Result<()> {
     let program = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     thread::spawn(move || {
         // Nothing is ever sent this way; the read ends when the other side does.

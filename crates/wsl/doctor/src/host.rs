@@ -1,18 +1,19 @@
 //! Checks of the user's host: whether it runs, answers, and is of this version.
 
-use super::context::Context;
-use super::finding::Finding;
-use crate::{host, places};
+use crate::context::Context;
+use crate::finding::Finding;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use winterop_host::Mark;
+use winterop_places::{program, user};
+use winterop_serve::own_host;
 use winterop_serve::presence::{Presence, presence};
 use winterop_sys::{is_own_user, system_error};
 
 pub fn host(context: &Context) -> Finding {
-    let Ok(socket) = places::host_socket() else {
+    let Ok(socket) = user::host_socket() else {
         return Finding::skipped("there is no place for its socket");
     };
     let (peer, answers) = match presence(&socket) {
@@ -54,7 +55,7 @@ pub fn host(context: &Context) -> Finding {
 fn other_program(pid: i32) -> io::Result<Option<String>> {
     let exe = format!("/proc/{pid}/exe");
     let file = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
-    let own = places::own_program().map_err(io::Error::other)?;
+    let own = program::own().map_err(io::Error::other)?;
     if file(Path::new(&exe))? == file(&own)? {
         return Ok(None);
     }
@@ -67,8 +68,8 @@ fn restart_if_idle(finding: Finding, pid: i32) -> Finding {
         return finding;
     }
     finding.with_fix("started the host anew; no Windows program was running", |_| {
-        host::stop()?;
-        host::ensure()
+        own_host::stop()?;
+        Ok(own_host::ensure()?)
     })
 }
 

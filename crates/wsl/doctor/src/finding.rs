@@ -1,6 +1,6 @@
 //! What a check is, and what it finds.
 
-use super::context::Context;
+use crate::context::Context;
 use std::time::Duration;
 use winterop_words::Words;
 
@@ -29,8 +29,11 @@ impl State {
     }
 }
 
+/// Why something could not be done or looked at.
+pub type Mishap = Box<dyn std::error::Error + Send + Sync>;
+
 /// Something that can be done safely: nothing of the user's is lost by it.
-type Act = Box<dyn FnOnce(&Context) -> anyhow::Result<()> + Send>;
+type Act = Box<dyn FnOnce(&Context) -> Result<(), Mishap> + Send>;
 
 /// What a check has found.
 pub struct Finding {
@@ -97,7 +100,7 @@ impl Finding {
     pub fn with_fix(
         self,
         does: impl Into<String>,
-        act: impl FnOnce(&Context) -> anyhow::Result<()> + Send + 'static,
+        act: impl FnOnce(&Context) -> Result<(), Mishap> + Send + 'static,
     ) -> Self {
         Self { fix: Some((does.into(), Box::new(act))), ..self }
     }

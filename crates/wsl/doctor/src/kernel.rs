@@ -1,7 +1,7 @@
 //! Checks of the kernel: its version, user namespaces, the table of executables.
 
-use super::context::Context;
-use super::finding::Finding;
+use crate::context::Context;
+use crate::finding::Finding;
 use rustix::io::Errno;
 use std::fs;
 use std::os::fd::AsFd as _;

@@ -1,8 +1,7 @@
 //! Checks of the sockets: the runtime directory, `/run/WSL`, and which server a launch would find.
 
-use super::context::Context;
-use super::finding::Finding;
-use crate::places;
+use crate::context::Context;
+use crate::finding::Finding;
 use rustix::fd::AsFd as _;
 use rustix::io::Errno;
 use std::fs::{self, Metadata, Permissions};
@@ -13,18 +12,19 @@ use winterop_channel::unix::connect_path;
 use winterop_interpreter::discovery::Rejection;
 use winterop_interpreter::{Environment, discovery};
 use winterop_places::names::{SOCKET_DIRECTORY, SOCKET_SUFFIX};
+use winterop_places::user;
 use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
 
 /// The most sockets that are tried one by one.
 const MOST: usize = 200;
 
 pub fn runtime_directory(context: &Context) -> Finding {
-    let error = match places::runtime() {
+    let error = match user::runtime() {
         Ok(path) => return Finding::good(path.display().to_string()),
         Err(error) => error,
     };
     let finding = Finding::error(&error.words());
-    let path = places::runtime_path();
+    let path = user::runtime_path();
     let is_own = |data: &Metadata| data.is_dir() && data.uid() == context.uid;
     if !fs::symlink_metadata(&path).is_ok_and(|data| is_own(&data)) {
         return finding;

@@ -1,7 +1,7 @@
 //! The table of checks, in the order of a launch.
 
-use super::finding::Check;
-use super::{entries, host, kernel, launch, settings, sockets, wine};
+use crate::finding::Check;
+use crate::{entries, host, kernel, launch, settings, sockets, wine};
 use std::time::Duration;
 
 /// What only looks at files and asks the kernel.

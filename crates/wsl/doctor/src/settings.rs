@@ -1,24 +1,20 @@
 //! Checks of what people have set: the files, the two switches, the policy.
 
-use super::context::Context;
-use super::finding::Finding;
-use crate::places;
+use crate::context::Context;
+use crate::finding::Finding;
 use rustix::process::{getegid, getgroups};
 use std::path::Path;
 use winterop_settings::policy::{Asked, Digest, Verdict};
 use winterop_settings::switches::examine;
-use winterop_settings::{MachineSettings, Policy, Settings, Switches, machine, wsl_conf};
+use winterop_settings::{
+    MachineSettings, Off, Policy, Settings, SwitchPlaces, Switches, machine, wsl_conf,
+};
 
 pub fn files(_: &Context) -> Finding {
-    let file = match places::settings() {
-        Ok(file) => file,
-        Err(error) => return Finding::error(&error.words()),
-    };
-    let user = file.map(|file| Settings::read(&file).map(drop));
-    let machine = MachineSettings::read(Path::new(machine::DIRECTORY)).map(drop);
-    let wrong = [user, Some(machine)].into_iter().flatten().find_map(Result::err);
-    match wrong {
-        Some(error) => Finding::error(&error.words()),
+    let machine = MachineSettings::read(Path::new(machine::DIRECTORY));
+    let machine = machine.map_err(|error| error.words());
+    match Settings::of_user().err().or(machine.err()) {
+        Some(words) => Finding::error(&words),
         None => Finding::good("the user's and the machine's can be read"),
     }
 }
@@ -38,7 +34,7 @@ pub fn distribution(_: &Context) -> Finding {
 }
 
 pub fn switches(_: &Context) -> Finding {
-    match Switches::new(places::switches()).check() {
+    match Switches::new(SwitchPlaces::of_user()).check() {
         Ok(()) => Finding::good("Windows programs are switched on"),
         Err(off) => Finding::error(&off.words()),
     }
@@ -84,4 +80,19 @@ fn asked(context: &Context, program: &Path) -> Asked {
 fn digest(program: &Path) -> Result<Digest, String> {
     winterop_host::admission::digest_of(program)
         .map_err(|error| format!("it cannot be read: {error}"))
+}
+
+/// What is wrong in the files that people write, a line each, and what switches Windows programs off.
+#[must_use]
+pub fn problems() -> (Vec<String>, Option<Off>) {
+    let directory = Path::new(machine::DIRECTORY);
+    let user = Settings::of_user().err().map(|words| words.fault());
+    let machine = MachineSettings::read(directory).err().map(|error| error.to_string());
+    let policy = Policy::examine(directory).err().map(|error| error.to_string());
+    let distribution = match examine(Path::new(wsl_conf::PATH)) {
+        Ok(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
+    };
+    let files = user.into_iter().chain(machine).chain(policy).chain(distribution);
+    (files.collect(), Switches::new(SwitchPlaces::of_user()).check().err())
 }

@@ -1,8 +1,8 @@
 //! Checks of the registration: our entry, what takes a file, and which interpreter the kernel holds.
 
-use super::context::{Context, is_same_content};
-use super::finding::Finding;
-use super::probe;
+use crate::context::{Context, is_same_content};
+use crate::finding::Finding;
+use crate::probe;
 use std::fs;
 use std::path::{Path, PathBuf};
 use winterop_registration::table::{self, Table, TableEntry};
@@ -200,7 +200,7 @@ pub fn interpreter(context: &Context) -> Finding {
     }
     let own_init = match context.own_init() {
         Ok(init) => init,
-        Err(error) => return Finding::wrong(format!("{error:#}"), "install Winterop completely"),
+        Err(error) => return Finding::error(&error),
     };
     let shown = &entry.interpreter;
     let held = match probe::interpreter(ANY_PROGRAM.1) {

@@ -1,13 +1,14 @@
 //! What all checks look at: who asks, and where things are.
 
-use crate::places;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use winterop_places::names::INIT;
+use winterop_places::program;
 use winterop_settings::machine::{self, EntryName};
 use winterop_settings::{LauncherKind, MachineSettings, Settings};
+use winterop_words::Words;
 
 /// Where the machine's registration is kept; there once Winterop is enabled for all.
 const DROP_INS: [&str; 3] = ["/usr/lib/binfmt.d", "/etc/binfmt.d", "/run/binfmt.d"];
@@ -25,6 +26,8 @@ pub struct Context {
 }
 
 impl Context {
+    /// This process's user, who asks about `program`, if about any.
+    #[must_use]
     pub fn new(program: Option<PathBuf>) -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let mut context = Self { program, uid, entry: EntryName::default() };
@@ -61,16 +64,17 @@ impl Context {
     }
 
     /// The interpreter that belongs to this program.
-    pub fn own_init(&self) -> anyhow::Result<PathBuf> {
-        Ok(places::libraries()?.join("init"))
+    pub fn own_init(&self) -> Result<PathBuf, Words> {
+        program::init()
     }
 
     /// The user's settings; the defaults where they are wrong, which a check of its own says.
     pub fn settings(&self) -> Settings {
-        let read = places::settings().ok().flatten().and_then(|file| Settings::read(&file).ok());
-        read.unwrap_or_default()
+        Settings::of_user().unwrap_or_default()
     }
 
+    /// Whether the user's programs are started by Wine.
+    #[must_use]
     pub fn uses_wine(&self) -> bool {
         self.settings().launcher == LauncherKind::Wine
     }
