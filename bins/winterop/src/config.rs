@@ -1,12 +1,12 @@
 //! `winterop config`: the settings' files, checked and written.
 
-use crate::machine::require_root;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use std::num::ParseIntError;
 use std::path::Path;
 use std::process::ExitCode;
 use winterop_doctor::problems;
+use winterop_machine::installation::require_root;
 use winterop_settings::{flags, machine};
 
 #[derive(Args)]

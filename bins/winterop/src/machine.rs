@@ -1,16 +1,11 @@
 //! `winterop enable`, `disable` and `status`: Winterop on this machine, for all its users.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use std::path::Path;
 use std::process::ExitCode;
 use winterop_machine::installation::status::{Line, Status};
-use winterop_machine::installation::{Plan, disable as take_away, enable as put_there};
-use winterop_places::program;
-use winterop_settings::machine::EntryName;
-use winterop_settings::{MachineSettings, machine};
-use winterop_words::Failure;
+use winterop_machine::installation::{disable_this, enable_this};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -36,30 +31,13 @@ pub struct StatusArguments {
 }
 
 pub fn enable(arguments: &ChangeArguments) -> Result<ExitCode> {
-    require_root("enable Winterop for all users")?;
-    let plan = Plan {
-        root: "/".into(),
-        init: program::init()?,
-        program: program::own()?,
-        entry: entry()?,
-    };
-    let done = put_there(&plan).map_err(|error| error.words())?;
-    tell(arguments, &done, "Winterop was enabled already");
+    tell(arguments, &enable_this()?, "Winterop was enabled already");
     Ok(ExitCode::SUCCESS)
 }
 
 pub fn disable(arguments: &ChangeArguments) -> Result<ExitCode> {
-    require_root("disable Winterop for all users")?;
-    let done = take_away(Path::new("/"), &entry()?).map_err(|error| error.words())?;
-    tell(arguments, &done, "Winterop was not enabled");
+    tell(arguments, &disable_this()?, "Winterop was not enabled");
     Ok(ExitCode::SUCCESS)
-}
-
-pub fn require_root(what: &str) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!(Failure::NotRoot { what: &what }.words());
-    }
-    Ok(())
 }
 
 fn tell(arguments: &ChangeArguments, done: &[String], nothing: &str) {
@@ -72,11 +50,6 @@ fn tell(arguments: &ChangeArguments, done: &[String], nothing: &str) {
     if done.is_empty() {
         println!("{nothing}");
     }
-}
-
-fn entry() -> Result<EntryName> {
-    let settings = MachineSettings::read(Path::new(machine::DIRECTORY));
-    Ok(settings.map_err(|error| error.words())?.entry)
 }
 
 pub fn status(arguments: &StatusArguments) -> Result<ExitCode> {

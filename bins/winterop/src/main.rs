@@ -20,7 +20,6 @@ mod doctor;
 mod explain;
 mod guest;
 mod host;
-mod inherited;
 mod machine;
 mod progress;
 mod run;
@@ -34,6 +33,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use winterop_serve::starter;
 use winterop_session::from_windows::run_for_caller;
+use winterop_shell::inherited;
 use winterop_words::{Kind, Words};
 
 /// Runs Windows programs on Linux as if they were Linux programs.
@@ -112,7 +112,7 @@ fn dispatch() -> Result<ExitCode> {
         inherited::withhold().context(kept)?;
     }
     match part.as_str() {
-        "wslhost" => host::serve_in_background().map(|()| ExitCode::SUCCESS),
+        "wslhost" => Ok(winterop_wslhost::serve_in_background().map(|()| ExitCode::SUCCESS)?),
         starter::NAME => Ok(starter::run()),
         "wsl" => match run_for_caller(&|line| eprintln!("wsl: {line}"))? {
             Some(status) => Ok(ExitCode::from(status)),

@@ -1,6 +1,5 @@
 //! `winterop run` and `winterop runner`: a launch without a registration.
 
-use crate::inherited;
 use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
@@ -71,11 +70,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         program: arguments.program,
         arguments: arguments.arguments,
     };
-    match launch.run(inherited::give_back)? {}
+    match launch.run()? {}
 }
 
 pub fn run_for_build(arguments: RunnerArguments) -> Result<ExitCode> {
     let RunnerArguments { program, arguments } = arguments;
     let passed = Passed::All(may_be_passed);
-    match (Launch { program, arguments, passed, ..Launch::default() }).run(inherited::give_back)? {}
+    match (Launch { program, arguments, passed, ..Launch::default() }).run()? {}
 }

@@ -1,6 +1,6 @@
 //! `winterop shell`: an instance of its own, with COMMAND in the caller's own process.
 
-use crate::{inherited, say};
+use crate::say;
 use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
@@ -23,7 +23,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         command: &arguments.command,
         windows_path: winterop_host::wine::session_path::of_session,
         tell: &say,
-        last: &inherited::give_back,
     })?;
     Ok(ExitCode::from(status))
 }

@@ -1,10 +1,11 @@
 //! `wsl`: runs a command in a distribution. The machine itself is one.
 
 use crate::progress::Progress;
-use crate::{inherited, say};
+use crate::say;
 use anyhow::Result;
 use clap::Parser;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,12 +14,12 @@ use winterop_distributions::archive::compression::Compression;
 use winterop_distributions::choice::{Meant, meant, set_default, set_default_user};
 use winterop_distributions::export::export;
 use winterop_distributions::import::{Accepts, import};
-use winterop_distributions::listing::{Listed, default_name, list};
+use winterop_distributions::listing::{Listed, Shown, default_name, lines, list};
 use winterop_distributions::registry::{Distribution, Version};
 use winterop_distributions::removal::unregister;
 use winterop_distributions::{DistributionName, Listener as _};
-use winterop_session::run::{OwnInstances, begin, run as run_in, shut_down, terminate};
-use winterop_session::{Origin, Runnable, SessionError, Shell, Wanted, here};
+use winterop_session::run::{OwnInstances, run as run_in, shut_down, terminate};
+use winterop_session::{Origin, Runnable, Shell, Wanted, here};
 use winterop_words::{Failure, Words, visible};
 
 /// Runs a command in a Linux distribution, from which Windows programs can be started.
@@ -77,8 +78,8 @@ pub struct Arguments {
     #[arg(long, num_args = 2, value_names = ["NAME", "FILE"])]
     export: Option<Vec<PathBuf>>,
     /// With `--export`: the archive's format, where FILE's name does not say it.
-    #[arg(long, value_enum, requires = "export")]
-    format: Option<Format>,
+    #[arg(long, value_parser = ["tar", "tar.gz", "tar.xz", "tar.zst"], requires = "export")]
+    format: Option<String>,
     /// Change a distribution: with `--set-default-user`.
     #[arg(long, value_name = "NAME")]
     manage: Option<String>,
@@ -89,8 +90,8 @@ pub struct Arguments {
     #[arg(long)]
     status: bool,
     /// How the shell is started that runs the command: `none` is `--exec`.
-    #[arg(long, value_enum, value_name = "TYPE", conflicts_with = "exec")]
-    shell_type: Option<ShellType>,
+    #[arg(long, value_parser = ["standard", "login", "none"], value_name = "TYPE", conflicts_with = "exec")]
+    shell_type: Option<String>,
     /// Refused: disks are mounted by `mount` here.
     #[arg(long, value_name = "DISK", num_args = 0..)]
     mount: Option<Vec<OsString>>,
@@ -118,44 +119,6 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
-/// How `--export` writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// As it is.
-    Tar,
-    /// Compressed by gzip.
-    #[value(name = "tar.gz")]
-    TarGz,
-    /// Compressed by xz.
-    #[value(name = "tar.xz")]
-    TarXz,
-    /// Compressed by zstd.
-    #[value(name = "tar.zst")]
-    TarZst,
-}
-
-impl From<Format> for Compression {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Tar => Self::None,
-            Format::TarGz => Self::Gzip,
-            Format::TarXz => Self::Xz,
-            Format::TarZst => Self::Zstd,
-        }
-    }
-}
-
-/// How a command's shell is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ShellType {
-    /// As a shell that asks nobody who it is.
-    Standard,
-    /// As a login shell.
-    Login,
-    /// Not at all.
-    None,
-}
-
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     if let (Some(root), Some(name)) = (&arguments.root, &arguments.distribution) {
         return run_from(root, name, &arguments);
@@ -165,10 +128,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     }
     match meant(arguments.distribution.as_deref())? {
         Meant::Imported(one) => run_distribution(&Runnable::from(&one), &arguments),
-        Meant::Machine => {
-            let status = here::run(&arguments.wanted(), &say, &inherited::give_back)?;
-            Ok(ExitCode::from(status))
-        }
+        Meant::Machine => Ok(ExitCode::from(here::run(&arguments.wanted(), &say)?)),
     }
 }
 
@@ -199,7 +159,9 @@ fn manage(arguments: &Arguments) -> Result<bool> {
     } else if arguments.shutdown {
         shut_down()?;
     } else if let Some([name, file]) = arguments.export.as_deref() {
-        let compression = arguments.format.map(Compression::from);
+        // A format is called as names of such files end.
+        let format = arguments.format.as_ref();
+        let compression = format.map(|format| Compression::of_name(Path::new(format)));
         export(&name.to_string_lossy(), file, compression, &progress)?;
     } else if let Some(name) = &arguments.manage {
         let user = arguments.set_default_user.as_ref();
@@ -258,22 +220,12 @@ fn print_list(arguments: &Arguments) -> Result<()> {
         (false, true) => Listed::All,
         (false, false) => Listed::Installed,
     };
-    let rows = list(listed, &OwnInstances)?;
-    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(4);
-    if arguments.verbose && !arguments.quiet {
-        println!("  {:width$}  {:12}  VERSION", "NAME", "STATE");
-    }
-    for row in rows {
-        let name = row.name;
-        if arguments.quiet {
-            println!("{name}");
-        } else if arguments.verbose {
-            let mark = if row.is_default { '*' } else { ' ' };
-            println!("{mark} {name:width$}  {:12}  {}", row.state, u8::from(row.version));
-        } else {
-            println!("{name}{}", if row.is_default { " (Default)" } else { "" });
-        }
-    }
+    let shown = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Shown::Names,
+        (false, true) => Shown::Everything,
+        (false, false) => Shown::Default,
+    };
+    lines(&list(listed, &OwnInstances)?, shown).iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 
@@ -290,16 +242,8 @@ fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> 
 }
 
 fn run_distribution(one: &Runnable, arguments: &Arguments) -> Result<ExitCode> {
-    let progress = Progress::default();
-    let session = begin(one, &|line| progress.say(line))?;
-    match run_in(session, one, &arguments.wanted()) {
-        Ok(status) => Ok(ExitCode::from(status)),
-        Err(SessionError::Outside(words)) => Err(words.into()),
-        Err(SessionError::Inside(error)) => {
-            progress.say(&error);
-            Ok(ExitCode::from(error.status()))
-        }
-    }
+    let tell = |line: &dyn Display| Progress::default().say(line);
+    Ok(ExitCode::from(run_in(one, &arguments.wanted(), &tell)?))
 }
 
 impl Arguments {
@@ -309,11 +253,11 @@ impl Arguments {
             user: self.user.clone(),
             directory: self.cd.clone().map(PathBuf::into_os_string),
             command: self.command.clone(),
-            shell: match self.shell_type {
+            shell: match self.shell_type.as_deref() {
+                Some("none") => Shell::None,
                 _ if self.exec => Shell::None,
-                Some(ShellType::None) => Shell::None,
-                Some(ShellType::Login) => Shell::Login,
-                Some(ShellType::Standard) | None => Shell::Standard,
+                Some("login") => Shell::Login,
+                _ => Shell::Standard,
             },
         }
     }

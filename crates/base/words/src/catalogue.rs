@@ -1008,6 +1008,11 @@ failures! {
         "`winterop explain` lists them all",
     }
 
+    /// The user's host cannot begin to serve.
+    "host-not-set-up" HostNotSetUp(CannotRun) { step, error } {
+        "serving", "Windows programs", "{step}: {error}", "`winterop doctor` looks for the reason",
+    }
+
     // ---- Where things are.
 
     /// The system does not say where this program lies.

@@ -1,6 +1,7 @@
 //! A launch without a registration, which `winterop run` and `winterop runner` are: the interpreter's part,
 //! taken by this process.
 
+use crate::inherited;
 use rustix::process::Signal;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -97,12 +98,11 @@ pub enum CommandLine {
 }
 
 impl Launch {
-    /// Becomes the interpreter for the program, and ends as the program does. `last` is called when nothing
-    /// else is started from here any more.
+    /// Becomes the interpreter for the program, and ends as the program does.
     ///
     /// # Errors
     /// In words: what keeps it from beginning. What fails then the interpreter says itself.
-    pub fn run(&self, last: impl FnOnce()) -> Result<Infallible, Words> {
+    pub fn run(&self) -> Result<Infallible, Words> {
         self.check_names()?;
         if self.attendance == Attendance::Detached {
             leave_terminal_input()
@@ -138,7 +138,7 @@ impl Launch {
         let start = Start { arguments: Vec::new(), environment, auxiliary: Auxiliary::default() };
         // Rust's start-up code ignores it, and a program in place would inherit that.
         reset_action(Signal::PIPE);
-        last();
+        inherited::give_back();
         end(launch(&start, &invocation, &wishes))
     }
 

@@ -3,9 +3,10 @@
 //!
 //! [`session`] makes an instance and becomes its command, [`namespace`] are its namespaces, [`init`] is its
 //! init, which serves its launches, and [`keeper`] the one process of it that stays outside. [`launch`] is
-//! the other way.
+//! the other way. What this process has inherited for either is kept from everything else ([`inherited`]).
 #![forbid(unsafe_code)]
 
+pub mod inherited;
 pub mod init;
 pub mod keeper;
 pub mod launch;

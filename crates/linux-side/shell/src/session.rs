@@ -1,5 +1,6 @@
 //! `winterop shell`: an instance of its own, with a command in the caller's own process.
 
+use crate::inherited;
 use crate::init::Options;
 use crate::keeper;
 use crate::namespace::{self, Plan};
@@ -36,8 +37,6 @@ pub struct Wanted<'a> {
     pub windows_path: fn(&Path, WindowsPathSetting) -> Vec<PathBuf>,
     /// Is told what the session has to do without.
     pub tell: &'a dyn Fn(&dyn Display),
-    /// Is called when nothing but the command is started from here any more.
-    pub last: &'a dyn Fn(),
 }
 
 /// Which table of executables a session has.
@@ -79,7 +78,7 @@ pub fn enter_and_execute(wanted: &Wanted<'_>) -> Result<u8, Words> {
     };
     command.env("WSL_DISTRO_NAME", Release::distribution_of_machine());
     command.env("PATH", path_of_session(&settings, wanted)?);
-    (wanted.last)();
+    inherited::give_back();
     match table {
         ExecutableTable::Private => {
             let error = command.exec();

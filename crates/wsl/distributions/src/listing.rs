@@ -63,6 +63,38 @@ pub fn list(listed: Listed, instances: &dyn Instances) -> Result<Vec<Row>, Words
     Ok(rows)
 }
 
+/// What is shown of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// Its name, and whether it is the default one.
+    #[default]
+    Default,
+    /// Its name alone.
+    Names,
+    /// State and version too, below a head.
+    Everything,
+}
+
+/// The lines of a list.
+#[must_use]
+pub fn lines(rows: &[Row], shown: Shown) -> Vec<String> {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(4);
+    let head = format!("  {:width$}  {:12}  VERSION", "NAME", "STATE");
+    let line = |row: &Row| {
+        let Row { name, is_default, state, version } = row;
+        match shown {
+            Shown::Names => name.clone(),
+            Shown::Everything => {
+                let mark = if *is_default { '*' } else { ' ' };
+                format!("{mark} {name:width$}  {state:12}  {}", u8::from(*version))
+            }
+            Shown::Default => format!("{name}{}", if *is_default { " (Default)" } else { "" }),
+        }
+    };
+    let head = Some(head).filter(|_| shown == Shown::Everything);
+    head.into_iter().chain(rows.iter().map(line)).collect()
+}
+
 /// The name of the default one.
 ///
 /// # Errors

@@ -14,11 +14,11 @@ use winterop_places::program;
 use winterop_shell::session::{self, enter_and_execute};
 use winterop_words::{Failure, Words};
 
-/// Runs what is wanted here; see [`enter_and_execute`] for what it returns, and for `tell` and `last`.
+/// Runs what is wanted here; see [`enter_and_execute`] for what it returns, and for `tell`.
 ///
 /// # Errors
 /// In words.
-pub fn run(wanted: &Wanted, tell: &dyn Fn(&dyn Display), last: &dyn Fn()) -> Result<u8, Words> {
+pub fn run(wanted: &Wanted, tell: &dyn Fn(&dyn Display)) -> Result<u8, Words> {
     if let Some(user) = &wanted.user {
         return become_user(user, wanted).map(|never| match never {});
     }
@@ -27,7 +27,7 @@ pub fn run(wanted: &Wanted, tell: &dyn Fn(&dyn Display), last: &dyn Fn()) -> Res
     }
     let command = words(wanted);
     let windows_path = session_path::of_session;
-    enter_and_execute(&session::Wanted { command: &command, windows_path, tell, last })
+    enter_and_execute(&session::Wanted { command: &command, windows_path, tell })
 }
 
 /// The program and its arguments.

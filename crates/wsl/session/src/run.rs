@@ -156,12 +156,8 @@ pub fn shut_down() -> Result<(), SessionError> {
     Ok(())
 }
 
-/// A session in a distribution, which is started if it does not run. `tell` hears what it has to do
-/// without.
-///
-/// # Errors
-/// A [`SessionError`].
-pub fn begin(one: &Runnable, tell: &dyn Fn(&dyn Display)) -> Result<Session, SessionError> {
+/// A session in a distribution, which is started if it does not run.
+fn begin(one: &Runnable, tell: &dyn Fn(&dyn Display)) -> Result<Session, SessionError> {
     // The first launch starts it too, but then it waits for Wine.
     if let Err(error) = own_host::ensure() {
         tell(&format_args!("the host does not start yet: {error}"));
@@ -228,12 +224,27 @@ fn canonical(root: &Path) -> Result<PathBuf, Words> {
     found.map_err(|error| Failure::RootNotThere { root: &root.display(), error: &error }.words())
 }
 
-/// Runs what is wanted in a session of a distribution, on this process's own terminal and descriptors, and
-/// returns its exit status.
+/// Runs what is wanted in a distribution, on this process's own terminal and descriptors, and returns its
+/// exit status. `tell` hears what it has to do without, and why it does not begin inside or has been lost.
 ///
 /// # Errors
-/// A [`SessionError`]; the terminal is as it was.
-pub fn run(mut session: Session, one: &Runnable, wanted: &Wanted) -> Result<u8, SessionError> {
+/// In words: it did not come as far as a session. The terminal is as it was.
+pub fn run(
+    one: &Runnable,
+    wanted: &Wanted,
+    tell: &dyn Fn(&dyn Display),
+) -> Result<u8, SessionError> {
+    let session = begin(one, tell)?;
+    match run_in(session, one, wanted) {
+        Err(SessionError::Inside(error)) => {
+            tell(&error);
+            Ok(error.status())
+        }
+        ended => ended,
+    }
+}
+
+fn run_in(mut session: Session, one: &Runnable, wanted: &Wanted) -> Result<u8, SessionError> {
     let root = canonical(&one.root)?;
     let settings = Settings::of_user()?;
     let is_on = Switches::new(SwitchPlaces::of_user()).check_users().is_ok();

@@ -1,4 +1,5 @@
 //! The part `wslpath`: brings the mount table and the drives to `winterop_translate`.
+#![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -7,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use winterop_places::user::data_to_read;
-use winterop_translate::wslpath::{Context, ResolveError, run};
+use winterop_translate::wslpath::{Context, ResolveError, run as translate};
 use winterop_translate::{Drives, MountTable, Naming, Translator};
 use winterop_words::visible;
 
@@ -15,7 +16,8 @@ use winterop_words::visible;
 const UNNAMED: &str = "Linux";
 
 /// Translates the path that the arguments name, and prints it.
-pub fn main(arguments: &[Vec<u8>]) -> ExitCode {
+#[must_use]
+pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     let translator = translator();
     let directory = std::env::current_dir().map(|path| path.into_os_string().into_vec());
     let context = Context {
@@ -24,7 +26,7 @@ pub fn main(arguments: &[Vec<u8>]) -> ExitCode {
         resolve: &resolve,
     };
     let arguments = arguments.get(1..).unwrap_or_default();
-    let outcome = run(b"wslpath", arguments, &context);
+    let outcome = translate(b"wslpath", arguments, &context);
     let written = io::stdout().write_all(&outcome.stdout);
     // Nobody reads the output: neither will anybody read a complaint.
     let _ = written.and_then(|()| io::stderr().write_all(&visible::bytes(&outcome.stderr)));
