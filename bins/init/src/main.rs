@@ -11,7 +11,6 @@
 mod entry;
 mod part;
 mod role;
-mod wslpath;
 
 use part::Part;
 use role::Role;
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
             log("warn");
             winterop_distribution::leader::run(&arguments)
         }
-        Part::WslPath => wslpath::main(&arguments),
+        Part::WslPath => winterop_wslpath::run(&arguments),
         Part::Starter => winterop_serve::starter::run(),
     }
 }

@@ -1,12 +1,13 @@
 //! `winterop config`: the settings' files, checked and written.
 
-use crate::places;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use std::num::ParseIntError;
 use std::path::Path;
 use std::process::ExitCode;
-use winterop_settings::switches::examine;
-use winterop_settings::{MachineSettings, Policy, Settings, Switches, flags, machine, wsl_conf};
+use winterop_doctor::problems;
+use winterop_machine::installation::require_root;
+use winterop_settings::{flags, machine};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -30,12 +31,11 @@ enum Action {
     },
 }
 
-fn parse_flags(text: &str) -> Result<u32, String> {
-    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+fn parse_flags(text: &str) -> Result<u32, ParseIntError> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
-    };
-    number.map_err(|error| error.to_string())
+    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -46,31 +46,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn set_flags(flags: u32) -> Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "only root sets flags for all users");
+    require_root("set flags for all users")?;
     let path = Path::new(machine::DIRECTORY).join("system.reg");
     flags::write(&path, flags).context("the flags are not set")
 }
 
 /// Reads everything that is set; each problem is a line on standard output.
 fn check() -> ExitCode {
-    let mut problems: Vec<String> = Vec::new();
-    match places::settings() {
-        Ok(file) => problems.extend(
-            file.and_then(|file| Settings::read(&file).err()).map(|error| error.to_string()),
-        ),
-        Err(error) => problems.push(format!("{error:#}")),
-    }
-    if let Err(error) = MachineSettings::read(Path::new(machine::DIRECTORY)) {
-        problems.push(error.to_string());
-    }
-    if let Err(error) = Policy::examine(Path::new(machine::DIRECTORY)) {
-        problems.push(error.to_string());
-    }
-    match examine(Path::new(wsl_conf::PATH)) {
-        Ok(diagnostics) => problems.extend(diagnostics.iter().map(ToString::to_string)),
-        Err(error) => problems.push(error.to_string()),
-    }
-    let off = Switches::new(places::switches()).check().err();
+    let (problems, off) = problems();
     for problem in &problems {
         println!("{problem}");
     }

@@ -1,9 +1,9 @@
 //! `winterop explain`: what an error's identifier means.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
-use winterop_words::{CATALOGUE, Entry, find};
+use winterop_words::{CATALOGUE, Entry, Failure, find};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -21,7 +21,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let id = id.trim_matches(['[', ']']);
     let Some(entry) = find(id) else {
-        bail!("{id} is no identifier of an error; `winterop explain` lists them all");
+        return Err(Failure::NoIdentifier { id: &id }.words().into());
     };
     println!("{}\n", about(entry));
     println!("The line:     {}", entry.line());

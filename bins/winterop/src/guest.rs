@@ -1,11 +1,11 @@
 //! `winterop guest`: containers and others that get a socket of their own.
 
-use crate::machine::require_root;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 use winterop_machine::guests::GuestName;
 use winterop_machine::installation::guests::{add, list, remove};
+use winterop_machine::installation::require_root;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \

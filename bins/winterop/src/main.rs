@@ -16,16 +16,12 @@ macro_rules! eprintln {
 }
 
 mod config;
-mod distribution;
-mod distributions;
 mod doctor;
 mod explain;
-mod from_windows;
 mod guest;
 mod host;
-mod inherited;
 mod machine;
-mod places;
+mod progress;
 mod run;
 mod shell;
 mod wsl;
@@ -33,8 +29,12 @@ mod wsl;
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::process::ExitCode;
 use winterop_serve::starter;
+use winterop_session::from_windows::run_for_caller;
+use winterop_shell::inherited;
+use winterop_words::{Kind, Words};
 
 /// Runs Windows programs on Linux as if they were Linux programs.
 #[derive(Parser)]
@@ -89,10 +89,17 @@ fn main() -> ExitCode {
     match dispatch() {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("winterop: {error:#}");
-            ExitCode::from(126)
+            say(&format_args!("{error:#}"));
+            // As shells have it; a launch that broke off has its own status, and did not come from here.
+            let is_missing = |words: &Words| words.kind == Kind::NotFound;
+            ExitCode::from(if error.downcast_ref().is_some_and(is_missing) { 127 } else { 126 })
         }
     }
+}
+
+/// Tells people something on standard error.
+fn say(line: &dyn Display) {
+    eprintln!("winterop: {line}");
 }
 
 fn dispatch() -> Result<ExitCode> {
@@ -105,10 +112,10 @@ fn dispatch() -> Result<ExitCode> {
         inherited::withhold().context(kept)?;
     }
     match part.as_str() {
-        "wslhost" => host::serve_in_background().map(|()| ExitCode::SUCCESS),
+        "wslhost" => Ok(winterop_wslhost::serve_in_background().map(|()| ExitCode::SUCCESS)?),
         starter::NAME => Ok(starter::run()),
-        "wsl" => match from_windows::run_for_caller()? {
-            Some(status) => Ok(status),
+        "wsl" => match run_for_caller(&|line| eprintln!("wsl: {line}"))? {
+            Some(status) => Ok(ExitCode::from(status)),
             None => wsl::run(wsl::Arguments::parse()),
         },
         _ => command(Arguments::parse().command),
@@ -126,8 +133,8 @@ fn part(name: &OsStr) -> String {
 fn command(command: Command) -> Result<ExitCode> {
     match command {
         Command::Shell(arguments) => shell::run(&arguments),
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Runner(arguments) => run::run_for_build(&arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Runner(arguments) => run::run_for_build(arguments),
         Command::Host(arguments) => host::run(&arguments),
         Command::Enable(arguments) => machine::enable(&arguments),
         Command::Disable(arguments) => machine::disable(&arguments),

@@ -1,17 +1,26 @@
 //! `wsl`: runs a command in a distribution. The machine itself is one.
 
-use crate::distribution::{self, Wanted};
-use crate::distributions::{self, ListStyle};
-use crate::{places, shell};
-use anyhow::{Context as _, Result, bail};
+use crate::progress::Progress;
+use crate::say;
+use anyhow::Result;
 use clap::Parser;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use winterop_service::DistributionName;
-use winterop_service::archive::compression::Compression;
-use winterop_service::registry::Uid;
+use std::sync::Arc;
+use winterop_distributions::archive::compression::Compression;
+use winterop_distributions::choice::{Meant, meant, set_default, set_default_user};
+use winterop_distributions::export::export;
+use winterop_distributions::import::{Accepts, import};
+use winterop_distributions::listing::{Listed, Shown, default_name, lines, list};
+use winterop_distributions::registry::{Distribution, Version};
+use winterop_distributions::removal::unregister;
+use winterop_distributions::{DistributionName, Listener as _};
+use winterop_session::run::{OwnInstances, run as run_in, shut_down, terminate};
+use winterop_session::{Origin, Runnable, Shell, Wanted, here};
+use winterop_words::{Failure, Words, visible};
 
 /// Runs a command in a Linux distribution, from which Windows programs can be started.
 #[derive(Parser)]
@@ -69,8 +78,8 @@ pub struct Arguments {
     #[arg(long, num_args = 2, value_names = ["NAME", "FILE"])]
     export: Option<Vec<PathBuf>>,
     /// With `--export`: the archive's format, where FILE's name does not say it.
-    #[arg(long, value_enum, requires = "export")]
-    format: Option<Format>,
+    #[arg(long, value_parser = ["tar", "tar.gz", "tar.xz", "tar.zst"], requires = "export")]
+    format: Option<String>,
     /// Change a distribution: with `--set-default-user`.
     #[arg(long, value_name = "NAME")]
     manage: Option<String>,
@@ -81,8 +90,8 @@ pub struct Arguments {
     #[arg(long)]
     status: bool,
     /// How the shell is started that runs the command: `none` is `--exec`.
-    #[arg(long, value_enum, value_name = "TYPE", conflicts_with = "exec")]
-    shell_type: Option<ShellType>,
+    #[arg(long, value_parser = ["standard", "login", "none"], value_name = "TYPE", conflicts_with = "exec")]
+    shell_type: Option<String>,
     /// Refused: disks are mounted by `mount` here.
     #[arg(long, value_name = "DISK", num_args = 0..)]
     mount: Option<Vec<OsString>>,
@@ -110,191 +119,146 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
-/// How `--export` writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// As it is.
-    Tar,
-    /// Compressed by gzip.
-    #[value(name = "tar.gz")]
-    TarGz,
-    /// Compressed by xz.
-    #[value(name = "tar.xz")]
-    TarXz,
-    /// Compressed by zstd.
-    #[value(name = "tar.zst")]
-    TarZst,
-}
-
-impl From<Format> for Compression {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Tar => Self::None,
-            Format::TarGz => Self::Gzip,
-            Format::TarXz => Self::Xz,
-            Format::TarZst => Self::Zstd,
-        }
-    }
-}
-
-/// How a command's shell is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ShellType {
-    /// As a shell that asks nobody who it is.
-    Standard,
-    /// As a login shell.
-    Login,
-    /// Not at all.
-    None,
-}
-
-pub fn run(mut arguments: Arguments) -> Result<ExitCode> {
-    arguments.exec |= arguments.shell_type == Some(ShellType::None);
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
     if let (Some(root), Some(name)) = (&arguments.root, &arguments.distribution) {
         return run_from(root, name, &arguments);
     }
     if manage(&arguments)? {
         return Ok(ExitCode::SUCCESS);
     }
-    match distributions::meant(arguments.distribution.as_deref())? {
-        Some(meant) => run_in(&meant.root, &meant.name, Some(meant.default_uid), &arguments),
-        None => run_here(arguments),
+    match meant(arguments.distribution.as_deref())? {
+        Meant::Imported(one) => run_distribution(&Runnable::from(&one), &arguments),
+        Meant::Machine => Ok(ExitCode::from(here::run(&arguments.wanted(), &say)?)),
     }
 }
 
 /// What changes or shows distributions; `false` if a command is wanted instead.
 fn manage(arguments: &Arguments) -> Result<bool> {
+    let progress = Progress::default();
     if let Some(import) = &arguments.import {
         begin_import(arguments, import)?;
     } else if let Some(version) = arguments.version {
         if version.is_some() {
-            bail!("--version with a number belongs to --import");
+            return Err(half("--version with a number", "--import"));
         }
         println!("Winterop {}", env!("CARGO_PKG_VERSION"));
     } else if arguments.list {
-        let Arguments { verbose, quiet, running, all, .. } = *arguments;
-        distributions::list(ListStyle { verbose, quiet, running, all })?;
+        print_list(arguments)?;
     } else if let Some(name) = &arguments.unregister {
-        distributions::unregister(name, arguments.yes)?;
+        let agrees = |one: &Distribution| agrees(one, arguments.yes);
+        unregister(name, &agrees, &OwnInstances, &progress)?;
     } else if let Some(name) = &arguments.set_default {
-        distributions::set_default(name)?;
+        set_default(name, &progress)?;
     } else if let Some(name) = &arguments.terminate {
         let name = name.as_ref().or(arguments.distribution.as_ref());
-        let name = name.context("--terminate wants a distribution's name")?;
-        match distributions::meant(Some(name))? {
-            Some(meant) => distributions::terminate(&meant.name)?,
-            None => bail!("{name} is this machine; it is not ended by wsl"),
+        let name = name.ok_or_else(|| half("--terminate", "a distribution's name"))?;
+        match meant(Some(name))? {
+            Meant::Imported(one) => terminate(one.name.as_str())?,
+            Meant::Machine => return Err(Failure::MachineNotEnded { name }.words().into()),
         }
     } else if arguments.shutdown {
-        distributions::shutdown()?;
-    } else if let Some(export) = &arguments.export {
-        let [name, file] = export.as_slice() else { bail!("--export wants a name and a file") };
-        let name = name.to_str().context("a distribution's name is made of letters and digits")?;
-        let compression = arguments.format.map(Compression::from);
-        distributions::export(name, file, compression)?;
+        shut_down()?;
+    } else if let Some([name, file]) = arguments.export.as_deref() {
+        // A format is called as names of such files end.
+        let format = arguments.format.as_ref();
+        let compression = format.map(|format| Compression::of_name(Path::new(format)));
+        export(&name.to_string_lossy(), file, compression, &progress)?;
     } else if let Some(name) = &arguments.manage {
         let user = arguments.set_default_user.as_ref();
-        let user = user.context(
-            "--manage wants --set-default-user; to move a distribution, export it and import it",
-        )?;
-        distributions::set_default_user(name, user)?;
+        let wanted = "--set-default-user; to move a distribution, export it and import it";
+        set_default_user(name, user.ok_or_else(|| half("--manage", wanted))?, &progress)?;
     } else if arguments.status {
-        distributions::status()?;
+        println!("Default Distribution: {}", default_name()?);
+        println!("Default Version: {}", u8::from(Version::default()));
     } else if arguments.mount.is_some() {
-        bail!(
-            "--mount attaches a disk to a virtual machine; distributions share this kernel: \
-             `mount` it here, and it is there below the distribution's directory"
-        );
+        return Err(Failure::NoDisks {}.words().into());
     } else {
         return Ok(false);
     }
     Ok(true)
 }
 
-fn begin_import(arguments: &Arguments, import: &[PathBuf]) -> Result<()> {
-    let [name, directory, file] = import else {
-        bail!("--import wants a name, a directory and a file")
+/// An option that says only half of what is wanted.
+fn half(option: &str, wanted: &str) -> anyhow::Error {
+    Failure::HalfAnOption { option: &option, wanted: &wanted }.words().into()
+}
+
+fn begin_import(arguments: &Arguments, wanted: &[PathBuf]) -> Result<()> {
+    let [name, directory, file] = wanted else {
+        return Err(half("--import", "a name, a directory and a file"));
     };
     match arguments.version.flatten() {
         None | Some(1) => {}
-        Some(2) => bail!("version 2, a virtual machine, is not built yet; import with --version 1"),
-        Some(other) => bail!("there is no version {other}; 1 is this kernel"),
+        Some(2) => return Err(Failure::NoVirtualMachine {}.words().into()),
+        Some(version) => return Err(Failure::NoVersion { version: &version }.words().into()),
     }
-    let name = name.to_str().context("a distribution's name is made of letters and digits")?;
-    distributions::import(name, directory, file, arguments.vhd)
+    let accepts = if arguments.vhd { Accepts::Image } else { Accepts::Any };
+    // What is no UTF-8 is no name either, and is said so.
+    let name = name.to_string_lossy();
+    Ok(import(&name, directory, file, accepts, &(Arc::new(Progress::default()) as _))?)
 }
 
-/// The same as another user of this machine. Only root becomes one without being asked anything.
-fn run_here_as(user: &str, arguments: &Arguments) -> Result<ExitCode> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("-u on this machine is root's; use `sudo -u {user} wsl`");
+/// Whether a distribution may be removed.
+fn agrees(one: &Distribution, is_said: bool) -> Result<bool, Words> {
+    if is_said {
+        return Ok(true);
     }
-    let program = places::programs()?.join("wsl");
-    let mut command = std::process::Command::new("runuser");
-    command.args(["-u", user, "--"]).arg(program).args(["-d", &places::distribution()]);
-    if let Some(directory) = &arguments.cd {
-        command.arg("--cd").arg(directory);
+    if !io::stdin().is_terminal() {
+        return Err(Failure::RemovalNotAgreed { name: &one.name }.words());
     }
-    match arguments.shell_type {
-        _ if arguments.exec => drop(command.arg("--exec")),
-        Some(ShellType::Login) => drop(command.args(["--shell-type", "login"])),
-        _ => {}
-    }
-    // Root's runtime directory is not the user's.
-    command.arg("--").args(&arguments.command).env_remove("XDG_RUNTIME_DIR");
-    Err(command.exec()).context("calling runuser, which becomes another user")
+    let place = visible::line(&one.root().display().to_string());
+    eprint!("Remove {} with all files in {place}? [y/N] ", one.name);
+    let mut line = String::new();
+    // What cannot be read is no yes.
+    let _ = io::stdin().read_line(&mut line);
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
-fn run_here(arguments: Arguments) -> Result<ExitCode> {
-    if let Some(user) = &arguments.user {
-        return run_here_as(user, &arguments);
-    }
-    if let Some(directory) = arguments.cd {
-        let home = || std::env::var_os("HOME").map(PathBuf::from).context("HOME is not set");
-        let directory = if directory.as_os_str() == "~" { home()? } else { directory };
-        std::env::set_current_dir(&directory).with_context(|| directory.display().to_string())?;
-    }
-    if arguments.exec || arguments.command.is_empty() {
-        return shell::enter_and_execute(&arguments.command);
-    }
-    // As WSL does it, the words are joined and given to the shell.
-    let line = arguments.command.join(OsString::from(" ").as_os_str());
-    let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
-    let mut words = vec![shell];
-    if arguments.shell_type == Some(ShellType::Login) {
-        words.push("-l".into());
-    }
-    words.extend(["-c".into(), line]);
-    shell::enter_and_execute(&words)
+fn print_list(arguments: &Arguments) -> Result<()> {
+    let listed = match (arguments.running, arguments.all || arguments.verbose) {
+        (true, _) => Listed::Running,
+        (false, true) => Listed::All,
+        (false, false) => Listed::Installed,
+    };
+    let shown = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Shown::Names,
+        (false, true) => Shown::Everything,
+        (false, false) => Shown::Default,
+    };
+    lines(&list(listed, &OwnInstances)?, shown).iter().for_each(|line| println!("{line}"));
+    Ok(())
 }
 
 /// Runs a distribution that nobody has imported.
 fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> {
-    let name = name.parse::<DistributionName>()?;
-    let name = name.as_str();
+    let name = name.parse::<DistributionName>().map_err(Words::from)?;
+    let name = name.as_str().to_owned();
     if arguments.terminate.is_some() {
-        distributions::terminate(name)?;
+        terminate(&name)?;
         return Ok(ExitCode::SUCCESS);
     }
-    run_in(root, name, None, arguments)
+    let one = Runnable { name, root: root.to_owned(), origin: Origin::Directory };
+    run_distribution(&one, arguments)
 }
 
-/// Runs a command in a distribution; what is imported has a default user.
-fn run_in(
-    root: &Path,
-    name: &str,
-    default_user: Option<Uid>,
-    arguments: &Arguments,
-) -> Result<ExitCode> {
-    let session = distribution::session(name, root, default_user.is_some())?;
-    let wanted = Wanted {
-        user: arguments.user.clone(),
-        directory: arguments.cd.clone().map(PathBuf::into_os_string),
-        command: arguments.command.clone(),
-        exec: arguments.exec,
-        login: arguments.shell_type == Some(ShellType::Login),
-        default_uid: default_user.unwrap_or_default().0,
-    };
-    let root = root.canonicalize().with_context(|| root.display().to_string())?;
-    distribution::run(session, &root, &wanted)
+fn run_distribution(one: &Runnable, arguments: &Arguments) -> Result<ExitCode> {
+    let tell = |line: &dyn Display| Progress::default().say(line);
+    Ok(ExitCode::from(run_in(one, &arguments.wanted(), &tell)?))
+}
+
+impl Arguments {
+    /// What is to be run.
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            user: self.user.clone(),
+            directory: self.cd.clone().map(PathBuf::into_os_string),
+            command: self.command.clone(),
+            shell: match self.shell_type.as_deref() {
+                Some("none") => Shell::None,
+                _ if self.exec => Shell::None,
+                Some("login") => Shell::Login,
+                _ => Shell::Standard,
+            },
+        }
+    }
 }

@@ -20,6 +20,16 @@ impl Release {
         Self::parse(&root.text("/etc/os-release"))
     }
 
+    /// The name that this machine has as a distribution: the first word of its own, in which nothing
+    /// leads elsewhere.
+    #[must_use]
+    pub fn distribution_of_machine() -> String {
+        let release = Directory::root().map(|root| Self::in_root(&root)).unwrap_or_default();
+        let word = release.name.as_deref().and_then(|name| name.split_whitespace().next());
+        let kept = |c: &char| !matches!(c, '/' | '\\') && !c.is_control();
+        word.unwrap_or("Linux").chars().filter(kept).collect()
+    }
+
     /// Reads the file's text.
     #[must_use]
     pub fn parse(text: &str) -> Self {

@@ -2,7 +2,7 @@
 //! how a directory is looked at, or opened, before it is believed.
 //!
 //! [`names`] and [`instance`] have what all parts agree on, [`runtime`] a user's directory for what ends
-//! with a boot, [`user`] all directories of the user who calls,
+//! with a boot, [`user`] all directories of the user who calls, [`program`] this program and its parts,
 //! [`own`] says whether a directory is its user's own, and [`inside`] opens what is in a root.
 //!
 //! The interpreter, which has no std, uses the names alone.
@@ -17,6 +17,8 @@ pub mod instance;
 pub mod names;
 #[cfg(feature = "std")]
 pub mod own;
+#[cfg(feature = "std")]
+pub mod program;
 #[cfg(feature = "std")]
 pub mod runtime;
 #[cfg(feature = "std")]

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod descriptors;
+mod ended;
 mod errors;
 mod sharing;
 mod spawn;
@@ -15,6 +16,7 @@ mod text;
 mod unmapped;
 
 pub use descriptors::{Inherited, close_inherited, keep_to_self};
+pub use ended::{status_of, status_of_signal};
 pub use errors::system_error;
 pub use sharing::fork_sharing;
 pub use spawn::{Directory, Login, Spawn, SpawnError, Step, become_program, spawn};

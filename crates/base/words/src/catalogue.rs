@@ -70,6 +70,26 @@ failures! {
         "starting", "a Windows program", "no program is named",
         "`/init PROGRAM ARGUMENTS…` runs a Windows program by hand",
     }
+    /// `winterop run --env` is given something that is no assignment.
+    "no-assignment" NoAssignment(CannotRun) { given } {
+        "starting", "a Windows program", "--env {given}: this is no NAME=VALUE",
+        "write it as `--env NAME=VALUE`",
+    }
+    /// `winterop run --env` is given a value without a name.
+    "variable-without-name" VariableWithoutName(CannotRun) { given } {
+        "starting", "a Windows program", "--env {given}: there is no name before the =",
+        "write it as `--env NAME=VALUE`",
+    }
+    /// `winterop run --unset` is given what no variable can be called.
+    "no-variable-name" NoVariableName(CannotRun) { given } {
+        "starting", "a Windows program", "--unset {given}: this is no variable's name",
+        "write the name alone, without = and value",
+    }
+    /// `winterop run --detach` cannot leave the terminal's input to others.
+    "terminal-not-left" TerminalNotLeft(CannotRun) { error } {
+        "starting", "a Windows program", "standard input cannot become /dev/null: {error}",
+        "redirect it by `< /dev/null`",
+    }
     /// A set-uid program, or one with changed ids, has started a Windows program. Whose Wine prefix
     /// and whose variables it would get is not defined.
     "changed-rights" ChangedRights(CannotRun) { program, uid, effective } {
@@ -650,7 +670,361 @@ failures! {
         "starting", "{command}", "{error}", "it must be an executable file",
     }
 
+    // ---- Distributions: names, what is known of them, import and export.
+
+    /// A text is no distribution's name.
+    "distribution-name" DistributionName(CannotRun) { why } {
+        "naming", "a distribution", "{why}",
+        "a distribution's name is made of up to 64 letters, digits, '.', '_' and '-'",
+    }
+    /// The name of this machine is given to what is imported.
+    "machine-name" MachineName(CannotRun) { name } {
+        "importing", "{name}", "{name} is this machine's own name", "choose another one",
+    }
+    /// There is no distribution of this name.
+    "no-distribution" NoDistribution(CannotRun) { name } {
+        "looking for", "{name}", "there is no distribution {name}",
+        "`wsl --list` shows those there are",
+    }
+    /// A distribution has this name already.
+    "distribution-there" DistributionThere(CannotRun) { name } {
+        "importing", "{name}", "there is a distribution {name} already",
+        "choose another name, or unregister it first",
+    }
+    /// The directory is another distribution's, or holds one, or lies in one.
+    "directory-taken" DirectoryTaken(CannotRun) { path, name } {
+        "importing into", "{path}", "it belongs to the distribution {name}", "choose another directory",
+    }
+    /// A distribution is being imported or removed.
+    "distribution-busy" DistributionBusy(CannotRun) { name, state } {
+        "using", "{name}", "the distribution {name} is {state}",
+        "wait for the end of that; what was interrupted the next `wsl` takes away",
+    }
+    /// The file that says which distributions there are cannot be read or written.
+    "distributions-file" DistributionsFile(CannotRun) { step, path, error } {
+        "keeping", "the list of distributions", "{step} {path}: {error}",
+        "make its directory yours to write, or set another one in XDG_DATA_HOME",
+    }
+    /// The file that says which distributions there are says nothing clear.
+    "distributions-unclear" DistributionsUnclear(CannotRun) { path, problem } {
+        "reading", "the list of distributions", "{path} cannot be used: {problem}",
+        "put it right, or move it away",
+    }
+    /// Another `wsl` changes the list of distributions, and does not come to an end.
+    "distributions-locked" DistributionsLocked(CannotRun) { path } {
+        "changing", "the list of distributions",
+        "another `wsl` of yours has held {path} for ten seconds", "end it, and try again",
+    }
+    /// Version 2 of a distribution is asked for.
+    "no-virtual-machine" NoVirtualMachine(CannotRun) {} {
+        "importing", "a distribution", "version 2, a virtual machine, is not built yet",
+        "import with --version 1",
+    }
+    /// A version of distributions is asked for that nobody knows.
+    "no-version" NoVersion(CannotRun) { version } {
+        "importing", "a distribution", "there is no version {version}",
+        "1 is this kernel; 2, a virtual machine, is not built yet",
+    }
+    /// The archive or disk image cannot be opened.
+    "archive-not-opened" ArchiveNotOpened(CannotRun) { path, error } {
+        "opening", "{path}", "{error}", "check its name, and whether you may read it",
+    }
+    /// A directory is to be imported.
+    "directory-not-imported" DirectoryNotImported(CannotRun) { path } {
+        "importing", "{path}", "it is a directory", "`wsl -d NAME --root {path}` runs it as it is",
+    }
+    /// The directory that is named for a distribution has one's files.
+    "root-there" RootThere(CannotRun) { path } {
+        "importing into", "{path}", "it is there already", "choose an empty directory",
+    }
+    /// A file with `--vhd`, or one that looked like an image, is none.
+    "not-an-image" NotAnImage(CannotRun) {} {
+        "reading", "the disk image", "this is no disk image: neither ext4, nor VHD, nor VHDX",
+        "import it without --vhd if it is an archive",
+    }
+    /// A disk image is damaged, or of a kind that is not understood.
+    "image-unusable" ImageUnusable(CannotRun) { problem } {
+        "reading", "the disk image", "{problem}",
+        "where that cannot be mended, import a tar archive of its files",
+    }
+    /// The system does not give a disk image's content.
+    "image-not-read" ImageNotRead(CannotRun) { error } {
+        "reading", "the disk image", "{error}", "an image that was cut off has to be got again",
+    }
+    /// An archive ends too early.
+    "archive-cut-off" ArchiveCutOff(CannotRun) { at } {
+        "reading", "the archive", "it is cut off after {at} bytes",
+        "it was not copied or downloaded completely: get it again",
+    }
+    /// A file is no archive.
+    "not-an-archive" NotAnArchive(CannotRun) {} {
+        "reading", "the archive", "this is no tar archive (nor a tar.gz, tar.xz or tar.zst)",
+        "name one, or a disk image",
+    }
+    /// An archive is damaged.
+    "archive-damaged" ArchiveDamaged(CannotRun) { at, problem } {
+        "reading", "the archive", "it is damaged at byte {at}: {problem}", "get it again",
+    }
+    /// An archive has something larger than any Linux system has.
+    "archive-too-large" ArchiveTooLarge(CannotRun) { at, problem } {
+        "reading", "the archive", "it has, at byte {at}, {problem}",
+        "nothing on Linux makes such a thing: get it from elsewhere",
+    }
+    /// The system does not give an archive's content, or it cannot be unpacked.
+    "archive-not-read" ArchiveNotRead(CannotRun) { error } {
+        "reading", "the archive", "{error}", "get it again where it is damaged",
+    }
+    /// An archive or the file system in an image holds nothing.
+    "archive-empty" ArchiveEmpty(CannotRun) {} {
+        "reading", "the archive", "it holds nothing", "name one with a system's files",
+    }
+    /// What is imported does not fit on the disk.
+    "no-room" NoRoom(CannotRun) { name, size, free } {
+        "writing", "{name}",
+        "No space left on the disk: it takes {size} bytes, and {free} may be used",
+        "make room, or choose a directory on another disk",
+    }
+    /// What is imported has more directories than can be remembered.
+    "too-many-directories" TooManyDirectories(CannotRun) { name } {
+        "writing", "{name}",
+        "down to it there are more directories, or more attributes of them, than a Linux system has",
+        "256 MiB of names and 64 MiB of attributes are the most",
+    }
+    /// An entry of an archive would lead out of the distribution, or cannot be there.
+    "entry-refused" EntryRefused(CannotRun) { name, problem } {
+        "writing", "the archive's entry \"{name}\"", "it is refused: {problem}",
+        "no system has such a file: get the archive from somebody whom you trust",
+    }
+    /// A file of a distribution cannot be written.
+    "file-not-written" FileNotWritten(CannotRun) { step, name, error } {
+        "importing", "\"{name}\"", "{step}: {error}", "see that the disk works, and import again",
+    }
+    /// A distribution was not imported. What was written is gone again.
+    "import-failed" ImportFailed(CannotRun) { name, what } {
+        "importing", "{name}", "the {what} cannot be imported, and nothing of it is left",
+        "the line above says why",
+    }
+    /// An import was interrupted. What was written is gone again.
+    "import-interrupted" ImportInterrupted(CannotRun) { name } {
+        "importing", "{name}", "the import was interrupted, and nothing of it is left",
+        "begin it again if it is still wanted",
+    }
+    /// Nobody can work on a distribution's files with the ids that it has.
+    "no-ids" NoIds(CannotRun) { error } {
+        "working on", "a distribution's files", "{error}",
+        "docs/distributions.md says what user namespaces and subordinate ids it takes",
+    }
+    /// Files of a distribution cannot be brought to the disk.
+    "not-synced" NotSynced(CannotRun) { error } {
+        "writing", "everything to the disk", "{error}", "see that the disk works, and try again",
+    }
+    /// A file of a distribution cannot be read.
+    "file-not-read" FileNotRead(CannotRun) { step, name, error } {
+        "exporting", "{name}", "{step}: {error}", "see that the disk works, and export again",
+    }
+    /// A directory was moved while a distribution was exported.
+    "moved-while-read" MovedWhileRead(CannotRun) { name } {
+        "exporting", "{name}", "it was moved while it was read", "end what works there, and export again",
+    }
+    /// An archive cannot be written.
+    "archive-not-written" ArchiveNotWritten(CannotRun) { error } {
+        "writing", "the archive", "{error}", "make room, or name a file on another disk",
+    }
+    /// An archive is to be written to a terminal.
+    "archive-to-terminal" ArchiveToTerminal(CannotRun) {} {
+        "exporting", "a distribution", "an archive is nothing for a terminal",
+        "name a file, or use a pipe",
+    }
+    /// An archive is to be written over a directory.
+    "archive-to-directory" ArchiveToDirectory(CannotRun) { path } {
+        "exporting to", "{path}", "it is a directory", "name the file that is to be written",
+    }
+    /// The file of an archive cannot be made.
+    "archive-not-made" ArchiveNotMade(CannotRun) { path, error } {
+        "exporting to", "{path}", "{error}", "name a file in a directory that you may write to",
+    }
+    /// A distribution was not exported. No file is left of it.
+    "export-failed" ExportFailed(CannotRun) { name } {
+        "exporting", "{name}", "it is not exported", "the line above says why",
+    }
+    /// An export was interrupted. No file is left of it.
+    "export-interrupted" ExportInterrupted(CannotRun) { name } {
+        "exporting", "{name}", "the export was interrupted", "begin it again if it is still wanted",
+    }
+    /// A distribution is to be removed, and nobody is there who could be asked.
+    "removal-not-agreed" RemovalNotAgreed(CannotRun) { name } {
+        "removing", "{name}", "this removes {name} with all its files",
+        "say `--yes` if that is meant",
+    }
+    /// Whoever was asked did not agree.
+    "removal-refused" RemovalRefused(CannotRun) { name } {
+        "removing", "{name}", "it was not agreed to: {name} stays", "answer y to remove it",
+    }
+    /// Files of a distribution could not all be removed. It is listed on.
+    "not-removed" NotRemoved(CannotRun) { path } {
+        "removing", "{path}", "it is not removed completely", "the line above says why; the next `wsl` goes on",
+    }
+    /// A file of a distribution cannot be removed.
+    "file-not-removed" FileNotRemoved(CannotRun) { step, name, error } {
+        "removing", "{name}", "{step}: {error}", "see what keeps it, and call it again",
+    }
+    /// Something is mounted in what is to be removed. Its files stay.
+    "mounted-inside" MountedInside(CannotRun) { name } {
+        "removing", "{name}", "a file system is mounted on {name}, whose files stay", "unmount it first",
+    }
+    /// Somebody works in what is being removed.
+    "changed-while-removed" ChangedWhileRemoved(CannotRun) { name, what } {
+        "removing", "{name}", "{what} while it was removed", "end what works there, and call it again",
+    }
+    /// A distribution knows no user of this name.
+    "no-user-inside" NoUserInside(CannotRun) { user, root } {
+        "looking for", "{user}", "there is no user {user} in {root}/etc/passwd",
+        "add the user there first, as the distribution's root",
+    }
+    /// An option says only half of what is wanted.
+    "half-an-option" HalfAnOption(CannotRun) { option, wanted } {
+        "reading", "the command line", "{option} wants {wanted}", "`wsl --help` shows the options",
+    }
+    /// The machine's own distribution is to be ended.
+    "machine-not-ended" MachineNotEnded(CannotRun) { name } {
+        "ending", "{name}", "{name} is this machine; it is not ended by wsl",
+        "name an imported distribution",
+    }
+    /// A disk is to be attached to a virtual machine.
+    "no-disks" NoDisks(CannotRun) {} {
+        "mounting", "a disk",
+        "--mount attaches it to a virtual machine, and distributions share this kernel",
+        "`mount` it here, and it is there below the distribution's directory",
+    }
+    /// Somebody else's commands are to be started on this machine, by who may not become them.
+    "only-root-becomes" OnlyRootBecomes(CannotRun) { user } {
+        "becoming", "{user}", "-u on this machine is root's", "use `sudo -u {user} wsl`",
+    }
+    /// The directory to start in cannot be entered.
+    "directory-not-entered" DirectoryNotEntered(CannotRun) { path, error } {
+        "going to", "{path}", "{error}", "name another one with --cd",
+    }
+
+    // ---- Distributions that run, or are to.
+
+    /// What keeps a distribution's instance cannot be started.
+    "keeper-not-started" KeeperNotStarted(CannotRun) { program, error } {
+        "starting", "the distribution", "{program} cannot be started: {error}",
+        "is Winterop installed completely? `winterop doctor` looks",
+    }
+    /// A distribution's instance could not be made.
+    "no-instance" NoInstance(CannotRun) { reason } {
+        "starting", "the distribution", "{reason}",
+        "distributions.log in the runtime directory may say more",
+    }
+    /// Nobody serves the distribution's instance.
+    "instance-not-running" InstanceNotRunning(Broken) { socket } {
+        "asking", "the distribution", "it does not run: nobody listens on {socket}",
+        "try again: the next command starts it",
+    }
+    /// A distribution takes a request and does not answer, or has ended meanwhile.
+    "distribution-silent" DistributionSilent(Broken) { error } {
+        "waiting for", "the distribution", "no answer: {error}",
+        "`wsl --terminate` ends it; the next command starts it again",
+    }
+    /// A distribution's own part refuses.
+    "distribution-refuses" DistributionRefuses(Broken) { text } {
+        "asking", "the distribution", "{text}", "distributions.log in the runtime directory may say more",
+    }
+    /// A distribution's answer is none.
+    "distribution-unclear" DistributionUnclear(Broken) { error } {
+        "asking", "the distribution", "its answer is not understood: {error}",
+        "`wsl --terminate` ends it, and the next command starts it with this version",
+    }
+    /// The connection to a distribution broke.
+    "distribution-lost" DistributionLost(Broken) { error } {
+        "asking", "the distribution", "the connection to it broke: {error}",
+        "distributions.log in the runtime directory may say why",
+    }
+    /// What is to be started in a distribution has no room in a message.
+    "process-too-long" ProcessTooLong(Broken) { error } {
+        "starting", "the command", "it cannot be put into a request: {error}",
+        "pass fewer or shorter arguments and variables",
+    }
+    /// A distribution was told to end, and goes on.
+    "instance-does-not-end" InstanceDoesNotEnd(CannotRun) { name } {
+        "ending", "{name}", "it does not end within ten seconds",
+        "distributions.log in the runtime directory may say why; try again",
+    }
+    /// A distribution of this name runs with the files of another directory than the one that is named.
+    "other-root" OtherRoot(CannotRun) { name, root } {
+        "starting", "{name}", "{name} runs already, with the files of another directory than {root}",
+        "give this one another name, or end that one with `wsl --terminate {name}`",
+    }
+    /// The directory that is named as a distribution's root is not there.
+    "root-not-there" RootNotThere(CannotRun) { root, error } {
+        "opening", "{root}", "{error}", "name a directory that has a system's files",
+    }
+    /// The directory of running distributions cannot be made or locked.
+    "instance-file" InstanceFile(CannotRun) { path, error } {
+        "using", "{path}", "{error}", "`winterop doctor` looks at the runtime directory",
+    }
+    /// `wsl` is told that a Windows program has started it, and cannot find out which.
+    "windows-caller" WindowsCaller(CannotRun) { error } {
+        "starting", "wsl for a Windows program", "{error}",
+        "start it by `wsl.exe` on the Windows side, or unset WINTEROP_WINDOWS_CALLER",
+    }
+    /// The Windows `wsl.exe` waits for the end of its Linux program, and cannot be told of it.
+    "windows-side-lost" WindowsSideLost(CannotRun) { port, error } {
+        "telling", "Windows' wsl.exe at port {port}", "{error}", "it may have been ended; try again",
+    }
+
+    // ---- The user's own host, for whoever asks for it.
+
+    /// The host's socket is there, and nobody can connect to it.
+    "host-unreachable" HostUnreachable(CannotRun) { socket, error } {
+        "connecting to", "{socket}", "{error}", "remove it, if nothing that runs needs it",
+    }
+    /// Somebody else serves the host's socket.
+    "host-of-another" HostOfAnother(CannotRun) { socket, user } {
+        "ending", "the host", "{socket} is served by uid {user}, not by you; nothing was ended",
+        "have root remove the socket, if that user has no business there",
+    }
+    /// Which process serves the host's socket cannot be found out.
+    "host-unseen" HostUnseen(CannotRun) { socket, pid } {
+        "ending", "the host",
+        "the process that made {socket} ({pid}) has ended, or cannot be seen from here; nothing was ended",
+        "if others hold its socket, remove it: rm {socket}",
+    }
+    /// The host lives where no signal from here reaches.
+    "host-elsewhere" HostElsewhere(CannotRun) {} {
+        "ending", "the host", "it lives in another pid namespace than this",
+        "end it where it was started: winterop host stop",
+    }
+    /// The system does not let the host be told to end.
+    "host-not-told" HostNotTold(CannotRun) { pid, error } {
+        "ending", "the host (process {pid})", "it cannot be told to end: {error}",
+        "`winterop doctor` says what it is",
+    }
+    /// The host was told to end, and goes on.
+    "host-does-not-end" HostDoesNotEnd(CannotRun) { pid } {
+        "ending", "the host (process {pid})", "it does not end",
+        "`kill -9 {pid}` ends it, and leaves Wine running",
+    }
+
+    /// `winterop explain` is asked for what is no error's identifier.
+    "no-identifier" NoIdentifier(CannotRun) { id } {
+        "explaining", "{id}", "{id} is no identifier of an error",
+        "`winterop explain` lists them all",
+    }
+
+    /// The user's host cannot begin to serve.
+    "host-not-set-up" HostNotSetUp(CannotRun) { step, error } {
+        "serving", "Windows programs", "{step}: {error}", "`winterop doctor` looks for the reason",
+    }
+
     // ---- Where things are.
+
+    /// The system does not say where this program lies.
+    "own-program-lost" OwnProgramLost(CannotRun) { error } {
+        "looking for", "this program's own file", "{error}",
+        "it needs /proc, and must not be replaced while it starts",
+    }
 
     /// The parts of Winterop are not where its program lies.
     "parts-missing" PartsMissing(CannotRun) { program } {

@@ -24,6 +24,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use winterop_places::user;
 use winterop_translate::groups;
 use winterop_words::{Failure, Words};
 
@@ -201,6 +202,27 @@ impl Settings {
         let settings: Self = from_toml(&content.bytes, path)?;
         let wrong = |problem: String| SettingsError::Content { path: path.to_owned(), problem };
         settings.check().map_err(wrong)
+    }
+
+    /// Reads the file of this process's user; where there is none, the defaults hold.
+    ///
+    /// # Errors
+    /// In words: those of [`Settings::read`], or there is no place that can be believed.
+    pub fn of_user() -> Result<Self, Words> {
+        Self::of_user_with_warnings().map(|(settings, _)| settings)
+    }
+
+    /// The same, with what to tell of the file although it is obeyed.
+    ///
+    /// # Errors
+    /// Those of [`Settings::of_user`].
+    pub fn of_user_with_warnings() -> Result<(Self, Vec<Words>), Words> {
+        let Some(file) = user::settings().map_err(|error| error.words())? else {
+            return Ok((Self::default(), Vec::new()));
+        };
+        let settings = Self::read(&file).map_err(|error| error.words())?;
+        let warnings = settings.warnings(&file);
+        Ok((settings, warnings))
     }
 
     fn check(self) -> Result<Self, String> {

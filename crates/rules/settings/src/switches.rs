@@ -11,6 +11,7 @@ use crate::machine::{self, FlagsMeaning, MachineSettings};
 use crate::wsl_conf::{self, Diagnostic, WslConf};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use winterop_places::user;
 use winterop_words::{Failure, Words};
 
 /// Why Windows programs do not run, with where that is set.
@@ -83,6 +84,15 @@ pub struct SwitchPlaces {
 impl Default for SwitchPlaces {
     fn default() -> Self {
         Self { directory: machine::DIRECTORY.into(), wsl_conf: wsl_conf::PATH.into(), prefix: None }
+    }
+}
+
+impl SwitchPlaces {
+    /// Where the switches are that hold for this process's user on this machine.
+    #[must_use]
+    pub fn of_user() -> Self {
+        let prefix = user::data().ok().map(|data| data.join("prefix/system.reg"));
+        Self { prefix, ..Self::default() }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod listener;
 pub mod name_services;
 pub mod notify;
 pub mod options;
+pub mod own_host;
 pub mod pace;
 pub mod peer;
 pub mod presence;

@@ -21,6 +21,7 @@ use winterop_wire::{
     ErrorNotice, ExitStatus, Header, Initialize, InitializeResponse, LinuxProcess, Message,
     MessageType, Role, Signal as SignalMessage, Tag, TerminateInstance, TransactionResult,
 };
+use winterop_words::{Failure, Words};
 
 /// How long an instance's init, or a session leader, may take to answer: it starts one process.
 const ANSWER: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
@@ -28,11 +29,20 @@ const ANSWER: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 /// How long to wait before looking again at what the kernel has no event for.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// When an instance that is told to end does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Whatever runs in it.
+    Always,
+    /// Only where it has no session.
+    WhenIdle,
+}
+
 /// Why an instance or a session did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The keeper's program could not be started.
-    #[error("{program} cannot be started: {source}")]
+    #[error("{}", self.in_words())]
     Keeper {
         /// The program.
         program: PathBuf,
@@ -40,13 +50,13 @@ pub enum ClientError {
         source: io::Error,
     },
     /// There is no instance, for this reason.
-    #[error("the distribution does not start: {0}")]
+    #[error("{}", self.in_words())]
     NoInstance(String),
     /// Nobody listens.
-    #[error("the distribution does not run (nobody listens on {0})")]
+    #[error("{}", self.in_words())]
     NotRunning(PathBuf),
     /// The other side refused, in words of its own.
-    #[error("{text}")]
+    #[error("{}", self.in_words())]
     Refused {
         /// The words.
         text: String,
@@ -54,20 +64,53 @@ pub enum ClientError {
         status: u8,
     },
     /// No answer came.
-    #[error("no answer from the distribution: {0}")]
+    #[error("{}", self.in_words())]
     Receive(#[from] ReceiveError),
     /// The answer is not understood.
-    #[error("an answer of the distribution's is not understood: {0}")]
+    #[error("{}", self.in_words())]
     Decode(#[from] DecodeError),
     /// The request has no room in a message.
-    #[error("the request cannot be sent: {0}")]
+    #[error("{}", self.in_words())]
     Encode(#[from] EncodeError),
     /// The answer came without its descriptors.
-    #[error("an answer of the distribution's came without its connection")]
+    #[error("{}", self.in_words())]
     NoConnection,
     /// The system refused.
-    #[error("the connection to the distribution broke: {0}")]
+    #[error("{}", self.in_words())]
     System(#[from] io::Error),
+}
+
+impl ClientError {
+    /// What a person reads: the other side's own words, or ours.
+    fn in_words(&self) -> String {
+        match self {
+            Self::Refused { text, .. } => text.clone(),
+            ours => ours.words().to_string(),
+        }
+    }
+
+    /// The error in words of ours.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        match self {
+            Self::Keeper { program, source } => {
+                Failure::KeeperNotStarted { program: &program.display(), error: source }.words()
+            }
+            Self::NoInstance(reason) => Failure::NoInstance { reason }.words(),
+            Self::NotRunning(socket) => {
+                Failure::InstanceNotRunning { socket: &socket.display() }.words()
+            }
+            Self::Refused { text, .. } => Failure::DistributionRefuses { text }.words(),
+            Self::Receive(error) => Failure::DistributionSilent { error }.words(),
+            Self::Decode(error) => Failure::DistributionUnclear { error }.words(),
+            Self::NoConnection => {
+                let error = &"an answer came without its connection";
+                Failure::DistributionUnclear { error }.words()
+            }
+            Self::Encode(error) => Failure::ProcessTooLong { error }.words(),
+            Self::System(error) => Failure::DistributionLost { error }.words(),
+        }
+    }
 }
 
 impl From<rustix::io::Errno> for ClientError {
@@ -229,14 +272,14 @@ impl Instance {
         Ok(Session::from(connection))
     }
 
-    /// Ends the instance; without `force` only if it has no session. Says whether it ends.
+    /// Ends the instance. Says whether it ends.
     ///
     /// # Errors
     /// A [`ClientError`].
-    pub fn terminate(&self, force: bool) -> Result<bool, ClientError> {
+    pub fn terminate(&self, ends: Ends) -> Result<bool, ClientError> {
         let mut bytes = Vec::new();
         let header = Header::plain(MessageType::TERMINATE_INSTANCE, 1);
-        TerminateInstance { force }.encode(&header, &mut bytes)?;
+        TerminateInstance { force: ends == Ends::Always }.encode(&header, &mut bytes)?;
         let frame = self.ask(&bytes)?;
         Ok(TransactionResult::decode(&answer(&frame)?)? == TransactionResult::Bool(true))
     }

@@ -1,9 +1,14 @@
-//! What `wsl` does with a distribution: it starts its instance or finds it, begins a session there and
-//! creates processes in it ([`client`]), and relays this process's own terminal while one of them runs
-//! ([`console`]).
+//! What `wsl` does with a distribution: it starts its instance or finds it and runs a command there
+//! ([`run`]), by what an instance and its sessions answer ([`client`]), and relays this process's own
+//! terminal meanwhile ([`console`]). [`here`] is the same on the machine itself, and [`from_windows`] for a
+//! Windows program.
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod console;
+pub mod from_windows;
+pub mod here;
+pub mod run;
 
-pub use client::{ClientError, Facts, Instance, Running, Session};
+pub use client::{ClientError, Ends, Facts, Instance, Running, Session};
+pub use run::{Origin, Runnable, SessionError, Shell, Wanted};

@@ -3,7 +3,8 @@
 //!
 //! [`trusted`] sees to it that nobody but root can change what will run as every user. [`files`] knows the
 //! files and the manifest of what was put there, [`server`] starts and ends the machine's init,
-//! [`guests`] says whom else it serves, [`table`] has the registration. [`enable`] and [`disable`] are
+//! [`guests`] says whom else it serves, [`table`] has the registration, and [`status`] says how all of it is.
+//! [`enable`] and [`disable`] are
 //! the order of the steps.
 //! Each step finds out whether it is done, so a call that was interrupted is made good by the next.
 
@@ -12,6 +13,7 @@ pub mod files;
 pub mod guests;
 mod plan;
 pub mod server;
+pub mod status;
 pub mod table;
 pub mod trusted;
 
@@ -20,7 +22,47 @@ pub use plan::Plan;
 
 use files::Files;
 use std::path::Path;
+use winterop_places::program;
 use winterop_settings::machine::EntryName;
+use winterop_settings::{MachineSettings, machine};
+use winterop_words::{Failure, Words};
+
+/// Refuses whoever is not root, and so cannot do `what`.
+///
+/// # Errors
+/// In words.
+pub fn require_root(what: &str) -> Result<(), Words> {
+    match rustix::process::geteuid().is_root() {
+        true => Ok(()),
+        false => Err(Failure::NotRoot { what: &what }.words()),
+    }
+}
+
+/// The name that root has set for the entry in the kernel's table.
+fn entry() -> Result<EntryName, Words> {
+    let settings = MachineSettings::read(Path::new(machine::DIRECTORY));
+    Ok(settings.map_err(|error| error.words())?.entry)
+}
+
+/// Installs this program and its parts on this machine, as root; says what was done.
+///
+/// # Errors
+/// In words; see [`enable`].
+pub fn enable_this() -> Result<Vec<String>, Words> {
+    require_root("enable Winterop for all users")?;
+    let (init, program) = (program::init()?, program::own()?);
+    let plan = Plan { root: "/".into(), init, program, entry: entry()? };
+    enable(&plan).map_err(|error| error.words())
+}
+
+/// Takes away from this machine, as root, what [`enable_this`] has put there; says what was done.
+///
+/// # Errors
+/// In words; see [`disable`].
+pub fn disable_this() -> Result<Vec<String>, Words> {
+    require_root("disable Winterop for all users")?;
+    disable(Path::new("/"), &entry()?).map_err(|error| error.words())
+}
 
 /// Installs Winterop on the machine, or what is missing of it, and starts it.
 ///

@@ -1,0 +1,264 @@
+//! The process `wslhost`: the user's host with the launcher that the settings name, its socket, its log, and
+//! how it goes into the background.
+#![forbid(unsafe_code)]
+
+use rustix::fd::OwnedFd;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit, setsid};
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use winterop_accounts::release::Release;
+use winterop_host::{
+    Admission, Audit, Build, CommandLauncher, Host, Launcher, Local, Printable, Served,
+};
+use winterop_places::{program, user};
+use winterop_serve::background::terminated;
+use winterop_serve::socket::{ListeningSocket, SocketError};
+use winterop_serve::{Listener, Starter, notify};
+use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
+use winterop_sys::{Fork, exit, fork, reset_action};
+use winterop_wine::{Places, WineLauncher};
+use winterop_words::{Failure, Words, visible};
+
+/// Serves in the background: whoever started this reads a byte from its standard output when the
+/// host listens, and waits for nothing else.
+///
+/// # Errors
+/// In words, which are in the log too.
+pub fn serve_in_background() -> Result<(), Words> {
+    if let Fork::Parent(_) = fork().map_err(failed("forking"))? {
+        exit(0);
+    }
+    setsid().map_err(failed("beginning a session of its own"))?;
+    serve_with_log(|| {
+        // Whoever started it may be gone; the host serves all the same.
+        let _ = io::stdout().write_all(b".").and_then(|()| io::stdout().flush());
+        say_nothing_more()
+    })
+}
+
+/// The same as a service: systemd has put it into the background.
+///
+/// # Errors
+/// Those of [`serve_in_background`].
+pub fn serve_supervised() -> Result<(), Words> {
+    say_nothing_more().map_err(failed("opening /dev/null"))?;
+    serve_with_log(notify::ready)
+}
+
+/// Serves in the foreground, with the log on standard error.
+///
+/// # Errors
+/// In words.
+pub fn serve_in_foreground() -> Result<(), Words> {
+    serve(|| Ok(()), io::stderr)
+}
+
+/// Goes on where a host of another build has served: on its socket, which is standard input, and with who
+/// waits, at standard output. That host has become this process.
+///
+/// # Errors
+/// In words.
+pub fn succeed() -> Result<(), Words> {
+    let given = |descriptor| rustix::io::fcntl_dupfd_cloexec(descriptor, 3);
+    let taking_over = failed("taking over the socket");
+    let socket = given(rustix::stdio::stdin()).map_err(taking_over)?;
+    // Where nobody waits it is no socket.
+    let waiting = given(rustix::stdio::stdout())
+        .ok()
+        .filter(|waiting| rustix::net::getpeername(waiting).is_ok());
+    File::open("/dev/null")
+        .and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?))
+        .and_then(|()| say_nothing_more())
+        .map_err(failed("opening /dev/null"))?;
+    let bind = |path: &Path| ListeningSocket::taken_over(socket, path);
+    serve_on(bind, waiting, || Ok(()), io::stderr)
+}
+
+/// Becomes the build that lies in the place of this one. It goes on with the socket, and with who waits.
+fn become_successor(build: &Build, socket: OwnedFd, waiting: Option<OwnedFd>) -> io::Error {
+    let program = build.program().display();
+    tracing::info!(%program, "the host's program was replaced; the new one goes on");
+    let mut command = Command::new(build.program());
+    command.arg0("winterop").args(["host", "succeed"]).stdin(socket);
+    command.stdout(waiting.map_or_else(Stdio::null, Stdio::from)).exec()
+}
+
+/// What went wrong in a step of beginning to serve.
+fn failed<E: Display>(step: &str) -> impl FnOnce(E) -> Words + '_ {
+    move |error| Failure::HostNotSetUp { step: &step, error: &error }.words()
+}
+
+fn say_nothing_more() -> io::Result<()> {
+    let null = File::options().write(true).open("/dev/null")?;
+    Ok(rustix::stdio::dup2_stdout(null)?)
+}
+
+fn runtime() -> Result<PathBuf, Words> {
+    user::runtime().map_err(|error| error.words())
+}
+
+fn serve_with_log(listening: impl FnOnce() -> io::Result<()>) -> Result<(), Words> {
+    std::env::set_current_dir("/").map_err(failed("going to /"))?;
+    let path = runtime()?.join("host.log");
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    let log = Arc::new(log.map_err(failed("opening the log"))?);
+    // What a library prints to standard error belongs into the log too.
+    rustix::stdio::dup2_stderr(&*log).map_err(failed("writing into the log"))?;
+    let copy = Arc::clone(&log);
+    let result = serve(listening, move || Arc::clone(&copy));
+    if let Err(error) = &result {
+        // Nobody else hears it; who is told nothing knows that this ended.
+        let _ = writeln!(&*log, "wslhost: {}", visible::lines(&error.to_string()));
+    }
+    result
+}
+
+fn serve<W>(
+    listening: impl FnOnce() -> io::Result<()>,
+    log: impl Fn() -> W + Send + Sync + 'static,
+) -> Result<(), Words>
+where
+    W: Write + 'static,
+{
+    serve_on(ListeningSocket::bind, None, listening, log)
+}
+
+fn serve_on<W>(
+    bind: impl FnOnce(&Path) -> Result<ListeningSocket, SocketError>,
+    waiting: Option<OwnedFd>,
+    listening: impl FnOnce() -> io::Result<()>,
+    log: impl Fn() -> W + Send + Sync + 'static,
+) -> Result<(), Words>
+where
+    W: Write + 'static,
+{
+    // Where it was inherited as ignored, children would be gone, and their pids others', before anybody
+    // has waited for them.
+    reset_action(Signal::CHILD);
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINTEROP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = move || Printable(log());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
+    let listened = failed("saying that it listens");
+    let socket = user::host_socket().map_err(|error| error.words())?;
+    let socket = match bind(&socket) {
+        // Two were started at the same time: the other one serves.
+        Err(SocketError::InUse(_)) => return listening().map_err(listened),
+        socket => socket.map_err(|error| error.words())?,
+    };
+    let build = Build::own(&program::own()?).map_err(failed("looking at its own program"))?;
+    // Before anybody is served: it is to have nothing of theirs.
+    let starter = Starter::start(&program::own()?)
+        .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
+        .ok()
+        .map(Arc::new);
+    // Programs have what the starter has.
+    as_many_descriptors_as_may_be();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed("making a runtime"))?;
+    let (launcher, settings) = launcher(starter)?;
+    let served = runtime.block_on(async {
+        let listener = socket.descriptor().ok_or(io::ErrorKind::NotConnected.into());
+        let listener = listener.and_then(|listener| listener.try_clone_to_owned());
+        let listener = listener.and_then(Listener::new).map_err(failed("listening"))?;
+        listening().map_err(listened)?;
+        let switches = Arc::new(Switches::new(switches(&settings)));
+        warm_up(Arc::clone(&launcher), Arc::clone(&switches));
+        let admission = admission(switches, &settings);
+        let host = Host::new(Arc::clone(&launcher), &settings, admission, audit()?);
+        let host = host.map_err(failed("beginning to serve"))?;
+        let served = host.serve(&listener, &build, waiting, terminated()).await;
+        served.map_err(failed("accepting connections"))
+    })?;
+    let successor = match served {
+        // Its file stays.
+        Served::Outdated { waiting } => socket.leave_file().map(|socket| (socket, waiting)),
+        Served::ToTheEnd => {
+            drop(socket);
+            None
+        }
+    };
+    // Servers that hold a connection see now that this host is gone, and start another; what they
+    // sent while Wine ends would be lost.
+    runtime.shutdown_background();
+    launcher.shut_down();
+    let Some((socket, waiting)) = successor else { return Ok(()) };
+    let error = become_successor(&build, socket, waiting);
+    // Whoever comes now finds that nobody serves, and starts a host.
+    let path = user::host_socket().map_err(|error| error.words())?;
+    let _ = std::fs::remove_file(path);
+    Err(failed("becoming the program in its place")(error))
+}
+
+/// Has the launcher get ready, while the host serves.
+fn warm_up(launcher: Arc<dyn Launcher>, switches: Arc<Switches>) {
+    tokio::task::spawn_blocking(move || {
+        // What Wine cannot read whole it would write anew without the rest.
+        if let Err(Off::Unclear(problem)) = switches.check_users() {
+            tracing::error!(problem, "Wine is not started");
+            return;
+        }
+        if let Err(refusal) = launcher.warm_up(&mut |step| tracing::info!(step)) {
+            tracing::error!(%refusal, "programs cannot be started");
+        }
+    });
+}
+
+/// What root has set about who may run what.
+fn admission(switches: Arc<Switches>, settings: &Settings) -> Admission {
+    let policy = Arc::new(Policy::new(Path::new(machine::DIRECTORY)));
+    Admission { switches, policy, sandboxes: settings.sandboxes }
+}
+
+fn audit() -> Result<Audit, Words> {
+    let folder = user::data().or_else(|_| user::runtime()).map_err(|error| error.words())?;
+    Ok(Audit::new(folder.join("audit.log"), rustix::process::geteuid().as_raw()))
+}
+
+/// The switches; a Wine prefix has a say where it is used.
+fn switches(settings: &Settings) -> SwitchPlaces {
+    let places = SwitchPlaces::of_user();
+    let prefix = places.prefix.filter(|_| settings.launcher == LauncherKind::Wine);
+    SwitchPlaces { prefix, ..places }
+}
+
+fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Settings), Words> {
+    let (settings, warnings) = Settings::of_user_with_warnings()?;
+    for warning in warnings {
+        tracing::warn!(%warning, "a setting is passed over");
+    }
+    let local = Local::new(settings.placement, starter);
+    let launcher: Arc<dyn Launcher> = match settings.launcher {
+        LauncherKind::Wine => Arc::new(WineLauncher::new(wine_places()?, settings.clone(), local)),
+        LauncherKind::Command => Arc::new(CommandLauncher::new(&settings, local)),
+    };
+    Ok((launcher, settings))
+}
+
+/// A guest's descriptors must not use up those of the host's own user.
+fn as_many_descriptors_as_may_be() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Where the launcher `wine` finds its parts and keeps its things.
+fn wine_places() -> Result<Places, Words> {
+    let libraries = program::parts()?;
+    let part = |name: &str| Some(libraries.join(name)).filter(|path: &PathBuf| path.exists());
+    Ok(Places {
+        data: user::data().map_err(|error| error.words())?,
+        runtime: runtime()?,
+        preload: part("libwinterop_preload.so"),
+        helper: part("winterop-helper.exe"),
+        program: Some(program::own()?),
+        distribution: Release::distribution_of_machine(),
+    })
+}

@@ -1,0 +1,39 @@
+//! Removal of a distribution with its files.
+
+use crate::attendance::{Instances, Listener};
+use crate::care::{clear, registry, remove_files, shelf, store};
+use crate::registry::{Distribution, State};
+use winterop_words::{Failure, Words};
+
+/// Removes a distribution with its files, if `agrees` to that says so.
+///
+/// # Errors
+/// In words. What was begun the next command goes on with.
+pub fn unregister(
+    name: &str,
+    agrees: &dyn Fn(&Distribution) -> Result<bool, Words>,
+    instances: &dyn Instances,
+    listener: &dyn Listener,
+) -> Result<(), Words> {
+    let found = registry()?.installed(name)?.clone();
+    if !agrees(&found)? {
+        return Err(Failure::RemovalRefused { name: &found.name }.words());
+    }
+    let store = store(listener)?;
+    let mut registry = store.read()?;
+    let found = registry.installed(name)?.clone();
+    let Some(_work) = store.work_on(&found.name)? else {
+        let (name, state) = (&found.name, &"being imported or removed");
+        return Err(Failure::DistributionBusy { name, state }.words());
+    };
+    instances.end(&found.name)?;
+    // From here on nobody starts it, and whoever comes next goes on with this.
+    registry.set_state(&found.name, State::Uninstalling)?;
+    store.write(&registry)?;
+    drop(store);
+    // One that was started a moment ago.
+    instances.end(&found.name)?;
+    remove_files(&found, listener)?;
+    let store = shelf()?.lock()?;
+    clear(&store, &found, listener)
+}
