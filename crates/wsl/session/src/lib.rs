@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod connection;
 pub mod console;
 
 pub use client::{ClientError, Facts, Instance, Running, Session};
+pub use connection::{Connection, Ports};
