@@ -1,4 +1,5 @@
-//! `cargo xtask check`: formatting, lints, who may use whom, and what dependencies are held to.
+//! `cargo xtask check`: formatting, lints, who may use whom, what has to build for Windows, and what
+//! dependencies are held to.
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -8,6 +9,16 @@ use crate::house;
 use crate::paths;
 use crate::progress::words;
 use crate::runner::cargo;
+use crate::windows;
+
+/// What both sides have, and so has to build for Windows too; of `channel` that is its state machine.
+const ON_WINDOWS_TOO: [&str; 5] = [
+    "winterop-words",
+    "winterop-wire",
+    "winterop-translate",
+    "winterop-console",
+    "winterop-channel",
+];
 
 /// Runs every check, says which failed, and fails if one did.
 ///
@@ -36,10 +47,26 @@ pub(crate) fn run() -> Result<ExitCode> {
     if failed.is_empty() {
         eprintln!("✓ who may use whom");
     }
+    let mut commands: Vec<(String, Command)> = Vec::new();
     for check in checks {
         let mut command = Command::new(cargo());
-        command.args(check).current_dir(paths::root()).stdin(Stdio::null());
-        let shown = format!("cargo {}", check.join(" "));
+        command.args(check);
+        commands.push((format!("cargo {}", check.join(" ")), command));
+    }
+    match windows::checker()? {
+        Some(mut command) => {
+            command.args(["check", "--locked"]);
+            command.args(ON_WINDOWS_TOO.iter().flat_map(|name| ["--package", name]));
+            commands.push((format!("for Windows: {}", ON_WINDOWS_TOO.join(" ")), command));
+        }
+        None => eprintln!(
+            "there is no Rust for Windows (`cargo xtask windows` gets one): whether {} build there is \
+             not checked",
+            ON_WINDOWS_TOO.join(" ")
+        ),
+    }
+    for (shown, mut command) in commands {
+        command.current_dir(paths::root()).stdin(Stdio::null());
         let status = command.status().with_context(|| format!("start `{}`", words(&command)))?;
         if status.success() {
             eprintln!("✓ {shown}");

@@ -74,6 +74,30 @@ pub(crate) fn purpose() -> Purpose {
     if Toolchain::rustup().is_some() { Purpose::WindowsLinker } else { Purpose::Windows }
 }
 
+/// The target folder for checks: programs are built elsewhere, so that neither waits for the other.
+const CHECKED: &str = "windows-check";
+
+/// cargo for Windows, to check something with. `None` where there is neither rustup's library for Windows
+/// nor what builds one of Debian's source: a check installs nothing.
+///
+/// # Errors
+/// If the library cannot be built although everything for that is there.
+pub(crate) fn checker() -> Result<Option<Command>> {
+    let places = Places::new();
+    let toolchain = match Toolchain::rustup() {
+        Some(toolchain) => toolchain,
+        None if Toolchain::debian_is_installed() => {
+            let _lock = paths::lock(&places.lock)?;
+            ensure_sysroot(&places.sysroot)?;
+            Toolchain::debian(&places)
+        }
+        None => return Ok(None),
+    };
+    let mut cargo = toolchain.cargo();
+    cargo.env("CARGO_TARGET_DIR", paths::target().join(CHECKED));
+    Ok(Some(cargo))
+}
+
 /// The script that calls cargo for Windows, once [`build`] has run.
 ///
 /// It takes cargo's arguments and builds for Windows without being told so. The target folder is
@@ -159,12 +183,21 @@ impl Toolchain {
             )
         })?;
         ensure_sysroot(&places.sysroot)?;
-        Ok(Self {
+        Ok(Self::debian(places))
+    }
+
+    /// Debian's compiler with the library that was built for it.
+    fn debian(places: &Places) -> Self {
+        Self {
             cargo: DEBIAN_CARGO.into(),
             rustc: DEBIAN_RUSTC.into(),
             rustdoc: DEBIAN_RUSTDOC.into(),
             sysroot: Some(places.sysroot.clone()),
-        })
+        }
+    }
+
+    fn debian_is_installed() -> bool {
+        debian::missing(Purpose::Windows.packages()).is_ok_and(|missing| missing.is_empty())
     }
 
     /// The toolchain that runs this program, if it has the target.

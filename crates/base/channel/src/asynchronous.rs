@@ -1,29 +1,86 @@
 //! The same channel for the services, on tokio.
 
-use crate::inbox::{Frame, Inbox};
-use crate::unix::{Read, ReceiveError, read_into, send_some};
+use crate::inbox::{Frame, Inbox, Nothing};
+use crate::unix::{READ_SIZE, Read, ReceiveError, read_into, send_some};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io;
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 
 /// A stream of messages with a peer; reading and writing wait without holding a thread.
+///
+/// [`Channel`] over a unix socket carries descriptors; over [`Bytes`], any stream, bytes alone.
 #[derive(Debug)]
-pub struct Channel {
-    stream: UnixStream,
-    inbox: Inbox,
+pub struct Channel<S: Stream = UnixStream> {
+    stream: S,
+    inbox: Inbox<S::Beside>,
 }
 
-impl Channel {
-    /// Takes a connected unix stream socket over; it is switched to non-blocking.
+/// A stream that messages come over.
+pub trait Stream {
+    /// What travels beside its bytes.
+    type Beside: Send;
+
+    /// Reads once into `inbox`, and waits until that brings something, or an end.
     ///
-    /// # Errors
-    /// The system's, where the descriptor cannot be waited for.
-    pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        let stream = std::os::unix::net::UnixStream::from(socket);
-        stream.set_nonblocking(true)?;
-        Ok(UnixStream::from_std(stream)?.into())
+    /// Cancel-safe: what was read is in `inbox`.
+    fn read(
+        &mut self,
+        inbox: &mut Inbox<Self::Beside>,
+    ) -> impl Future<Output = Result<Read, ReceiveError>> + Send;
+
+    /// Writes one message, with nothing beside it.
+    fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Any stream, as one of bytes alone.
+#[derive(Debug)]
+pub struct Bytes<S>(pub S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for Bytes<S> {
+    type Beside = Nothing;
+
+    async fn read(&mut self, inbox: &mut Inbox<Nothing>) -> Result<Read, ReceiveError> {
+        let mut bytes = std::vec![0; inbox.read_size().min(READ_SIZE)];
+        let count = match self.0.read(&mut bytes).await {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Read::End),
+            Err(error) => return Err(system(error)),
+        };
+        inbox.push(bytes.get(..count).unwrap_or_default(), [])?;
+        Ok(if count == 0 { Read::End } else { Read::Data(count) })
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).await?;
+        self.0.flush().await
+    }
+}
+
+impl Stream for UnixStream {
+    type Beside = OwnedFd;
+
+    async fn read(&mut self, inbox: &mut Inbox) -> Result<Read, ReceiveError> {
+        // What a peer has written is mostly there already: read first, wait only if it is not.
+        let mut read = read_into(&*self, inbox)?;
+        while read == Read::NotYet {
+            self.readable().await.map_err(system)?;
+            read = read_ready(self, inbox)?;
+        }
+        Ok(read)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        write_with(self, bytes, &[]).await
+    }
+}
+
+impl<S: Stream> Channel<S> {
+    /// Takes a stream over.
+    #[must_use]
+    pub fn over(stream: S) -> Self {
+        Self { stream, inbox: Inbox::default() }
     }
 
     /// Takes no message of more than `most` bytes from here on.
@@ -38,39 +95,38 @@ impl Channel {
     ///
     /// # Errors
     /// [`ReceiveError`]; after one the stream is of no further use.
-    pub async fn receive(&mut self) -> Result<Option<Frame>, ReceiveError> {
+    pub async fn receive(&mut self) -> Result<Option<Frame<S::Beside>>, ReceiveError> {
         // A peer that never pauses is not the only one.
         tokio::task::coop::consume_budget().await;
-        // What came with the last read comes first, or more and more would be held.
-        if let Some(frame) = self.inbox.next_frame()? {
-            return Ok(Some(frame));
-        }
-        // What a peer has written is mostly there already: read first, wait only if it is not.
-        let mut read = read_into(&self.stream, &mut self.inbox)?;
         loop {
+            // What came with the last read comes first, or more and more would be held.
             if let Some(frame) = self.inbox.next_frame()? {
                 return Ok(Some(frame));
             }
-            if read == Read::End {
+            if self.stream.read(&mut self.inbox).await? == Read::End {
                 return self.inbox.end().map(|()| None).map_err(Into::into);
             }
-            self.stream.readable().await.map_err(system)?;
-            read = self.read_ready()?;
         }
     }
 
-    /// Reads where the stream is said to be readable; says otherwise if it is not.
-    fn read_ready(&mut self) -> Result<Read, ReceiveError> {
-        let Self { stream, inbox } = self;
-        let mut outcome = Ok(Read::NotYet);
-        let _ = stream.try_io(Interest::READABLE, || {
-            outcome = read_into(&*stream, inbox);
-            match outcome {
-                Ok(Read::NotYet) => Err(io::ErrorKind::WouldBlock.into()),
-                _ => Ok(()),
-            }
-        });
-        outcome
+    /// Sends one message with nothing beside it, over whatever the stream is.
+    ///
+    /// # Errors
+    /// The system's; part of the message may have gone out then.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write(bytes).await
+    }
+}
+
+impl Channel {
+    /// Takes a connected unix stream socket over; it is switched to non-blocking.
+    ///
+    /// # Errors
+    /// The system's, where the descriptor cannot be waited for.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        let stream = std::os::unix::net::UnixStream::from(socket);
+        stream.set_nonblocking(true)?;
+        Ok(UnixStream::from_std(stream)?.into())
     }
 
     /// Sends one message with its descriptors.
@@ -78,49 +134,66 @@ impl Channel {
     /// # Errors
     /// The system's; part of the message may have gone out then.
     pub async fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let mut descriptors = descriptors;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.send_ready(rest, descriptors) {
-                Ok(sent) => {
-                    descriptors = &[];
-                    rest = rest.get(sent..).unwrap_or_default();
-                }
-                Err(Errno::AGAIN) => {
-                    self.stream.writable().await?;
-                    // Takes the readiness back where it was said too early.
-                    let _ = self.stream.try_io(Interest::WRITABLE, || match self.has_room() {
-                        true => Ok(()),
-                        false => Err(io::ErrorKind::WouldBlock.into()),
-                    });
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    fn send_ready(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
-        send_some(&self.stream, bytes, descriptors)
-    }
-
-    fn has_room(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut interest = [PollFd::new(&self.stream, PollFlags::OUT)];
-        poll(&mut interest, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        write_with(&self.stream, bytes, descriptors).await
     }
 }
 
 impl From<UnixStream> for Channel {
     fn from(stream: UnixStream) -> Self {
-        Self { stream, inbox: Inbox::default() }
+        Self::over(stream)
     }
 }
 
-impl AsFd for Channel {
+impl<S: Stream + AsFd> AsFd for Channel<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// Reads where the stream is said to be readable; says otherwise if it is not.
+fn read_ready(stream: &UnixStream, inbox: &mut Inbox) -> Result<Read, ReceiveError> {
+    let mut outcome = Ok(Read::NotYet);
+    let _ = stream.try_io(Interest::READABLE, || {
+        outcome = read_into(stream, inbox);
+        match outcome {
+            Ok(Read::NotYet) => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    });
+    outcome
+}
+
+async fn write_with(
+    stream: &UnixStream,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut descriptors = descriptors;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match send_some(stream, rest, descriptors) {
+            Ok(sent) => {
+                descriptors = &[];
+                rest = rest.get(sent..).unwrap_or_default();
+            }
+            Err(Errno::AGAIN) => {
+                stream.writable().await?;
+                // Takes the readiness back where it was said too early.
+                let _ = stream.try_io(Interest::WRITABLE, || match has_room(stream) {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::WouldBlock.into()),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn has_room(stream: &UnixStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut interest = [PollFd::new(stream, PollFlags::OUT)];
+    poll(&mut interest, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 fn system(error: io::Error) -> ReceiveError {
@@ -184,5 +257,26 @@ mod tests {
             let held = usize::try_from(all).unwrap() - unread - taken * SIZE;
             assert!(held <= 64 * 1024, "{held} bytes are held after {taken} messages");
         }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn any_stream_carries_the_same_messages() {
+        // Less than a message: it comes in pieces.
+        let (ours, theirs) = tokio::io::duplex(7);
+        let (mut ours, mut theirs) = (Channel::over(Bytes(ours)), Channel::over(Bytes(theirs)));
+        let message = [9, 20, 0, 0, 3].map(u32::to_le_bytes).concat();
+        let sending = async {
+            for _ in 0..2 {
+                ours.send_bytes(&message).await.unwrap();
+            }
+            drop(ours);
+        };
+        let receiving = async {
+            for _ in 0..2 {
+                assert_eq!(theirs.receive().await.unwrap().unwrap().bytes, message);
+            }
+            assert!(theirs.receive().await.unwrap().is_none());
+        };
+        tokio::join!(sending, receiving);
     }
 }

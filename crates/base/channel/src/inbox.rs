@@ -1,7 +1,6 @@
 //! The state machine that cuts a byte stream into messages.
 
 use alloc::vec::Vec;
-use rustix::fd::OwnedFd;
 use winterop_wire::{DecodeError, frame_length};
 
 /// The most descriptors that one message may carry.
@@ -9,13 +8,25 @@ use winterop_wire::{DecodeError, frame_length};
 /// A launch uses six (three standard ones, executable, root, directory) and a hand-over one more.
 pub const MAX_DESCRIPTORS: usize = 16;
 
-/// One whole message as it came: its bytes, header included, and the descriptors that came with it.
+/// What travels beside the bytes where nothing else is said: descriptors, where there are any.
+#[cfg(unix)]
+pub type Beside = rustix::fd::OwnedFd;
+
+/// What travels beside the bytes where nothing else is said: nothing, as there are no descriptors here.
+#[cfg(not(unix))]
+pub type Beside = Nothing;
+
+/// What travels beside the bytes of a stream that carries bytes alone: there is no value of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {}
+
+/// One whole message as it came: its bytes, header included, and what came beside them.
 #[derive(Debug)]
-pub struct Frame {
+pub struct Frame<B = Beside> {
     /// The whole message, header included.
     pub bytes: Vec<u8>,
     /// The descriptors that arrived with these bytes, in the order in which they were sent.
-    pub descriptors: Vec<OwnedFd>,
+    pub descriptors: Vec<B>,
 }
 
 /// Why a byte stream could not be cut into messages.
@@ -43,21 +54,21 @@ pub enum FrameError {
     TooManyDescriptors,
 }
 
-/// What has arrived on a stream and has not been taken yet.
+/// What has arrived on a stream and has not been taken yet; `B` is what travels beside its bytes.
 ///
 /// Apart from I/O: feed it with [`Inbox::push`], take messages with [`Inbox::next_frame`], and ask
 /// [`Inbox::end`] what an end of the stream means. It never holds more than one message of the
 /// largest size plus one read.
 #[derive(Debug)]
-pub struct Inbox {
+pub struct Inbox<B = Beside> {
     buffer: Vec<u8>,
     /// Descriptors, each with the end of the read that brought it, as an offset in `buffer`.
-    descriptors: Vec<(usize, OwnedFd)>,
+    descriptors: Vec<(usize, B)>,
     /// The largest message that is taken.
     most: usize,
 }
 
-impl Default for Inbox {
+impl<B> Default for Inbox<B> {
     fn default() -> Self {
         Self::up_to(usize::MAX)
     }
@@ -66,7 +77,7 @@ impl Default for Inbox {
 /// What a first read asks for: nearly every message fits, and the interpreter touches few pages.
 const FIRST_READ: usize = 8 * 1024;
 
-impl Inbox {
+impl<B> Inbox<B> {
     /// Takes no message of more than `most` bytes: it is refused as soon as its header says so.
     /// Without a limit of its own, 16 MiB are the most.
     #[must_use]
@@ -81,7 +92,7 @@ impl Inbox {
     pub fn push(
         &mut self,
         bytes: &[u8],
-        descriptors: impl IntoIterator<Item = OwnedFd>,
+        descriptors: impl IntoIterator<Item = B>,
     ) -> Result<(), FrameError> {
         self.buffer.extend_from_slice(bytes);
         for descriptor in descriptors {
@@ -103,7 +114,7 @@ impl Inbox {
     /// [`FrameError::Header`] where the size field is below a header's or above 16 MiB,
     /// [`FrameError::TooLarge`] where it is above this inbox's limit. The stream cannot be used any
     /// further then.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame<B>>, FrameError> {
         let Some(length) = frame_length(&self.buffer)? else { return Ok(None) };
         if length > self.most {
             return Err(FrameError::TooLarge { size: length, most: self.most });
@@ -155,6 +166,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fd::OwnedFd;
 
     fn message(kind: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -168,7 +180,7 @@ mod tests {
     #[test]
     fn p4_a_message_that_comes_byte_by_byte_is_whole_at_its_last_byte() {
         let whole = message(9, &[1, 2, 3, 4]);
-        let mut inbox = Inbox::default();
+        let mut inbox = Inbox::<Nothing>::default();
         for (position, byte) in whole.iter().enumerate() {
             assert!(inbox.next_frame().unwrap().is_none(), "complete after {position} bytes");
             inbox.push(&[*byte], []).unwrap();
@@ -179,7 +191,7 @@ mod tests {
 
     #[test]
     fn two_messages_in_one_read_are_two() {
-        let mut inbox = Inbox::default();
+        let mut inbox = Inbox::<Nothing>::default();
         inbox.push(&[message(9, &[7; 4]), message(10, &[8; 4])].concat(), []).unwrap();
         assert_eq!(inbox.next_frame().unwrap().unwrap().bytes, message(9, &[7; 4]));
         assert_eq!(inbox.next_frame().unwrap().unwrap().bytes, message(10, &[8; 4]));
@@ -189,7 +201,7 @@ mod tests {
     #[test]
     fn p5_impossible_sizes_are_errors() {
         for size in [0_u32, 11, (16 << 20) + 1, u32::MAX] {
-            let mut inbox = Inbox::default();
+            let mut inbox = Inbox::<Nothing>::default();
             inbox.push(&[9_u32.to_le_bytes(), size.to_le_bytes()].concat(), []).unwrap();
             assert!(matches!(inbox.next_frame(), Err(FrameError::Header(_))), "size {size}");
         }
@@ -198,7 +210,7 @@ mod tests {
     #[test]
     fn a_message_above_the_limit_is_refused_by_its_header() {
         let whole = message(9, &[7; 84]);
-        let mut inbox = Inbox::up_to(100);
+        let mut inbox = Inbox::<Nothing>::up_to(100);
         inbox.push(&whole, []).unwrap();
         assert_eq!(inbox.next_frame().unwrap().unwrap().bytes, whole);
         inbox.push(&message(9, &[7; 85])[..8], []).unwrap();
@@ -208,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_end_inside_a_message_is_an_error() {
-        let mut inbox = Inbox::default();
+        let mut inbox = Inbox::<Nothing>::default();
         inbox.push(&message(9, &[])[..5], []).unwrap();
         assert!(matches!(inbox.end(), Err(FrameError::Truncated { received: 5 })));
     }

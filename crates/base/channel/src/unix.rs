@@ -18,7 +18,7 @@ use rustix::net::{
 const MOST_AT_ONCE: usize = 253;
 
 /// How much one read takes at most.
-const READ_SIZE: usize = 64 * 1024;
+pub(crate) const READ_SIZE: usize = 64 * 1024;
 
 /// What one read of a stream brought: the one place that tells data, end and error apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,7 +83,9 @@ pub fn connect_within(path: &[u8], patience: Duration) -> rustix::io::Result<Own
 }
 
 /// Calls `operation` again as long as a signal interrupts it.
-fn retry<T>(mut operation: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+pub(crate) fn retry<T>(
+    mut operation: impl FnMut() -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
     loop {
         match operation() {
             Err(Errno::INTR) => {}
@@ -171,12 +173,22 @@ pub fn receive(
     inbox: &mut Inbox,
     patience: Option<Timespec>,
 ) -> Result<Frame, ReceiveError> {
+    receive_with(&socket, inbox, patience, |inbox| read_into(&socket, inbox))
+}
+
+/// Receives one message by `read`, which reads once from `stream`.
+pub(crate) fn receive_with<B>(
+    stream: impl AsFd,
+    inbox: &mut Inbox<B>,
+    patience: Option<Timespec>,
+    mut read: impl FnMut(&mut Inbox<B>) -> Result<Read, ReceiveError>,
+) -> Result<Frame<B>, ReceiveError> {
     loop {
         if let Some(frame) = inbox.next_frame()? {
             return Ok(frame);
         }
-        wait_readable(&socket, patience)?;
-        if read_into(&socket, inbox)? == Read::End {
+        wait_readable(&stream, patience)?;
+        if read(inbox)? == Read::End {
             inbox.end()?;
             return Err(ReceiveError::Closed);
         }

@@ -7,8 +7,9 @@ use zerocopy::little_endian::{I32, I64, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::bits::bit_set;
-use crate::extension::{Extensions, Tag};
+use crate::extension::Extensions;
 use crate::read;
+use crate::tag::Tag;
 use crate::write::{self, encode_current};
 use crate::{DecodeError, EncodeError, Header, HeaderForm, Message, MessageType};
 

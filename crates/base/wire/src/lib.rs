@@ -42,9 +42,13 @@ mod create_process;
 mod error;
 mod extension;
 mod header;
+mod initialize;
+mod kind;
+mod linux_process;
 mod own;
 mod read;
 mod session;
+mod tag;
 mod write;
 
 pub use control::{
@@ -53,11 +57,13 @@ pub use control::{
 };
 pub use create_process::{CommonBlock, CreateProcess, CreateProcessUtilityVm};
 pub use error::{DecodeError, EncodeError, ValueError};
-pub use extension::{Extensions, Features, MAGIC, MAX_ITEMS, Placement, Role, Strings, Tag};
-pub use header::{Header, HeaderForm, MAX_MESSAGE, Message, MessageType, frame_length};
-pub use own::{Credit, ErrorNotice, HandOff, HostHello, Instance, Signal};
-pub use session::{
-    CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateSession, CreateSessionResponse,
-    DriveMount, Initialize, InitializeResponse, LinuxProcess, ProcessFlags, ShellOptions,
-    TerminateInstance,
+pub use extension::{Extensions, Strings};
+pub use header::{Header, HeaderForm, Message, frame_length};
+pub use initialize::{DriveMount, Initialize, InitializeResponse};
+pub use kind::{MAX_MESSAGE, MessageType};
+pub use linux_process::{
+    CreateLinuxProcess, CreateLinuxProcessUtilityVm, LinuxProcess, ProcessFlags, ShellOptions,
 };
+pub use own::{Credit, ErrorNotice, HandOff, HostHello, Instance, Signal};
+pub use session::{CreateSession, CreateSessionResponse, TerminateInstance};
+pub use tag::{Features, MAGIC, MAX_ITEMS, Placement, Role, Tag};

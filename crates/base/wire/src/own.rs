@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use zerocopy::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::extension::{Extensions, Features};
+use crate::extension::Extensions;
 use crate::read;
+use crate::tag::Features;
 use crate::write;
 use crate::{DecodeError, EncodeError, Header, HeaderForm, Message, MessageType};
 

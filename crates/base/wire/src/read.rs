@@ -5,11 +5,8 @@ use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::extension::{self, Extensions};
+use crate::kind::MAX_LIST;
 use crate::{DecodeError, Message, MessageType};
-
-/// Most entries of a list that an empty string ends. Other lists carry a `u16` count, so this is the
-/// same limit; it keeps what a list of one-byte strings takes in memory within bounds.
-pub(crate) const MAX_LIST: usize = u16::MAX as usize;
 
 /// Reads the fixed layout `T` at byte `at` of a message.
 pub(crate) fn layout<'a, T>(message: &Message<'a>, at: usize) -> Result<&'a T, DecodeError>
@@ -41,6 +38,11 @@ pub(crate) struct Span<T> {
     pub(crate) value: T,
     pub(crate) start: usize,
     pub(crate) end: usize,
+}
+
+/// What an optional string says.
+pub(crate) fn value<T>(span: Option<Span<T>>) -> Option<T> {
+    span.map(|span| span.value)
 }
 
 /// Reader of the strings of one message, whose offsets count from `base`.

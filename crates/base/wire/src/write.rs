@@ -4,8 +4,7 @@ use alloc::vec::Vec;
 
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::extension::{self, Extensions};
-use crate::read::MAX_LIST;
+use crate::kind::MAX_LIST;
 use crate::{EncodeError, Header, HeaderForm, MAX_MESSAGE, MessageType};
 
 /// Adds the `encode` that every message has besides `encode_as`.
@@ -216,10 +215,5 @@ impl Writer<'_> {
         }
         self.bytes(&[0])?;
         Ok(offset)
-    }
-
-    /// Appends the extension block, or nothing where there are no items.
-    pub(crate) fn extensions(&mut self, extensions: &Extensions<'_>) -> Result<(), EncodeError> {
-        extension::encode(extensions, self)
     }
 }

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use winterop_accounts as accounts;
 use winterop_accounts::release::Release;
+use winterop_channel::Promise;
 use winterop_channel::asynchronous::Channel;
 use winterop_places::inside::{Directory, read_text};
 use winterop_places::names::{INIT, SESSION_LEADER, SHARED_SOCKET, SOCKET_DIRECTORY, socket_name};
@@ -254,8 +255,9 @@ impl Init {
                 Ok(message) => self.answer(&message),
                 Err(error) => Err(error.to_string()),
             };
-            let (bytes, descriptor) = answer.unwrap_or_else(|error| (refusal(&error), None));
-            let attached: Vec<_> = descriptor.iter().map(AsFd::as_fd).collect();
+            let (bytes, promise) = answer.unwrap_or_else(|error| (refusal(&error), None));
+            let attached = promise.as_ref().and_then(Promise::attached);
+            let attached: Vec<_> = attached.map(AsFd::as_fd).into_iter().collect();
             if channel.send(&bytes, &attached).await.is_err() {
                 return;
             }
@@ -265,7 +267,7 @@ impl Init {
         }
     }
 
-    fn answer(&self, message: &Message<'_>) -> Result<(Vec<u8>, Option<OwnedFd>), String> {
+    fn answer(&self, message: &Message<'_>) -> Result<(Vec<u8>, Option<Promise<OwnedFd>>), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let mut bytes = Vec::new();
         let kind = message.header.message_type;
@@ -277,9 +279,10 @@ impl Init {
                     .start_leader()
                     .map_err(|error| format!("a session leader cannot be started: {error}"))?;
                 tracing::debug!(pid = leader.as_raw_nonzero(), "a session begins");
-                let response = CreateSessionResponse { port: 0 };
+                let promise = Promise::Attached(connection);
+                let response = CreateSessionResponse { port: promise.port() };
                 response.encode(&header, &mut bytes).map_err(|e| text(&e))?;
-                return Ok((bytes, Some(connection)));
+                return Ok((bytes, Some(promise)));
             }
             MessageType::TERMINATE_INSTANCE => {
                 let wanted = TerminateInstance::decode(message).map_err(|e| text(&e))?;

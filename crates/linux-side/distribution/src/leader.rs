@@ -8,9 +8,9 @@
 //! needs.
 //!
 //! **Messages.** On the session's connection: create process (type 1), with the descriptors that
-//! are no console, and roles that say which. The answer is a result (u32 0, the port) with one or two
-//! descriptors: the process's own connection, and the controlling side of its terminal where it has
-//! one. What cannot be created is answered with words. On the process's connection go signals one
+//! are no console, and roles that say which. The answer is a result (u32, the port) that promises the
+//! process's own connection ([`Transport`]): here it is attached, and the port 0. The controlling side of
+//! its terminal follows where it has one. What cannot be created is answered with words. On the process's connection go signals one
 //! way, and the exit status the other, which is sent back as its acknowledgement. Window sizes are
 //! set on the terminal itself.
 
@@ -18,8 +18,8 @@ use crate::interop_server::{self, Found};
 use crate::outside::host_address;
 use crate::process::{Problem, Started, create};
 use crate::reaper::{everybody_else, exit_code, reap, signal_if};
+use crate::transport::{Attached, Transport};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -31,8 +31,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use winterop_channel::Frame;
-use winterop_channel::asynchronous::Channel;
+use winterop_channel::asynchronous::{Channel, Stream};
+use winterop_channel::{Frame, Promise};
 use winterop_serve::socket::ListeningSocket;
 use winterop_wire::{
     CreateLinuxProcess, ErrorNotice, ExitStatus, Extensions, Header, Message, MessageType,
@@ -99,6 +99,7 @@ fn lead(start: Start) -> io::Result<()> {
         let socket = interop_server(&start)?;
         let session = Arc::new(Session {
             name: start.name,
+            transport: Attached,
             server: socket.as_ref().map(|socket| socket.path().to_owned()),
             processes: Mutex::default(),
         });
@@ -130,8 +131,10 @@ fn interop_server(start: &Start) -> io::Result<Option<ListeningSocket>> {
 }
 
 #[derive(Debug)]
-struct Session {
+struct Session<T> {
     name: String,
+    /// How the connections of processes come to be.
+    transport: T,
     server: Option<PathBuf>,
     processes: Mutex<Processes>,
 }
@@ -144,7 +147,7 @@ struct Processes {
     telling: Vec<tokio::task::JoinHandle<()>>,
 }
 
-impl Session {
+impl<T: Transport> Session<T> {
     fn processes(&self) -> std::sync::MutexGuard<'_, Processes> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,8 +178,8 @@ impl Session {
                 let mut bytes = Vec::new();
                 let header = Header::plain(MessageType::RESULT_U32, 1);
                 // A number has room in every message.
-                let _ = TransactionResult::U32(0).encode(&header, &mut bytes);
-                let attached: Vec<_> = [Some(&control), terminal.as_ref()]
+                let _ = TransactionResult::U32(control.port()).encode(&header, &mut bytes);
+                let attached: Vec<_> = [control.attached(), terminal.as_ref()]
                     .into_iter()
                     .flatten()
                     .map(AsFd::as_fd)
@@ -192,17 +195,19 @@ impl Session {
         }
     }
 
-    /// Creates a process. Returns the other end of its connection, and its terminal.
-    fn create(self: &Arc<Self>, frame: Frame) -> Result<(OwnedFd, Option<OwnedFd>), Problem> {
+    /// Creates a process. Returns the promise of its connection, and its terminal.
+    fn create(
+        self: &Arc<Self>,
+        frame: Frame,
+    ) -> Result<(Promise<OwnedFd>, Option<OwnedFd>), Problem> {
         let Frame { bytes, descriptors } = frame;
         let unread = |error: winterop_wire::DecodeError| Problem::usage(error.to_string());
         let message = Message::parse(&bytes).map_err(unread)?;
         let request = CreateLinuxProcess::decode(&message).map_err(unread)?.process;
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .map_err(|error| Problem::system("its connection cannot be made", error))?;
-        let control = Channel::new(ours)
-            .map_err(|error| Problem::usage(format!("its connection cannot be used: {error}")))?;
+        let (promise, control) = self
+            .transport
+            .promise()
+            .map_err(|error| Problem::usage(format!("its connection cannot be made: {error}")))?;
         let Started { pid, terminal } =
             create(&self.name, self.server.as_deref(), &request, descriptors)?;
         let (sender, ended) = oneshot::channel();
@@ -212,7 +217,7 @@ impl Session {
         processes.waiting.insert(pid, sender);
         processes.telling.retain(|task| !task.is_finished());
         processes.telling.push(task);
-        Ok((theirs, terminal))
+        Ok((promise, terminal))
     }
 }
 
@@ -228,14 +233,24 @@ fn in_words(problem: &Problem) -> Vec<u8> {
 }
 
 /// Follows one process: signals from whoever waits for it, their end, its own end.
-async fn follow(
-    mut control: Channel,
+async fn follow<S: Stream>(
+    control: impl Future<Output = io::Result<Channel<S>>>,
     pid: Pid,
     mut ended: oneshot::Receiver<i32>,
     has_terminal: bool,
 ) {
-    let mut is_open = true;
+    // Who does not come for it is gone, like one that has closed it.
+    let mut control = control.await.ok();
+    if control.is_none() && ended.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+        hang_up(pid);
+    }
     let code = loop {
+        let received = async {
+            match &mut control {
+                Some(control) => control.receive().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             // First of all: the process was waited for then, and its pid, which is its group's number
             // too, may be another's. Whoever waits for processes does so on this thread. So up to the
@@ -244,10 +259,10 @@ async fn follow(
             // this, which stands for a group from Linux 6.9 on only.
             biased;
             code = &mut ended => break code.unwrap_or(1),
-            received = control.receive(), if is_open => match received {
-                Ok(Some(frame)) => pass_on(&frame, pid),
+            received = received => match received {
+                Ok(Some(frame)) => pass_on(&frame.bytes, pid),
                 Ok(None) | Err(_) => {
-                    is_open = false;
+                    control = None;
                     // The kernel does it where the terminal's controlling side was closed.
                     if !has_terminal {
                         hang_up(pid);
@@ -256,16 +271,16 @@ async fn follow(
             },
         }
     };
-    if is_open {
+    if let Some(mut control) = control {
         tell_end(&mut control, code).await;
     }
 }
 
-async fn tell_end(control: &mut Channel, code: i32) {
+async fn tell_end<S: Stream>(control: &mut Channel<S>, code: i32) {
     let mut bytes = Vec::new();
     let header = Header::plain(MessageType::EXIT_STATUS, 1);
     if ExitStatus::new(code).encode(&header, &mut bytes).is_err()
-        || control.send(&bytes, &[]).await.is_err()
+        || control.send_bytes(&bytes).await.is_err()
     {
         return;
     }
@@ -273,8 +288,8 @@ async fn tell_end(control: &mut Channel, code: i32) {
 }
 
 /// Sends a signal to the process and what it runs in the foreground.
-fn pass_on(frame: &Frame, pid: Pid) {
-    let Ok(message) = Message::parse(&frame.bytes) else { return };
+fn pass_on(bytes: &[u8], pid: Pid) {
+    let Ok(message) = Message::parse(bytes) else { return };
     if let Ok(SignalMessage { number }) = SignalMessage::decode(&message)
         && let Some(signal) = Signal::from_named_raw(number)
     {
@@ -306,8 +321,12 @@ fn ignores(pid: Pid, signal: Signal) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::CommandExt as _;
+    use std::num::NonZeroU32;
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    use std::pin::Pin;
     use std::process::{Command, Stdio};
+    use tokio::net::{TcpListener, TcpStream};
+    use winterop_channel::asynchronous::Bytes;
 
     fn a_signal(number: i32) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -325,12 +344,11 @@ mod tests {
         let mut other = other.spawn().unwrap();
         let pid = Pid::from_child(&other);
         for round in 0..64 {
-            let (ours, theirs) =
-                socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                    .unwrap();
             let (sender, ended) = oneshot::channel();
             sender.send(7).unwrap();
             runtime.block_on(async {
+                let (promise, ours) = Attached.promise().unwrap();
+                let Promise::Attached(theirs) = promise else { panic!("{promise:?}") };
                 let theirs = if round % 2 == 0 {
                     let theirs = Channel::new(theirs).unwrap();
                     theirs.send(&a_signal(Signal::TERM.as_raw()), &[]).await.unwrap();
@@ -339,7 +357,7 @@ mod tests {
                     drop(theirs);
                     None
                 };
-                let followed = follow(Channel::new(ours).unwrap(), pid, ended, false);
+                let followed = follow(ours, pid, ended, false);
                 // It waits for an acknowledgement of the end, or for that of the connection.
                 let hear = async {
                     if let Some(mut theirs) = theirs {
@@ -352,5 +370,65 @@ mod tests {
         assert_eq!(other.try_wait().unwrap(), None);
         drop(other.stdin.take());
         assert!(other.wait().unwrap().success());
+    }
+
+    /// A transport that answers with a port and carries bytes alone, as that of a virtual machine does.
+    struct Ports;
+
+    impl Transport for Ports {
+        type Stream = Bytes<TcpStream>;
+        type Control = Pin<Box<dyn Future<Output = io::Result<Channel<Self::Stream>>> + Send>>;
+
+        fn promise(&self) -> io::Result<(Promise<OwnedFd>, Self::Control)> {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+            listener.set_nonblocking(true)?;
+            let port = NonZeroU32::new(listener.local_addr()?.port().into());
+            let port = port.ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let accepted = async move {
+                let listener = TcpListener::from_std(listener)?;
+                let accepted = tokio::time::timeout(Duration::from_secs(30), listener.accept());
+                Ok(Channel::over(Bytes(accepted.await??.0)))
+            };
+            Ok((Promise::Port(port), Box::pin(accepted)))
+        }
+    }
+
+    /// Follows a process over a transport: it is told a signal, and tells its end.
+    async fn a_signal_and_an_end_over<T: Transport, S: Stream>(
+        transport: T,
+        connect: impl AsyncFnOnce(Promise<OwnedFd>) -> Channel<S>,
+    ) {
+        let mut process = Command::new("cat");
+        process.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut process = process.spawn().unwrap();
+        let (promise, control) = transport.promise().unwrap();
+        let (sender, ended) = oneshot::channel();
+        let followed = follow(control, Pid::from_child(&process), ended, false);
+        let other = async move {
+            let mut theirs = connect(promise).await;
+            theirs.send_bytes(&a_signal(Signal::TERM.as_raw())).await.unwrap();
+            let waited = tokio::task::spawn_blocking(move || process.wait().unwrap());
+            assert_eq!(waited.await.unwrap().signal(), Some(Signal::TERM.as_raw()));
+            sender.send(143).unwrap();
+            let frame = theirs.receive().await.unwrap().unwrap();
+            let told = ExitStatus::decode(&Message::parse(&frame.bytes).unwrap()).unwrap();
+            assert_eq!(told.code, 143);
+            theirs.send_bytes(&frame.bytes).await.unwrap();
+        };
+        tokio::join!(followed, other);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_followed_alike_over_what_is_attached_and_over_a_port() {
+        a_signal_and_an_end_over(Attached, async |promise| match promise {
+            Promise::Attached(theirs) => Channel::new(theirs).unwrap(),
+            Promise::Port(port) => panic!("port {port}"),
+        })
+        .await;
+        a_signal_and_an_end_over(Ports, async |promise| {
+            let port = u16::try_from(promise.port()).unwrap();
+            Channel::over(Bytes(TcpStream::connect(("127.0.0.1", port)).await.unwrap()))
+        })
+        .await;
     }
 }

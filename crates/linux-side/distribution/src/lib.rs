@@ -34,5 +34,6 @@ mod root;
 #[path = "../../../../tests/lib/successor.rs"]
 mod successor;
 mod systemd;
+mod transport;
 
 pub use plan::Plan;

@@ -8,10 +8,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use winterop_channel::asynchronous::Channel;
-use winterop_channel::unix::connect_path;
+use winterop_channel::unix::connect_within;
 use winterop_serve::Starter;
 use winterop_serve::presence::{Presence, presence_of};
 use winterop_serve::starting::{HostAddress, HostError, start};
@@ -62,6 +63,9 @@ const MOST_KEPT: usize = 1;
 /// For how long a host that does not start, or does not answer, is not tried again.
 const REST: Duration = Duration::from_millis(500);
 
+/// How long a host that answers may leave a connection unaccepted.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Where a host is to be found, looked up each time it is looked for: that may change, and may block.
 type Locate = dyn Fn() -> Result<HostAddress, HandOffError> + Send + Sync;
 
@@ -73,6 +77,8 @@ pub struct HostLink {
     /// What starts it, where this process serves many.
     starter: Option<Arc<Starter>>,
     state: Arc<Mutex<State>>,
+    /// How often a host was looked for, up to the end. Counted while `state` is held.
+    attempts: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for HostLink {
@@ -87,8 +93,29 @@ struct State {
     /// Broken ones whose host may not have taken what it was sent. What they have in flight can be seen
     /// only as long as they are there.
     kept: Vec<Channel>,
-    /// When the host could not be reached, and why.
-    failed: Option<(Instant, Words)>,
+    /// The last attempt to reach the host, where that failed.
+    failed: Option<Failed>,
+}
+
+/// An attempt to reach a host that failed.
+#[derive(Debug)]
+struct Failed {
+    when: Instant,
+    why: Words,
+    /// Whether it took its time, and so is not to be made again at once.
+    is_slow: bool,
+}
+
+impl Failed {
+    fn new(error: &HandOffError) -> Self {
+        let is_slow =
+            matches!(error, HandOffError::Host(HostError::Start { .. } | HostError::Silent(_)));
+        Self { when: Instant::now(), why: error.words(), is_slow }
+    }
+
+    fn still_counts(&self) -> bool {
+        self.is_slow && self.when.elapsed() < REST
+    }
 }
 
 impl HostLink {
@@ -114,17 +141,25 @@ impl HostLink {
         starter: Option<Arc<Starter>>,
         locate: impl Fn() -> Result<HostAddress, HandOffError> + Send + Sync + 'static,
     ) -> Self {
-        Self { locate: Arc::new(locate), message, starter, state: Arc::default() }
+        Self {
+            locate: Arc::new(locate),
+            message,
+            starter,
+            state: Arc::default(),
+            attempts: Arc::default(),
+        }
     }
 
     /// Hands over a client: its connection, on which nothing was read.
     ///
     /// A host that ended since the last one is replaced by a new one, once. Waits as long as the host
-    /// does not take what it was sent before; to give up is safe at any moment.
+    /// does not take what it was sent before; to give up is safe at any moment. Whoever comes while a host
+    /// is being looked for shares what becomes of that, and waits no longer than for that.
     ///
     /// # Errors
     /// A [`HandOffError`]; the host has not seen the client then.
     pub async fn hand_off(&self, client: BorrowedFd<'_>) -> Result<(), HandOffError> {
+        let attempts = self.attempts.load(Ordering::Acquire);
         let state = Arc::clone(&self.state).lock_owned().await;
         if let Some(channel) = &state.channel {
             match self.pass(channel, client).await {
@@ -133,10 +168,11 @@ impl HostLink {
                 passed => return passed,
             }
         }
-        if let Some((when, words)) = &state.failed
-            && when.elapsed() < REST
+        let has_waited_for_one = self.attempts.load(Ordering::Acquire) != attempts;
+        if let Some(failed) = &state.failed
+            && (has_waited_for_one || failed.still_counts())
         {
-            return Err(HandOffError::Before(Box::new(words.clone())));
+            return Err(HandOffError::Before(Box::new(failed.why.clone())));
         }
         let state = self.connect(state).await?;
         match &state.channel {
@@ -166,6 +202,7 @@ impl HostLink {
     ) -> Result<OwnedMutexGuard<State>, HandOffError> {
         let locate = Arc::clone(&self.locate);
         let (broken, starter) = (state.channel.take(), self.starter.clone());
+        let attempts = Arc::clone(&self.attempts);
         state.kept.extend(broken);
         let mut kept = std::mem::take(&mut state.kept);
         let connecting = tokio::spawn(async move {
@@ -180,18 +217,14 @@ impl HostLink {
             });
             let (kept, connected) = connecting.await.map_err(io::Error::other)?;
             state.kept = kept;
+            attempts.fetch_add(1, Ordering::Release);
             match connected.and_then(|socket| Ok(Channel::new(socket)?)) {
                 Ok(channel) => {
                     (state.channel, state.failed) = (Some(channel), None);
                     Ok(state)
                 }
                 Err(error) => {
-                    if matches!(
-                        error,
-                        HandOffError::Host(HostError::Start { .. } | HostError::Silent(_))
-                    ) {
-                        state.failed = Some((Instant::now(), error.words()));
-                    }
+                    state.failed = Some(Failed::new(&error));
                     Err(error)
                 }
             }
@@ -242,7 +275,7 @@ pub(crate) fn reach(
     starter: Option<&Starter>,
 ) -> Result<OwnedFd, HandOffError> {
     find_or_start(address, starter)?;
-    let socket = connect_path(address.socket.as_os_str().as_bytes())
+    let socket = connect_within(address.socket.as_os_str().as_bytes(), PATIENCE)
         .map_err(|_| HostError::Silent(address.socket.clone()))?;
     // Whoever answered may have gone, and another have come.
     let peer = peer_credentials(socket.as_fd()).map_err(io::Error::from)?;
@@ -267,7 +300,10 @@ fn find_or_start(address: &HostAddress, starter: Option<&Starter>) -> Result<(),
     match presence_of(address.user(), &address.socket) {
         Ok(Presence::Answers(_)) => Ok(()),
         Ok(Presence::Foreign(peer)) => Err(address.squatted(peer)),
-        Ok(Presence::Silent(_)) => Err(HostError::Silent(address.socket.clone())),
+        // Or as many wait for it already as can.
+        Ok(Presence::Silent(_)) | Err(Errno::TIMEDOUT) => {
+            Err(HostError::Silent(address.socket.clone()))
+        }
         Ok(Presence::Nobody) | Err(_) => start(address, starter),
     }
 }
@@ -281,6 +317,7 @@ mod tests {
     use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::{UnixListener, UnixStream};
+    use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc;
     use std::thread;
     use tempfile::TempDir;
@@ -461,5 +498,38 @@ mod tests {
             });
         });
         assert_eq!(hears.recv_timeout(HANGS), Ok(true));
+    }
+
+    #[tokio::test]
+    async fn who_waits_while_a_host_is_not_reached_waits_for_no_turn_of_their_own() {
+        // Each look for the host lasts until something is said here, or nothing can be any more.
+        let (goes_on, waits) = mpsc::channel::<()>();
+        let (waits, looks) =
+            (Arc::new(std::sync::Mutex::new(waits)), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&looks);
+        let link = Arc::new(HostLink::of_machine(None, move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let _ = waits.lock().unwrap().recv();
+            Err(HandOffError::Keeps(PathBuf::from("/run/winterop/interop")))
+        }));
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                let link = Arc::clone(&link);
+                tokio::spawn(async move { hand_over(&link).await })
+            })
+            .collect();
+        // On this one thread all of them have come by then.
+        while looks.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(goes_on);
+        for client in clients {
+            let refused = client.await.unwrap().unwrap_err();
+            assert!(refused.to_string().contains("/run/winterop/interop"), "{refused}");
+        }
+        assert_eq!(looks.load(Ordering::Relaxed), 1, "the host was looked for again and again");
+        // Who comes later has it looked for anew.
+        hand_over(&link).await.unwrap_err();
+        assert_eq!(looks.load(Ordering::Relaxed), 2);
     }
 }

@@ -72,11 +72,59 @@ pub fn keep(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) 
     }
 }
 
+/// How many wishes one attempt fulfils at most: as many as may wait on the socket, so that no stream of
+/// them keeps a keeper from seeing that its instance has ended.
+const MOST_WISHES: usize = 128;
+
 fn fulfil(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) {
-    let Ok(connection) = accept_with(listener, SocketFlags::CLOEXEC) else { return };
-    match introduce(address, process.as_fd()) {
+    let Ok(first) = accept_with(listener, SocketFlags::CLOEXEC) else { return };
+    let introduced = introduce(address, process.as_fd());
+    if let Err(error) = &introduced {
+        tracing::warn!(%error, "the host does not know this instance");
+    }
+    // Whoever has come meanwhile wished for the same: a host that is silent delays all of them once.
+    let others = std::iter::from_fn(|| next_waiting(listener)).take(MOST_WISHES);
+    for connection in std::iter::once(first).chain(others) {
         // Whoever asked may be gone. Without the byte the other side knows that there is no host.
-        Ok(()) => drop(rustix::io::write(&connection, b".")),
-        Err(error) => tracing::warn!(%error, "the host does not know this instance"),
+        if introduced.is_ok() {
+            let _ = rustix::io::write(&connection, b".");
+        }
+    }
+}
+
+/// The next connection that waits already.
+fn next_waiting(listener: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let mut interest = [PollFd::new(&listener, PollFlags::IN)];
+    let waiting = poll(&mut interest, Some(&Timespec::default()));
+    waiting
+        .is_ok_and(|count| count > 0)
+        .then(|| accept_with(listener, SocketFlags::CLOEXEC).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    #[test]
+    fn wishes_that_come_while_a_host_is_silent_wait_for_it_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (host, wishes) = (folder.path().join("interop"), folder.path().join("keeper"));
+        let silent = UnixListener::bind(&host).unwrap();
+        let listener = UnixListener::bind(&wishes).unwrap();
+        let address = HostAddress { socket: host, ..HostAddress::default() };
+        let own = rustix::process::getpid();
+        let process =
+            rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
+        let mut waiting: Vec<_> = (0..8).map(|_| UnixStream::connect(&wishes).unwrap()).collect();
+        fulfil(&address, &process, listener.as_fd());
+        for wish in &mut waiting {
+            wish.set_nonblocking(true).unwrap();
+            assert_eq!(wish.read(&mut [0]).unwrap(), 0, "it still waits, or was told of a host");
+        }
+        // The question whether it is there came once.
+        silent.set_nonblocking(true).unwrap();
+        assert_eq!(std::iter::from_fn(|| silent.accept().ok()).count(), 1);
     }
 }

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use winterop_channel::Inbox;
-use winterop_channel::unix::{ReceiveError, connect_path, receive};
+use winterop_channel::unix::{ReceiveError, connect_within, receive};
 use winterop_sys::{PeerCredentials, is_own_user, peer_credentials};
 
 /// How long a server may take to answer; it takes well below a millisecond.
@@ -39,7 +39,8 @@ pub enum Presence {
 /// Asks whoever serves the socket at `path`. A server that is about to end is waited for.
 ///
 /// # Errors
-/// The system's, where the socket can neither be reached nor is it unserved: `EACCES` and so on.
+/// The system's, where the socket can neither be reached nor is it unserved: `EACCES` and so on;
+/// `ETIMEDOUT` where as many wait for the server as can.
 pub fn presence(path: &Path) -> rustix::io::Result<Presence> {
     presence_of(None, path)
 }
@@ -65,7 +66,7 @@ pub fn server(path: &Path) -> rustix::io::Result<(Presence, Option<OwnedFd>)> {
 fn find(user: Option<u32>, path: &Path) -> rustix::io::Result<(Presence, Option<OwnedFd>)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let connection = match connect_path(path.as_os_str().as_bytes()) {
+        let connection = match connect_within(path.as_os_str().as_bytes(), PATIENCE) {
             Ok(connection) => connection,
             Err(Errno::NOENT | Errno::CONNREFUSED) => return Ok((Presence::Nobody, None)),
             Err(error) => return Err(error),

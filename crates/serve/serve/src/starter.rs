@@ -522,7 +522,7 @@ mod tests {
         };
         let (message, attached) = encode(&plan);
         assert_eq!(attached.len(), 2);
-        let mut inbox = Inbox::default();
+        let mut inbox: Inbox = Inbox::default();
         inbox.push(&message, []).unwrap();
         assert_eq!(inbox.next_frame().unwrap().unwrap().bytes, message);
         let decoded = decode(&message).unwrap();

@@ -1,6 +1,7 @@
 //! What `wsl` does with an instance: start it, find it, ask for sessions, and create
 //! processes in them. Calls block, each wait with a deadline but the one for a process's end.
 
+use crate::connection::{Connection, OneKernel, Ports, redeem};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::Signal;
@@ -10,9 +11,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use winterop_channel::unix::{ReceiveError, connect_path, receive, send};
-use winterop_channel::{Frame, Inbox};
+use winterop_channel::unix::{ReceiveError, connect_path};
+use winterop_channel::{Frame, Promise};
 use winterop_distribution::plan::{FAILED, NOTE, Plan, READY};
 use winterop_places::instance::{CONTROL, KEEPER};
 use winterop_serve::Peer;
@@ -267,9 +269,10 @@ impl Instance {
         let header = Header::plain(MessageType::CREATE_SESSION, 1);
         CreateSession::default().encode(&header, &mut bytes)?;
         let frame = self.ask(&bytes)?;
-        CreateSessionResponse::decode(&answer(&frame)?)?;
-        let connection = frame.descriptors.into_iter().next().ok_or(ClientError::NoConnection)?;
-        Ok(Session::from(connection))
+        let port = CreateSessionResponse::decode(&answer(&frame)?)?.port;
+        let promise = Promise::read(port, frame.descriptors.into_iter().next());
+        let connection = redeem(promise.ok_or(ClientError::NoConnection)?, &OneKernel)?;
+        Ok(Session::over(connection, Arc::new(OneKernel)))
     }
 
     /// Ends the instance. Says whether it ends.
@@ -308,9 +311,9 @@ impl Instance {
     }
 
     fn ask(&self, message: &[u8]) -> Result<Frame, ClientError> {
-        let connection = self.connect()?;
-        send(&connection, message, &[])?;
-        Ok(receive(&connection, &mut Inbox::default(), Some(ANSWER))?)
+        let mut connection = Connection::with_descriptors(self.connect()?);
+        connection.send(message, &[])?;
+        Ok(connection.receive(Some(ANSWER))?)
     }
 }
 
@@ -336,13 +339,16 @@ fn answer(frame: &Frame) -> Result<Message<'_>, ClientError> {
 /// A session: the connection to its leader. Its processes outlive it where they were started to.
 #[derive(Debug)]
 pub struct Session {
-    connection: OwnedFd,
-    inbox: Inbox,
+    connection: Connection,
+    /// How those of its processes are reached that are not attached to an answer.
+    ports: Arc<dyn Ports>,
 }
 
-impl From<OwnedFd> for Session {
-    fn from(connection: OwnedFd) -> Self {
-        Self { connection, inbox: Inbox::default() }
+impl Session {
+    /// The session whose leader is at the other end of `connection`.
+    #[must_use]
+    pub fn over(connection: Connection, ports: Arc<dyn Ports>) -> Self {
+        Self { connection, ports }
     }
 }
 
@@ -373,21 +379,23 @@ impl Session {
         CreateLinuxProcess { process, ..CreateLinuxProcess::default() }
             .encode(&header, &mut bytes)?;
         let attached: Vec<_> = passed.into_iter().map(|(descriptor, _)| descriptor).collect();
-        send(&self.connection, &bytes, &attached)?;
-        let frame = receive(&self.connection, &mut self.inbox, Some(ANSWER))?;
-        TransactionResult::decode(&answer(&frame)?)?;
+        self.connection.send(&bytes, &attached)?;
+        let frame = self.connection.receive(Some(ANSWER))?;
+        let TransactionResult::U32(port) = TransactionResult::decode(&answer(&frame)?)? else {
+            return Err(ClientError::NoConnection);
+        };
         let mut descriptors = frame.descriptors.into_iter();
-        let control = descriptors.next().ok_or(ClientError::NoConnection)?;
-        Ok(Running { control, terminal: descriptors.next(), inbox: Inbox::default() })
+        let promise = Promise::read(port, descriptors.next()).ok_or(ClientError::NoConnection)?;
+        let control = redeem(promise, &*self.ports)?;
+        Ok(Running { control, terminal: descriptors.next() })
     }
 }
 
 /// A process of a session. Whoever drops it before its end hangs it up.
 #[derive(Debug)]
 pub struct Running {
-    control: OwnedFd,
+    control: Connection,
     terminal: Option<OwnedFd>,
-    inbox: Inbox,
 }
 
 impl AsFd for Running {
@@ -412,7 +420,7 @@ impl Running {
         let mut bytes = Vec::new();
         let header = Header::plain(MessageType::SIGNAL, 1);
         SignalMessage { number: signal.as_raw() }.encode(&header, &mut bytes)?;
-        Ok(send(&self.control, &bytes, &[])?)
+        Ok(self.control.send(&bytes, &[])?)
     }
 
     /// Waits for its end, as long as that takes, and returns its exit code: its status, or 128 and
@@ -421,10 +429,91 @@ impl Running {
     /// # Errors
     /// A [`ClientError`]; a closed connection where the session leader was killed.
     pub fn wait(&mut self) -> Result<i32, ClientError> {
-        let frame = receive(&self.control, &mut self.inbox, None)?;
+        let frame = self.control.receive(None)?;
         let status = ExitStatus::decode(&answer(&frame)?)?;
         // The acknowledgement is the message as it came. Who is not there needs none.
-        let _ = send(&self.control, &frame.bytes, &[]);
+        let _ = self.control.send(&frame.bytes, &[]);
         Ok(status.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::num::NonZeroU32;
+    use std::os::unix::net::UnixStream;
+    use winterop_channel::{Inbox, plain};
+
+    /// Ports of this machine's, whose connections carry bytes alone.
+    #[derive(Debug)]
+    struct Loopback;
+
+    impl Ports for Loopback {
+        fn connect(&self, port: NonZeroU32) -> rustix::io::Result<Connection> {
+            let port = u16::try_from(port.get()).unwrap();
+            let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            Ok(Connection::of_bytes(stream.into()))
+        }
+    }
+
+    fn message(encode: impl FnOnce(&Header, &mut Vec<u8>) -> Result<(), EncodeError>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // The type is filled in.
+        encode(&Header::plain(MessageType::EXIT_STATUS, 1), &mut bytes).unwrap();
+        bytes
+    }
+
+    /// Answers one request for a process with a port of its own, and then tells an end there.
+    fn answer_with_a_port(leader: impl AsFd) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().into();
+        plain::receive(&leader, &mut Inbox::default(), None).unwrap();
+        let result = TransactionResult::U32(port);
+        let header = Header::plain(MessageType::RESULT_U32, 1);
+        let mut bytes = Vec::new();
+        result.encode(&header, &mut bytes).unwrap();
+        plain::send(&leader, &bytes).unwrap();
+        let (process, _) = listener.accept().unwrap();
+        let mut inbox = Inbox::default();
+        let signal = plain::receive(&process, &mut inbox, None).unwrap();
+        let signal = SignalMessage::decode(&Message::parse(&signal.bytes).unwrap()).unwrap();
+        let end = message(|header, out| ExitStatus::new(128 + signal.number).encode(header, out));
+        plain::send(&process, &end).unwrap();
+        let acknowledged = plain::receive(&process, &mut inbox, None).unwrap();
+        assert_eq!(acknowledged.bytes, end);
+    }
+
+    #[test]
+    fn a_process_at_a_port_is_signalled_and_waited_for_like_one_that_is_attached() {
+        let (ours, leader) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || answer_with_a_port(&leader));
+            let connection = Connection::of_bytes(ours.into());
+            let mut session = Session::over(connection, Arc::new(Loopback));
+            let request = LinuxProcess { filename: b"/bin/cat", ..LinuxProcess::default() };
+            let mut process = session.create_process(&request, [None; 3]).unwrap();
+            assert!(process.terminal().is_none());
+            process.signal(Signal::TERM).unwrap();
+            assert_eq!(process.wait().unwrap(), 143);
+        });
+    }
+
+    #[test]
+    fn a_port_where_connections_are_attached_is_an_error() {
+        let (ours, leader) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                plain::receive(&leader, &mut Inbox::default(), None).unwrap();
+                let header = Header::plain(MessageType::RESULT_U32, 1);
+                let mut bytes = Vec::new();
+                TransactionResult::U32(7).encode(&header, &mut bytes).unwrap();
+                plain::send(&leader, &bytes).unwrap();
+            });
+            let connection = Connection::with_descriptors(ours.into());
+            let mut session = Session::over(connection, Arc::new(OneKernel));
+            let asked = session.create_process(&LinuxProcess::default(), [None; 3]);
+            assert!(matches!(asked, Err(ClientError::System(_))), "{asked:?}");
+        });
     }
 }

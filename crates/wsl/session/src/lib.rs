@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod connection;
 pub mod console;
 pub mod from_windows;
 pub mod here;
 pub mod run;
 
 pub use client::{ClientError, Ends, Facts, Instance, Running, Session};
+pub use connection::{Connection, Ports};
 pub use run::{Origin, Runnable, SessionError, Shell, Wanted};

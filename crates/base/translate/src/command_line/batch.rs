@@ -25,7 +25,7 @@
 use alloc::vec::Vec;
 
 use super::c_runtime::push_program;
-use super::{
+use super::line::{
     CMD, COMMAND_PROCESSOR_LIMIT, CommandLine, CommandLineError, name_longest, refuse_nul,
 };
 use crate::paths::WindowsPath;

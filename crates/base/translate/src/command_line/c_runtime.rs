@@ -7,7 +7,9 @@
 
 use alloc::vec::Vec;
 
-use super::{COMMAND_LINE_LIMIT, CommandLine, CommandLineError, WINDOWS, name_longest, refuse_nul};
+use super::line::{
+    COMMAND_LINE_LIMIT, CommandLine, CommandLineError, WINDOWS, name_longest, refuse_nul,
+};
 
 /// Writes a command line that the C runtime splits into exactly these arguments.
 ///

@@ -15,9 +15,9 @@
 use alloc::vec::Vec;
 
 use super::c_runtime::{push_argument, push_program, push_quoted};
-use super::{
-    CMD, COMMAND_PROCESSOR_LIMIT, CommandLine, CommandLineError, ProgramKind, name_longest,
-    refuse_nul,
+use super::kind::ProgramKind;
+use super::line::{
+    CMD, COMMAND_PROCESSOR_LIMIT, CommandLine, CommandLineError, name_longest, refuse_nul,
 };
 
 /// Writes a command line for cmd.exe from the arguments it was called with.

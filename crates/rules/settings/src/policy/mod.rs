@@ -2,48 +2,22 @@
 //!
 //! Rules are asked in their order and the first that matches decides. What none matches is served
 //! as without a policy: users by their own hosts. A file with an error lets nothing run.
+mod file;
+mod rule;
 
-use crate::file::{Cached, FileError, Limits};
-use crate::{SettingsError, from_toml};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::Deserialize;
-use std::ffi::OsStr;
+pub use rule::{Asked, Digest};
+
+use crate::SettingsError;
+use crate::file::{Cached, Limits};
+use file::{ACCOUNTS, parse};
+use rule::{Action, Namespace, Rule};
 use std::fmt::Display;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use winterop_accounts::Accounts;
 use winterop_words::{Failure, Words};
 
 /// The most bytes of a policy: 1 MiB.
 const LARGEST: u64 = 1 << 20;
-
-/// A file's SHA-256.
-pub type Digest = [u8; 32];
-
-/// Who wants to run what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// The caller's uid.
-    pub uid: u32,
-    /// Its gids.
-    pub groups: Vec<u32>,
-    /// Whether it lives in another user, pid or mount namespace than the host.
-    pub elsewhere: bool,
-    /// Whether it is not certain which process it is, and so whether it lives elsewhere: then only a
-    /// rule that names its uid lets it in.
-    pub doubtful: bool,
-    /// Where the program is on the machine, as the host has found out, without links; none for one
-    /// that has no name there.
-    pub program: Option<PathBuf>,
-    /// Whether only root and the host's user can change what is there. It matters for a caller who
-    /// lives elsewhere.
-    pub settled: bool,
-    /// Where the caller has it in its own root directory, as the host has found out.
-    pub inside: Option<PathBuf>,
-    /// Everything that it is called, by whomever.
-    pub names: Vec<PathBuf>,
-}
 
 /// What the policy says of a launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,71 +100,6 @@ impl Denied {
             Self::Digest(problem) => Failure::PolicyDigest { program, problem }.words(),
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawPolicy {
-    #[serde(default)]
-    rule: Vec<RawRule>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RawRule {
-    name: Option<String>,
-    action: Action,
-    #[serde(default)]
-    user: Vec<Account>,
-    #[serde(default)]
-    group: Vec<Account>,
-    #[serde(default)]
-    namespace: Namespace,
-    #[serde(default)]
-    program: Vec<String>,
-    #[serde(default)]
-    sha256: Vec<String>,
-    host: Option<Account>,
-    #[serde(default)]
-    variables: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Action {
-    Allow,
-    Refuse,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Namespace {
-    Own,
-    Other,
-    #[default]
-    Any,
-}
-
-/// A user or group, by name or by number.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Account {
-    Number(u32),
-    Name(String),
-}
-
-#[derive(Debug)]
-struct Rule {
-    /// As refusals quote it.
-    quoted: String,
-    action: Action,
-    users: Vec<u32>,
-    groups: Vec<u32>,
-    namespace: Namespace,
-    programs: Option<GlobSet>,
-    digests: Vec<Digest>,
-    host: Option<(u32, String)>,
-    variables: Vec<String>,
 }
 
 /// The policy, as its file has it now.
@@ -351,202 +260,6 @@ impl Rules {
                 Verdict::Allowed(Some(Allowance { rule: quoted, variables }))
             }
         }
-    }
-}
-
-impl Rule {
-    /// Whether everything but the program's content matches.
-    fn covers(&self, asked: &Asked) -> bool {
-        self.covers_caller(asked)
-            && self.programs.as_ref().is_none_or(|programs| match self.action {
-                Action::Allow => self.allows_path(programs, asked),
-                Action::Refuse => is_called(programs, asked),
-            })
-    }
-
-    /// Whether the path is one that the rule allows. What only the caller says of it never counts,
-    /// and what is in the root of one who lives elsewhere only together with what is in the file.
-    fn allows_path(&self, programs: &GlobSet, asked: &Asked) -> bool {
-        let is_it = |path: &Option<PathBuf>| path.as_ref().is_some_and(|it| programs.is_match(it));
-        if !self.digests.is_empty() {
-            return is_it(&asked.program) || is_it(&asked.inside);
-        }
-        (!asked.elsewhere || asked.settled) && is_it(&asked.program)
-    }
-
-    /// Whether the rule would allow it if its path counted.
-    fn would_cover(&self, asked: &Asked) -> bool {
-        let mut paths = [&asked.program, &asked.inside].into_iter().flatten();
-        self.action == Action::Allow
-            && self.digests.is_empty()
-            && self.covers_caller(asked)
-            && self.programs.as_ref().is_some_and(|it| paths.any(|path| it.is_match(path)))
-    }
-
-    fn covers_caller(&self, asked: &Asked) -> bool {
-        let is_namespace = match self.namespace {
-            Namespace::Any => true,
-            Namespace::Own => !asked.elsewhere,
-            Namespace::Other => asked.elsewhere,
-        };
-        let is_certain =
-            !asked.doubtful || self.action == Action::Refuse || self.users.contains(&asked.uid);
-        is_namespace
-            && is_certain
-            && (self.users.is_empty() || self.users.contains(&asked.uid))
-            && (self.groups.is_empty() || asked.groups.iter().any(|it| self.groups.contains(it)))
-    }
-}
-
-/// Whether a program has one of these names, written in any way. Some file systems take names for the
-/// same that differ in case, or in dots and blanks at their end, and so does Windows.
-fn is_called(programs: &GlobSet, asked: &Asked) -> bool {
-    let names = || asked.names.iter().chain(&asked.program).chain(&asked.inside);
-    names().any(|name| programs.is_match(name) || programs.is_match(plain(name)))
-}
-
-/// A path without `.`, `..`, doubled slashes, and what Windows passes over at the ends of names.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::Normal(name) => plain.push(OsStr::from_bytes(trimmed(name.as_bytes()))),
-            Component::CurDir => {}
-            Component::RootDir | Component::Prefix(_) => plain.push(component),
-        }
-    }
-    plain
-}
-
-fn trimmed(name: &[u8]) -> &[u8] {
-    let end = name.iter().rposition(|byte| !matches!(byte, b'.' | b' ')).map_or(0, |at| at + 1);
-    name.get(..end).unwrap_or_default()
-}
-
-fn parse(bytes: Option<&[u8]>, path: &Path) -> Result<Vec<Rule>, SettingsError> {
-    let Some(bytes) = bytes else { return Ok(Vec::new()) };
-    let raw: RawPolicy = from_toml(bytes, path)?;
-    let accounts = accounts()?;
-    let rules = raw.rule.into_iter().enumerate().map(|(index, rule)| {
-        let quoted = match &rule.name {
-            Some(name) => format!("rule {} \u{201C}{name}\u{201D}", index + 1),
-            None => format!("rule {}", index + 1),
-        };
-        let named = quoted.clone();
-        understand(rule, quoted, &accounts).map_err(|problem| SettingsError::Content {
-            path: path.to_owned(),
-            problem: format!("{named}: {problem}"),
-        })
-    });
-    rules.collect()
-}
-
-fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule, String> {
-    let users: Result<_, _> = raw.user.iter().map(|named| user(named, accounts)).collect();
-    let groups: Result<_, _> = raw.group.iter().map(|named| group(named, accounts)).collect();
-    let host = raw.host.as_ref().map(|host| -> Result<_, String> {
-        let uid = user(host, accounts)?;
-        if uid == 0 {
-            return Err("host: programs never go to root's host".to_owned());
-        }
-        let name = match host {
-            Account::Number(number) => format!("uid {number}"),
-            Account::Name(name) => name.clone(),
-        };
-        Ok((uid, name))
-    });
-    Ok(Rule {
-        quoted,
-        action: raw.action,
-        users: users?,
-        groups: groups?,
-        namespace: raw.namespace,
-        programs: match &*raw.program {
-            [] => None,
-            programs => Some(patterns(programs, raw.action == Action::Refuse)?),
-        },
-        digests: raw.sha256.iter().map(|text| digest_of(text)).collect::<Result<_, _>>()?,
-        host: host.transpose()?,
-        variables: raw.variables.into_iter().map(variable).collect::<Result<_, _>>()?,
-    })
-}
-
-/// A variable's name, or its beginning with `*` behind.
-fn variable(pattern: String) -> Result<String, String> {
-    let name = pattern.strip_suffix('*').unwrap_or(&pattern);
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.is_empty() || !name.chars().all(is_plain) {
-        return Err(format!(
-            "variables: {pattern:?} must be a name, or the beginning of names with * behind"
-        ));
-    }
-    Ok(pattern)
-}
-
-/// A set of patterns; in one that refuses upper and lower case are the same.
-fn patterns(patterns: &[String], in_any_case: bool) -> Result<GlobSet, String> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        if !pattern.starts_with(['/', '*']) {
-            return Err(format!("program: {pattern:?} must begin with / or **"));
-        }
-        let glob =
-            GlobBuilder::new(pattern).literal_separator(true).case_insensitive(in_any_case).build();
-        set.add(glob.map_err(|error| format!("program: {error}"))?);
-    }
-    set.build().map_err(|error| format!("program: {error}"))
-}
-
-fn digest_of(text: &str) -> Result<Digest, String> {
-    let wrong = || format!("sha256: {text:?} is not 64 hexadecimal digits");
-    let mut digest = Digest::default();
-    if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(wrong());
-    }
-    for (index, byte) in digest.iter_mut().enumerate() {
-        let digits = text.get(2 * index..2 * index + 2).ok_or_else(wrong)?;
-        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
-    }
-    Ok(digest)
-}
-
-/// Where the machine's users and groups are.
-const ACCOUNTS: [&str; 2] = ["/etc/passwd", "/etc/group"];
-
-/// The machine's users and groups. That they cannot be read is no reason to take nobody for them.
-fn accounts() -> Result<Accounts, FileError> {
-    let table = |path: &str| {
-        let content = crate::file::read(Path::new(path), Limits::up_to(16 << 20))?;
-        Ok(content.map(|content| content.bytes).unwrap_or_default())
-    };
-    let [users, groups] = ACCOUNTS;
-    Ok(Accounts::parse(&table(users)?, &table(groups)?))
-}
-
-/// The number of a user.
-fn user(named: &Account, accounts: &Accounts) -> Result<u32, String> {
-    let of_name = |name: &[u8]| Some(accounts.by_name(name)?.user);
-    number("user", named, of_name, ACCOUNTS[0])
-}
-
-/// The number of a group.
-fn group(named: &Account, accounts: &Accounts) -> Result<u32, String> {
-    number("group", named, |name| accounts.group_by_name(name), ACCOUNTS[1])
-}
-
-fn number(
-    kind: &str,
-    named: &Account,
-    of_name: impl Fn(&[u8]) -> Option<u32>,
-    file: &str,
-) -> Result<u32, String> {
-    match named {
-        Account::Number(number) => Ok(*number),
-        Account::Name(name) => of_name(name.as_bytes())
-            .ok_or_else(|| format!("{kind}: {name:?} is not in {file}; write its number")),
     }
 }
 
