@@ -68,9 +68,10 @@ fn checks() -> Result<Vec<Check>> {
         }
         Err(error) => eprintln!("the lints of the programs for Windows are not checked: {error:#}"),
     }
+    // For whoever works on the code: what is private is a part of it, and may be referred to.
     checks.push(
         Check::cargo("doc --release --locked --workspace --no-deps --document-private-items")
-            .with("RUSTDOCFLAGS", "-D warnings"),
+            .with("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
     );
     checks.push(Check::cargo("test --doc --release --locked --workspace"));
     if is_installed("cargo-deny") {

@@ -83,7 +83,7 @@ pub struct LaunchRequest {
     pub linux_executable: Option<Vec<u8>>,
     /// The working directory's Linux path, as the caller sees it.
     pub linux_directory: Option<Vec<u8>>,
-    /// argv[0] as it was typed.
+    /// `argv[0]` as it was typed.
     pub name: Option<Vec<u8>>,
     /// The name of a program that is still to be found; then there is no executable.
     pub search: Option<Vec<u8>>,
