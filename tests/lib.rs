@@ -15,6 +15,8 @@ mod host;
 mod machine;
 #[path = "lib/needs.rs"]
 mod needs;
+#[path = "lib/output.rs"]
+mod output;
 #[path = "lib/process.rs"]
 mod process;
 #[path = "lib/request.rs"]
@@ -27,7 +29,8 @@ mod shell;
 pub use host::{Host, PLACEMENTS, Placement, placements};
 pub use machine::{Machine, become_user, quoted};
 pub use needs::{needs, needs_cgroups, needs_root};
-pub use process::{Outcome, Process, expect_soon, finish, finish_with, processes};
+pub use output::Output;
+pub use process::{Outcome, Process, expect_soon, finish, finish_with, happens_within, processes};
 pub use request::{hex, request};
 pub use session::Session;
 pub use shell::Shell;

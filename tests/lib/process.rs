@@ -141,19 +141,35 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
     process.ends_within(PATIENCE).then(|| child.wait().ok()).flatten()
 }
 
+/// How long something may take that has been brought about.
+const SOON: Duration = Duration::from_secs(30);
+
+/// How long is waited between two looks: long enough to leave the processor to what is waited for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+
 /// Looks at something again and again until it is `Some`: for what the kernel has no event for.
 ///
 /// # Panics
 /// Where that does not happen in half a minute.
 #[track_caller]
-pub fn expect_soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+pub fn expect_soon<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    match happens_within(SOON, look) {
+        Some(found) => found,
+        None => panic!("this did not happen: {what}"),
+    }
+}
+
+/// The same for whoever says more of what did not happen: what was found in this time, if it was.
+pub fn happens_within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
     loop {
-        if let Some(found) = look() {
-            return found;
+        // The last look is one behind the deadline: on a busy machine the one before may be long ago.
+        let is_over = Instant::now() >= deadline;
+        match look() {
+            Some(found) => return Some(found),
+            None if is_over => return None,
+            None => thread::sleep(BETWEEN_LOOKS),
         }
-        assert!(Instant::now() < deadline, "this did not happen: {what}");
-        thread::yield_now();
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use rexpect::session::{PtySession, spawn_command};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
 
-use crate::{Host, Placement};
+use crate::{Host, Placement, expect_soon};
 
 /// How long a shell may take to answer, in milliseconds.
 const PATIENCE: u64 = 30_000;
@@ -152,11 +151,7 @@ impl Shell {
     }
 
     fn wait_for_group(&self, is_it: impl Fn(Pid) -> bool) {
-        let deadline = Instant::now() + Duration::from_millis(PATIENCE);
-        while !is_it(self.foreground()) {
-            assert!(Instant::now() < deadline, "the terminal is not given on");
-            std::thread::yield_now();
-        }
+        expect_soon("the terminal is given on", || is_it(self.foreground()).then_some(()));
     }
 
     /// Waits for the end of the command, and of everything that had the terminal; says what it shows

@@ -186,8 +186,17 @@ impl Batch {
 }
 
 #[test]
+fn l5_l11_random_lists_of_arguments_arrive() {
+    lists_arrive(500);
+}
+
+#[test]
 fn l5_l11_ten_thousand_random_lists_of_arguments_arrive() {
-    const LISTS: usize = 10_000;
+    lists_arrive(10_000);
+}
+
+/// Sends so many lists each way.
+fn lists_arrive(count: usize) {
     let host = Host::new();
     host.settled();
     let mut random = Random::new();
@@ -196,7 +205,7 @@ fn l5_l11_ten_thousand_random_lists_of_arguments_arrive() {
             let count = random.below(6);
             (0..count).map(|_| random.argument()).collect::<Vec<_>>()
         };
-        let mut lists: Vec<_> = (0..LISTS).map(|_| list(&mut random)).collect();
+        let mut lists: Vec<_> = (0..count).map(|_| list(&mut random)).collect();
         let mut batches = Vec::new();
         while !lists.is_empty() {
             batches.push(Batch::take(&mut lists));
@@ -211,7 +220,7 @@ fn l5_l11_ten_thousand_random_lists_of_arguments_arrive() {
         for (report, batch) in reports.lines().zip(&batches) {
             batch.compare(&serde_json::from_str(report).expect("JSON"));
         }
-        println!("{LISTS} lists in {} starts", batches.len());
+        println!("{count} lists in {} starts", batches.len());
     }
 }
 
@@ -344,11 +353,21 @@ impl Random {
 
 #[test]
 fn random_arguments_of_batch_files_arrive_and_start_nothing_else() {
+    arrive_in_batch_files(3);
+}
+
+#[test]
+fn thousands_of_random_arguments_of_batch_files_arrive_and_start_nothing_else() {
+    arrive_in_batch_files(12);
+}
+
+/// Calls a batch file so often each way, with 200 arguments each.
+fn arrive_in_batch_files(calls: usize) {
     let host = Host::new();
     write_reporting_batch(&host);
     let mut random = Random::new();
     for placement in placements() {
-        for _ in 0..12 {
+        for _ in 0..calls {
             let list: Vec<String> = (0..200).map(|_| random.for_cmd()).collect();
             let views: Vec<&str> =
                 ["./x.cmd"].into_iter().chain(list.iter().map(|s| &**s)).collect();

@@ -3,8 +3,8 @@
 use rustix::process::{Pid, Signal, kill_process};
 use winterop_tests::{Host, Process, Shell, expect_soon, placements};
 
-/// How often something is tried that could depend on a moment.
-const ROUNDS: usize = 6;
+/// How often something is tried that could depend on a moment: at each of three kinds of moment.
+const ROUNDS: usize = 3;
 
 /// Modes that programs set: the other screen, mouse, paste, keypad, cursor keys, colours.
 const MODES: &str = "~[?1049h~[?1000h~[?1006h~[?2004h~[?1h~=~[31;1mtext";
@@ -18,6 +18,16 @@ fn console(host: &Host, steps: &str) -> String {
 
 #[test]
 fn what_is_typed_ahead_reaches_the_shell() {
+    typed_ahead(ROUNDS);
+}
+
+#[test]
+fn what_is_typed_ahead_reaches_the_shell_however_often() {
+    typed_ahead(6 * ROUNDS);
+}
+
+/// Types ahead of every kind of program, in so many rounds.
+fn typed_ahead(rounds: usize) {
     let host = Host::new();
     host.settled();
     // Which steps, what is typed for them, and what the program says when it has that.
@@ -30,7 +40,7 @@ fn what_is_typed_ahead_reaches_the_shell() {
     ];
     for placement in placements() {
         let mut shell = Shell::editing_bash(&host, placement);
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             for (number, (steps, typed, says)) in programs.into_iter().enumerate() {
                 shell.runs(&console(&host, steps));
                 shell.expect("ready");

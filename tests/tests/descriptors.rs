@@ -82,6 +82,7 @@ fn nothing_of_the_machines_init_or_of_systemds_reaches_a_host_or_a_program() {
         // A program of Wine's has its standard files, and what Wine itself opens: never a socket or
         // a file of the host's. Its pipes lead to Wine's server, and the report's to the host.
         let program = |it: &&Open| it.command.contains("cat.exe") && !it.command.contains("/init");
+        assert!(open.iter().any(|it| program(&it)), "{placement}: {open:?}");
         for it in open.iter().filter(program) {
             assert!(!it.target.contains("/interop") && !it.target.contains("host.log"), "{it:?}");
         }

@@ -519,16 +519,27 @@ fn a_plain_users_subordinate_ids_are_the_other_users() {
     assert_eq!(outcome.text(), "1000\nhello\n4\n700999\n", "{}", outcome.errors());
 }
 
-/// A session whose programs are started in the background, and whose `wsl` is killed meanwhile.
+/// How many launches a session has whose `wsl` is killed meanwhile.
+const LAUNCHES: usize = 10;
+
+/// Once at each launch.
 #[test]
 fn f5_no_launch_is_lost_or_doubled_when_wsl_is_killed() {
-    const KILLS: usize = 100;
-    const LAUNCHES: usize = 10;
+    no_launch_is_lost_or_doubled(LAUNCHES);
+}
+
+#[test]
+fn f5_of_a_thousand_launches_none_is_lost_or_doubled_when_wsl_is_killed() {
+    no_launch_is_lost_or_doubled(100);
+}
+
+/// Kills so many that have started a session, whose programs are started in the background.
+fn no_launch_is_lost_or_doubled(kills: usize) {
     let host = Host::new();
     host.settled();
     let it = Distribution::new(&host, "Alpha");
     it.sh("mkdir /tmp/log").clean();
-    for round in 0..KILLS {
+    for round in 0..kills {
         // Each launch writes a line of its own, whatever becomes of the others.
         let script = format!(
             "setsid sh -c 'echo on; exec >/dev/null 2>&1; for i in $(seq {LAUNCHES}); do \
@@ -549,7 +560,7 @@ fn f5_no_launch_is_lost_or_doubled_when_wsl_is_killed() {
     }
     let expected: String =
         (1..=LAUNCHES).map(|i| format!("{i}\n")).chain(["end\n".to_owned()]).collect();
-    for round in 0..KILLS {
+    for round in 0..kills {
         let log = it.root().join(format!("tmp/log/{round}"));
         let mut text = String::new();
         while !text.ends_with("end\n") {

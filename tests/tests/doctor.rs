@@ -418,6 +418,25 @@ fn settings_switches_and_policy() {
     reports[12].well();
 }
 
+/// Kills a host and starts another, so often. One that was killed takes connections until the kernel has
+/// closed the last of its descriptors.
+#[track_caller]
+fn each_time_another_host(session: &mut Session, count: usize) {
+    let started = session.eval(&format!(
+        "for i in $(seq {count}); do p=$(winterop host status | tr -dc 0-9); kill -STOP $p; \
+            kill -9 $p; winterop host start && winterop host status; done | sort -u | wc -l",
+    ));
+    assert_eq!(started.trim(), count.to_string(), "each time another host");
+}
+
+#[test]
+fn of_fifty_hosts_that_were_killed_each_is_replaced() {
+    let host = Host::new();
+    let mut session = host.session(Placement::InPlace);
+    session.eval("winterop host start");
+    each_time_another_host(&mut session, 50);
+}
+
 #[test]
 fn the_host_answers_and_is_of_this_version() {
     let host = Host::new();
@@ -437,12 +456,7 @@ fn the_host_answers_and_is_of_this_version() {
     assert!(report.mend("host").starts_with(&format!("kill -9 {}", process.0)));
     s.eval(&report.mend("host"));
     doctor(s, "").says("host", "ok", &["answers"]);
-    // One that was killed takes connections until the kernel has closed the last of its descriptors.
-    let started = s.eval(
-        "for i in $(seq 50); do p=$(winterop host status | tr -dc 0-9); kill -STOP $p; \
-            kill -9 $p; winterop host start && winterop host status; done | sort -u | wc -l",
-    );
-    assert_eq!(started.trim(), "50", "each time another host");
+    each_time_another_host(s, 5);
     // Of another installation: as after an upgrade.
     s.eval(
         "winterop host stop; mkdir -p other/bin; l=$(dirname $(dirname $(command -v winterop))); \

@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use winterop_tests::{
-    Host, Outcome, Placement, Shell, built, expect_soon, finish, finish_with, needs_root,
+    Host, Outcome, Placement, Shell, built, expect_soon, finish, finish_with, needs_cgroups,
+    needs_root,
 };
 
 /// A system of a busybox, as the options of `tar` pack it.
@@ -155,16 +156,6 @@ fn what_an_archive_has_is_reached_by_nobody_else_on_the_machine() {
     for folder in [host.base().to_owned(), host.work()] {
         set_mode(&folder, 0o755);
     }
-    let tool = place.join("rootfs/bin/busybox");
-    set_mode(&tool, 0o4755);
-    if rustix::process::geteuid().is_root() {
-        let other = ["--reuid", "64123", "--regid", "64123", "--clear-groups"];
-        // By a shell: what setpriv itself executes it still looks up with root's rights.
-        let script = format!("{} id -u", tool.display());
-        let mut command = Command::new("setpriv");
-        let ran = finish(command.args(other).args(["sh", "-c", &script]));
-        assert!(ran.code() != 0 && ran.stdout.is_empty(), "{ran:?}");
-    }
     // Each start looks again.
     for mode in [0o755, 0o701, 0o720] {
         set_mode(&place, mode);
@@ -172,6 +163,31 @@ fn what_an_archive_has_is_reached_by_nobody_else_on_the_machine() {
     }
     set_mode(&place, 0o700);
     assert_eq!(wsl(&host, &["-d", "alpha", "-e", "true"]).code(), 0);
+    wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
+}
+
+#[test]
+fn a_set_uid_program_of_an_archives_is_run_by_nobody_else() {
+    needs_root("only root can become another user");
+    let host = Host::new();
+    let file = archive(&host, &[], "a.tar");
+    assert_eq!(import(&host, "alpha", &file).code(), 0);
+    for folder in [host.base().to_owned(), host.work()] {
+        set_mode(&folder, 0o755);
+    }
+    let tool = host.work().join("alpha/rootfs/bin/busybox");
+    set_mode(&tool, 0o4755);
+    let as_another = || {
+        let other = ["--reuid", "64123", "--regid", "64123", "--clear-groups"];
+        // By a shell: what setpriv itself executes it still looks up with root's rights.
+        let script = format!("{} id -u", tool.display());
+        finish(Command::new("setpriv").args(other).args(["sh", "-c", &script]))
+    };
+    let ran = as_another();
+    assert!(ran.code() != 0 && ran.stdout.is_empty(), "{ran:?}");
+    // The directory that holds it is all that keeps others from it.
+    set_mode(&host.work().join("alpha"), 0o755);
+    assert_eq!(as_another().clean().text().lines().count(), 1);
     wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
 }
 
@@ -605,15 +621,24 @@ fn debian_is_imported_runs_and_goes_round() {
     assert_eq!(differing.collect::<Vec<_>>(), Vec::new());
     assert_eq!(before.lines().count(), after.lines().count());
     assert!(before.lines().count() > 3000, "{}", before.lines().count());
-    // With its own systemd.
-    fs::write(root.join("etc/wsl.conf"), "[boot]\nsystemd=true\n").expect("wsl.conf");
-    if fs::read_to_string("/proc/self/mounts").expect("the mounts").contains(" cgroup2 ") {
-        let script = "cat /proc/1/comm; systemctl is-active dbus.socket; hello.exe";
-        let as_root = ["-u", "root", "-e", "bash", "-lc", script];
-        assert_eq!(said(&as_root).clean().text(), "systemd\nactive\nhello\n");
-        wsl(&host, &["--terminate", "Bookworm"]).clean();
-    }
     for name in ["Bookworm", "Other"] {
         wsl(&host, &["--unregister", name, "--yes"]).clean();
     }
+}
+
+#[test]
+fn debian_that_is_imported_has_its_own_systemd() {
+    let archive = debian();
+    let _ = needs_cgroups();
+    let host = Host::new();
+    host.settled();
+    assert_eq!(import(&host, "Bookworm", &archive).code(), 0);
+    let root = host.work().join("Bookworm/rootfs");
+    fs::copy(host.windows().join("hello.exe"), root.join("usr/local/bin/hello.exe")).expect("it");
+    fs::write(root.join("etc/wsl.conf"), "[boot]\nsystemd=true\n").expect("wsl.conf");
+    let script = "cat /proc/1/comm; systemctl is-active dbus.socket; hello.exe";
+    let as_root = ["-d", "Bookworm", "-u", "root", "-e", "bash", "-lc", script];
+    assert_eq!(wsl(&host, &as_root).clean().text(), "systemd\nactive\nhello\n");
+    wsl(&host, &["--terminate", "Bookworm"]).clean();
+    wsl(&host, &["--unregister", "Bookworm", "--yes"]).clean();
 }

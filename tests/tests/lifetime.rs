@@ -1,12 +1,15 @@
 //! How long a program lives: as long as whoever asked for it.
 
 use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use winterop_tests::{Host, Placement, expect_soon, finish, placements};
+use winterop_tests::{Host, Output, Placement, Process, expect_soon, finish, noise, placements};
 
 #[test]
 fn whoever_connects_to_the_host_and_says_nothing_is_told_and_left() {
@@ -141,14 +144,67 @@ fn a_program_leaves_its_callers_input_alone() {
 fn both_directions_may_be_full_and_each_may_end_first() {
     let host = Host::new();
     for placement in placements() {
-        // The program writes while nobody has read, and reads to the end.
-        let input = vec![b'x'; 4 << 20];
-        let outcome = host.shell_with(placement, "cat.exe | cat.exe", input.clone()).clean();
-        assert!(outcome.stdout == input, "{} bytes came back", outcome.stdout.len());
-        // A reader that goes away first.
+        // Nobody reads until the program can write no more, and takes nothing more either.
+        let (mut program, mut input, output) = copying(&host, placement);
+        let data = noise(4 << 20);
+        let mut taken = 0;
+        expect_soon("both pipes are full", || {
+            let before = taken;
+            taken += written(&mut input, &data[taken..]);
+            (taken == before && is_full(&input) && is_full(&output)).then_some(())
+        });
+        assert!(taken < data.len(), "the pipes take everything");
+        // The input ends first, behind the rest of it.
+        rustix::io::ioctl_fionbio(&input, false).expect("a pipe");
+        let rest = data[taken..].to_vec();
+        let writer = thread::spawn(move || input.write_all(&rest).expect("it is read"));
+        let copied = Output::of(output).rest(ENDING).unwrap_or_else(|silence| panic!("{silence}"));
+        writer.join().expect("all was written");
+        assert!(copied == data, "{} bytes came back", copied.len());
+        assert!(program.wait().expect("a status").success());
+        // The reader goes away first, with the input still open.
+        let (mut program, mut input, output) = copying(&host, placement);
+        drop(output);
+        expect_soon("nobody takes the input any more", || {
+            let error = input.write(&data).err()?;
+            (error.kind() == std::io::ErrorKind::BrokenPipe).then_some(())
+        });
+        let process = Process(program.id().cast_signed());
+        assert!(process.ends_within(ENDING), "the program goes on without a reader");
+        assert!(!program.wait().expect("a status").success());
         let outcome = host.shell(placement, "flood.exe | head -c 3 | wc -c");
         assert_eq!(outcome.text().trim(), "3");
     }
+}
+
+/// How long something may take to end, or to come to an end.
+const ENDING: Duration = Duration::from_secs(60);
+
+/// A program that copies, and its pipes; writing to it waits for nothing.
+fn copying(host: &Host, placement: Placement) -> (Child, ChildStdin, ChildStdout) {
+    host.settled();
+    let mut command = host.script(placement, "exec cat.exe 2>/dev/null");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
+    let (input, output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("one"));
+    rustix::io::ioctl_fionbio(&input, true).expect("a pipe");
+    (child, input, output)
+}
+
+/// How much a pipe takes of this now.
+fn written(pipe: &mut ChildStdin, data: &[u8]) -> usize {
+    match pipe.write(data) {
+        Ok(count) => count,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Whether a pipe has no room for another page, which is how it is written to.
+fn is_full(pipe: &impl AsFd) -> bool {
+    const PAGE: usize = 4096;
+    let size = rustix::pipe::fcntl_getpipe_size(pipe).expect("a pipe");
+    let filled = rustix::io::ioctl_fionread(pipe).expect("a pipe");
+    usize::try_from(filled).expect("a length") + PAGE > size
 }
 
 #[test]
@@ -201,19 +257,10 @@ fn a_detached_program_runs_on_and_its_caller_does_not_wait() {
     // The program has its caller's output, so that nobody may wait for that to end.
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     assert_eq!(quiet.status().expect("an interpreter").code(), Some(0));
-    until("the program runs", || file.exists());
-    for process in marked(&host, "gui.exe") {
-        rustix::process::kill_process(process, Signal::KILL).expect("it is there");
-    }
-}
-
-/// Waits for something that the test brought about.
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !condition() {
-        assert!(std::time::Instant::now() < deadline, "{what} does not come true");
-        std::thread::yield_now();
-    }
+    expect_soon("the program runs", || file.exists().then_some(()));
+    let running = marked(&host, "gui.exe");
+    assert_eq!(running.len(), 1, "it runs on: {running:?}");
+    rustix::process::kill_process(running[0], Signal::KILL).expect("it is there");
 }
 
 #[test]
@@ -258,7 +305,9 @@ fn p2_a_program_outlives_the_host_and_still_tells_its_status() {
         let process = host.process().expect("a host");
         let pid = Pid::from_raw(process.0).expect("a pid");
         rustix::process::kill_process(pid, Signal::KILL).expect("it is there");
-        until("the host's end", || host.process().is_none_or(|next| next.0 != process.0));
+        expect_soon("the host's end", || {
+            host.process().is_none_or(|next| next.0 != process.0).then_some(())
+        });
         // It is told to end by the end of its input.
         drop(interpreter.stdin.take());
         let mut rest = String::new();

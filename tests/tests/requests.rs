@@ -194,6 +194,7 @@ fn a_hand_over_without_a_client_or_with_rubbish_harms_nobody() {
     for placement in placements() {
         host.settled();
         let runs = host.process().expect("the host");
+        let before = runs.open_files().len();
         let mut hand_off = Vec::new();
         HandOff::default()
             .encode(&Header::plain(MessageType::HAND_OFF, 1), &mut hand_off)
@@ -203,7 +204,12 @@ fn a_hand_over_without_a_client_or_with_rubbish_harms_nobody() {
         let server = UnixStream::connect(host.socket()).expect("the host");
         for inner in [&good, &changed(64, u32::MAX), &changed(0, 4711), &changed(4, (2 << 20) + 1)]
         {
-            // The client is the one that is answered, on the connection that was handed over.
+            // Without a client, with two, and with one that is no socket.
+            let null = std::fs::File::open("/dev/null").expect("/dev/null");
+            for odd in [&[][..], &[null.as_fd(), null.as_fd()], &[null.as_fd()]] {
+                send(&server, &hand_off, odd);
+            }
+            // The client behind them is the one that is answered, on the connection that was handed over.
             let (client, theirs) = UnixStream::pair().expect("sockets");
             client.set_read_timeout(Some(PATIENCE)).expect("a deadline");
             send(&client, inner, &[]);
@@ -216,14 +222,10 @@ fn a_hand_over_without_a_client_or_with_rubbish_harms_nobody() {
                 }
                 _ => assert_ne!(refusal(&answer), ""),
             }
-            // Without a client, with two, and with one that is no socket.
-            let null = std::fs::File::open("/dev/null").expect("/dev/null");
-            for odd in [&[][..], &[null.as_fd(), null.as_fd()], &[null.as_fd()]] {
-                send(&server, &hand_off, odd);
-            }
         }
         (&server).write_all(&[0; 3]).expect("the host");
         drop(server);
+        closes_everything(runs, before);
         assert_eq!(host.shell(placement, "hello.exe").clean().text(), "hello\n");
         assert_eq!(host.process(), Some(runs), "the host is another one");
     }

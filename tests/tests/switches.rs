@@ -50,15 +50,14 @@ fn s1_s3_the_registry_switches_off_for_all_users_at_once() {
 #[test]
 fn s1_a_prefix_can_only_restrict() {
     let host = Host::new();
-    let key = r"HKLM\\System\\CurrentControlSet\\Services\\LxssManager";
+    let key = r"HKLM\System\CurrentControlSet\Services\LxssManager";
     let script = format!(
         "add() {{ winterop run reg.exe add '{key}' /v DistributionFlags /t REG_DWORD /d $1 /f >/dev/null; \
          winterop host stop; }}; add 1; winterop run hello.exe; echo $?; \
          sed -i 's/\"DistributionFlags\"=dword:00000001/\"DistributionFlags\"=dword:00000000/' \
          $XDG_DATA_HOME/winterop/prefix/system.reg; winterop run hello.exe; \
          winterop config set-flags 1; winterop run hello.exe; echo $?"
-    )
-    .replace("\\\\", "\\");
+    );
     let outcome = with_etc(&host, Placement::InPlace, &script);
     assert_eq!(outcome.text(), "126\nhello\n126\n", "{}", outcome.errors());
     says(&outcome, 1, &["in this Wine prefix", "prefix/system.reg"]);
@@ -111,7 +110,7 @@ fn s4_what_is_wrong_is_named_and_never_waited_for() {
     let script = "printf '[interop]\\r\\nodd = 1\\r\\nenabled = perhaps\\r\\n[user\\r\\n' >/etc/wsl.conf; \
          winterop shell hello.exe; winterop config check; echo $?; rm /etc/wsl.conf; \
          t() { winterop shell $W/hello.exe; echo $?; rm -r /etc/wsl.conf; }; \
-         mkdir /etc/wsl.conf; t; mkfifo /etc/wsl.conf; t; truncate -s 100M /etc/wsl.conf; t; hello=1";
+         mkdir /etc/wsl.conf; t; mkfifo /etc/wsl.conf; t; truncate -s 100M /etc/wsl.conf; t";
     let outcome = with_etc(&host, Placement::InPlace, script);
     let diagnostics = [
         "Unknown key 'interop.odd' in /etc/wsl.conf:2",
@@ -137,14 +136,13 @@ fn the_policys_first_rule_that_matches_decides() {
              printf '[[rule]]\\naction = \"allow\"\\nsha256 = [\"%s\"]\\n\
              [[rule]]\\nname = \"our tools\"\\naction = \"allow\"\\nprogram = [\"**/exit-with.exe\"]\\n\
              [[rule]]\\nname = \"nothing else\"\\naction = \"refuse\"\\n' $sum >$p; winterop config check; \
-             winterop shell sh -c 'other.exe; ./other.exe; exit-with.exe 3; echo $?; cat.exe </dev/null; echo $?; \
+             winterop shell sh -c './other.exe; exit-with.exe 3; echo $?; cat.exe </dev/null; echo $?; \
              printf x >>other.exe; ./other.exe; echo $?'; \
              printf '[[rule]]\\naction = \"allow\"\\nnamespace = \"own\"\\n[[rule]]\\naction = \"refuse\"\\n' >$p; \
              winterop shell sh -c 'hello.exe; unshare -p --fork hello.exe; echo $?'; winterop run hello.exe; \
              echo '[[rule' >$p; winterop run hello.exe; echo $?; winterop config check >/dev/null; echo $?; \
              printf '[[rule]]\\naction = \"allow\"\\n' >$p; chmod 666 $p; winterop run hello.exe; echo $?; rm other.exe";
-        let script = script.replace("sh -c 'other.exe; ", "sh -c '");
-        let outcome = with_etc(&host, placement, &script);
+        let outcome = with_etc(&host, placement, script);
         let expected = "all settings are in order; Windows programs are switched on\n\
                         hello\n3\n126\n126\nhello\n126\nhello\n126\n1\n126\n";
         assert_eq!(outcome.text(), expected, "{}", outcome.errors());

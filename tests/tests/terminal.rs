@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::process::{Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios};
-use winterop_tests::{Host, Shell, expect_soon, fetched, placements};
+use winterop_tests::{Host, Placement, Process, Shell, expect_soon, fetched, placements};
 
 /// What a shell user would notice of changed modes.
 fn same(left: &Termios, right: &Termios) -> bool {
@@ -278,12 +278,18 @@ fn a_graphical_program_leaves_the_terminal_alone() {
         shell.types("echo ty''ped; kill -KILL %1\r");
         shell.expect("typed");
         shell.does("wait; echo al''ive", "alive");
-        // A graphical program outlives its interpreter.
-        for process in host.everything() {
-            if process.command_line().contains("gui.exe")
-                && let Some(pid) = rustix::process::Pid::from_raw(process.0)
-            {
-                let _ = kill_process(pid, Signal::KILL);
+        let is_it = |process: &Process| process.command_line().contains("gui.exe");
+        let left = || host.everything().into_iter().filter(is_it).collect::<Vec<_>>();
+        match placement {
+            // It is a part of the job that was killed.
+            Placement::InPlace => expect_soon("its end", || left().is_empty().then_some(())),
+            // A graphical program outlives its interpreter.
+            Placement::Hosted => {
+                assert!(!left().is_empty(), "it has ended with its interpreter");
+                for process in left() {
+                    let pid = rustix::process::Pid::from_raw(process.0).expect("a pid");
+                    kill_process(pid, Signal::KILL).expect("it is there");
+                }
             }
         }
     }

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::runner::Runner;
-use crate::test;
+use crate::test::{self, Plan, Reason, Selection, Set};
 
 /// What `cargo xtask conformance` is told.
 #[derive(clap::Args)]
@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Print an array of objects with id, description, status and tests.
     #[arg(long)]
     json: bool,
+    /// Run the tests with large counts, too.
+    #[arg(long)]
+    long: bool,
 }
 
 /// A row of the checklist.
@@ -124,6 +127,7 @@ fn ids_of(part: &str) -> impl Iterator<Item = &str> {
 enum Status {
     Passed,
     Failed,
+    Skipped,
     NotCovered,
 }
 
@@ -132,6 +136,7 @@ impl Status {
         match self {
             Self::Passed => "passed",
             Self::Failed => "failed",
+            Self::Skipped => "skipped",
             Self::NotCovered => "not covered",
         }
     }
@@ -146,19 +151,31 @@ struct Finding<'a> {
     tests: Vec<&'a str>,
 }
 
-/// Each test's path, with its program's name in front where the runner tells it, and whether it
-/// passed.
-type Results = BTreeMap<String, bool>;
+/// What became of a test, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    Failed,
+    /// The machine cannot run it.
+    CannotRun,
+    Passed,
+    /// Nobody has asked for it.
+    InAnotherSet,
+}
+
+/// Each test's path, with its program's name in front where the runner tells it, and its ending.
+type Results = BTreeMap<String, Ending>;
 
 impl<'a> Finding<'a> {
+    /// The worst of its tests decides. What is in another set covers nothing, and takes nothing away.
     fn of(row: &'a Row, results: &'a Results) -> Self {
         let covering = results.iter().filter(|(path, _)| row.is_covered_by(path));
-        let (tests, passed): (Vec<_>, Vec<_>) =
-            covering.map(|(path, ok)| (path.as_str(), *ok)).unzip();
-        let status = match passed.as_slice() {
-            [] => Status::NotCovered,
-            passed if passed.iter().all(|ok| *ok) => Status::Passed,
-            _ => Status::Failed,
+        let (tests, endings): (Vec<_>, Vec<_>) =
+            covering.map(|(path, ending)| (path.as_str(), *ending)).unzip();
+        let status = match endings.iter().min() {
+            None => Status::NotCovered,
+            Some(Ending::Failed) => Status::Failed,
+            Some(Ending::Passed) => Status::Passed,
+            Some(Ending::CannotRun | Ending::InAnotherSet) => Status::Skipped,
         };
         Self { id: row.id, description: row.description, status, tests }
     }
@@ -172,8 +189,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
         return list(options.json);
     }
-    test::prepare()?;
-    let results = results(Runner::find())?;
+    let set = if options.long { Set::Long } else { Set::Usual };
+    let results = results(Runner::find(), set)?;
     let findings: Vec<_> = CHECKLIST.iter().map(|row| Finding::of(row, &results)).collect();
     if options.json {
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
@@ -202,13 +219,14 @@ fn table(findings: &[Finding]) -> String {
     for finding in findings {
         let Finding { id, description, status, tests } = finding;
         text.push_str(&format!("{id:<22} {:<12} {description}\n", status.words()));
-        if *status == Status::Failed {
+        if matches!(status, Status::Failed | Status::Skipped) {
             tests.iter().for_each(|test| text.push_str(&format!("{:<22} {test}\n", "")));
         }
     }
     let count = |status| findings.iter().filter(|finding| finding.status == status).count();
-    let [passed, failed, open] = [Status::Passed, Status::Failed, Status::NotCovered].map(count);
-    text + &format!("\n{passed} passed, {failed} failed, {open} not covered\n")
+    let all = [Status::Passed, Status::Failed, Status::Skipped, Status::NotCovered];
+    let [passed, failed, skipped, open] = all.map(count);
+    text + &format!("\n{passed} passed, {failed} failed, {skipped} skipped, {open} not covered\n")
 }
 
 /// Writes to stdout; whoever reads it may have had enough, as `head` has.
@@ -221,38 +239,65 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Runs the tests and reads from the runner how each of them ended.
-fn results(runner: Runner) -> Result<Results> {
+/// The tests that may carry an id; a test's path is what the expression looks at.
+const WITH_IDS: &str = "test(/(^|::)([lfbsp][0-9]+_|wslenv|wslpath)/)";
+
+/// Runs the tests, and says of each that may carry an id how it ended, or why it did not run.
+fn results(runner: Runner, set: Set) -> Result<Results> {
     let mut command = runner.command();
-    if runner == Runner::Nextest {
-        // The tests that may carry an id; a test's path is what the expression looks at.
-        command.args(["-E", "test(/(^|::)([lfbsp][0-9]+_|wslenv|wslpath)/)"]);
-        // Its way to report to programs, which it wants to be asked for twice.
-        command.env("NEXTEST_EXPERIMENTAL_LIBTEST_JSON", "1");
-        command.args(["--message-format", "libtest-json"]);
+    let mut results = Results::new();
+    match runner {
+        Runner::Nextest => {
+            let plan = Plan::prepare(Selection::of(WITH_IDS), set)?;
+            results.extend(skipped(&plan));
+            command.args(plan.arguments());
+            // Its way to report to programs, which it wants to be asked for twice.
+            command.env("NEXTEST_EXPERIMENTAL_LIBTEST_JSON", "1");
+            command.args(["--message-format", "libtest-json"]);
+        }
+        Runner::Cargo => test::prepare_everything()?,
     }
+    results.extend(run_tests(runner, command)?);
+    Ok(results)
+}
+
+/// What a plan leaves out.
+fn skipped(plan: &Plan) -> impl Iterator<Item = (String, Ending)> {
+    plan.left_out.iter().flat_map(|group| {
+        let ending = match group.reason {
+            Reason::Machine => Ending::CannotRun,
+            Reason::Set => Ending::InAnotherSet,
+        };
+        group.names.iter().map(move |name| (name.clone(), ending))
+    })
+}
+
+/// Runs the tests and reads from the runner how each of them ended.
+fn run_tests(runner: Runner, mut command: Command) -> Result<Results> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().context("the test runner cannot be started")?;
     let mut results = Results::new();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines() {
             let line = line.context("read what the test runner says")?;
-            if let Some((path, passed)) = ended(runner, &line) {
+            if let Some((path, ending)) = ended(runner, &line) {
                 // The same path may be in several programs: all of them have to pass.
-                results.entry(path).and_modify(|ok| *ok &= passed).or_insert(passed);
+                let worst = results.entry(path).or_insert(ending);
+                *worst = ending.min(*worst);
             }
         }
     }
     let status = child.wait().context("wait for the test runner")?;
     anyhow::ensure!(
-        status.success() || results.values().any(|passed| !passed),
+        status.success() || results.values().any(|ending| *ending == Ending::Failed),
         "the tests did not run to their end ({status}); `cargo xtask test` shows more"
     );
     Ok(results)
 }
 
 /// What a line says of a test that ended.
-fn ended(runner: Runner, line: &str) -> Option<(String, bool)> {
+fn ended(runner: Runner, line: &str) -> Option<(String, Ending)> {
+    let ending = |passed| if passed { Ending::Passed } else { Ending::Failed };
     match runner {
         Runner::Nextest => {
             let event: Event = serde_json::from_str(line).ok()?;
@@ -261,11 +306,11 @@ fn ended(runner: Runner, line: &str) -> Option<(String, bool)> {
                 ("test", "failed" | "timeout") => false,
                 _ => return None,
             };
-            Some((event.name?.replacen('$', "::", 1), passed))
+            Some((event.name?.replacen('$', "::", 1), ending(passed)))
         }
         Runner::Cargo => {
-            let (path, ending) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-            matches!(ending, "ok" | "FAILED").then(|| (path.to_owned(), ending == "ok"))
+            let (path, word) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+            matches!(word, "ok" | "FAILED").then(|| (path.to_owned(), ending(word == "ok")))
         }
     }
 }
@@ -304,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_skipped_has_not_passed() {
+        let row = row("L1", "any");
+        let status = |endings: &[Ending]| {
+            let named = endings.iter().zip('a'..).map(|(it, name)| (format!("{name}::l1_x"), *it));
+            let results: Results = named.collect();
+            Finding::of(&row, &results).status
+        };
+        use Ending::{CannotRun, Failed, InAnotherSet, Passed};
+        assert_eq!(status(&[Passed, CannotRun]), Status::Skipped);
+        assert_eq!(status(&[CannotRun, Failed]), Status::Failed);
+        assert_eq!(status(&[InAnotherSet]), Status::Skipped);
+        // A smaller one of this set has run.
+        assert_eq!(status(&[InAnotherSet, Passed]), Status::Passed);
+        assert_eq!(status(&[]), Status::NotCovered);
+    }
+
+    #[test]
     fn ids_stand_at_the_beginning() {
         let lines = ["test arguments_l5 ... ok", "test lines::x ... ok", "test l_5 ... ok"];
         assert_eq!(statuses(&lines), []);
@@ -313,7 +375,7 @@ mod tests {
     #[test]
     fn nextest_names_the_program_too() {
         let line = r#"{"type":"test","event":"failed","name":"winterop-tests::launching$l1_x"}"#;
-        let expected = Some(("winterop-tests::launching::l1_x".to_owned(), false));
+        let expected = Some(("winterop-tests::launching::l1_x".to_owned(), Ending::Failed));
         assert_eq!(ended(Runner::Nextest, line), expected);
         assert_eq!(ended(Runner::Nextest, r#"{"type":"suite","event":"started"}"#), None);
     }

@@ -10,33 +10,36 @@ use crate::progress::{self, Step};
 
 /// What packages are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum Purpose<'a> {
     /// Running Windows programs.
     Run,
     /// Building programs for Windows where rustup has no such target.
     Windows,
     /// Linking programs for Windows where rustup has the target.
     WindowsLinker,
+    /// Checking programs for Windows where rustup has no such target.
+    WindowsLints,
     /// Fetching from PyPI.
     Pip,
     /// Fetching from npm.
     Npm,
     /// The tests; the caller knows what they call.
-    Test(&'static [&'static str]),
+    Test(&'a [String]),
 }
 
-impl Purpose {
+impl<'a> Purpose<'a> {
     /// The packages, by their names in Debian 12.
-    pub(crate) fn packages(self) -> &'static [&'static str] {
+    pub(crate) fn packages(self) -> Vec<&'a str> {
         match self {
-            Self::Run => &["wine64"],
+            Self::Run => vec!["wine64"],
             Self::Windows => {
-                &["rustc-web", "cargo-web", "rust-web-src", "gcc-mingw-w64-x86-64-win32"]
+                vec!["rustc-web", "cargo-web", "rust-web-src", "gcc-mingw-w64-x86-64-win32"]
             }
-            Self::WindowsLinker => &["gcc-mingw-w64-x86-64-win32"],
-            Self::Pip => &["python3-pip"],
-            Self::Npm => &["npm"],
-            Self::Test(packages) => packages,
+            Self::WindowsLinker => vec!["gcc-mingw-w64-x86-64-win32"],
+            Self::WindowsLints => vec!["rust-web-clippy"],
+            Self::Pip => vec!["python3-pip"],
+            Self::Npm => vec!["npm"],
+            Self::Test(packages) => packages.iter().map(String::as_str).collect(),
         }
     }
 
@@ -44,6 +47,7 @@ impl Purpose {
         match self {
             Self::Run => "run Windows programs",
             Self::Windows | Self::WindowsLinker => "build programs for Windows",
+            Self::WindowsLints => "check programs for Windows",
             Self::Pip | Self::Npm => "fetch Windows programs",
             Self::Test(_) => "run the tests",
         }
@@ -55,7 +59,7 @@ impl Purpose {
 ///
 /// # Errors
 /// If something is missing and cannot be installed.
-pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
+pub(crate) fn ensure(purpose: Purpose<'_>) -> Result<()> {
     ensure_all(&[purpose])
 }
 
@@ -63,8 +67,8 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<()> {
 ///
 /// # Errors
 /// If something is missing and cannot be installed.
-pub(crate) fn ensure_all(purposes: &[Purpose]) -> Result<()> {
-    let mut wanted: Vec<_> = purposes.iter().flat_map(|p| p.packages()).copied().collect();
+pub(crate) fn ensure_all(purposes: &[Purpose<'_>]) -> Result<()> {
+    let mut wanted: Vec<_> = purposes.iter().flat_map(|p| p.packages()).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let missing = missing(&wanted)?;

@@ -45,7 +45,7 @@ enum Registry {
 
 impl Registry {
     /// What has to be installed before its client can be called.
-    fn purpose(self) -> Option<Purpose> {
+    fn purpose(self) -> Option<Purpose<'static>> {
         match self {
             Self::PyPi => (!has_pip("python3")).then_some(Purpose::Pip),
             Self::Npm => (!works(Command::new("npm").arg("--version"))).then_some(Purpose::Npm),
@@ -119,7 +119,7 @@ impl Program {
 
 /// What has to be installed to fetch those of `programs` that are not in the cache, for who wants
 /// to install all at once.
-pub(crate) fn purposes(programs: &[Program]) -> Vec<Purpose> {
+pub(crate) fn purposes(programs: &[Program]) -> Vec<Purpose<'static>> {
     let missing = programs.iter().filter(|program| !program.cached().exists());
     missing.filter_map(|program| program.source().registry.purpose()).collect()
 }

@@ -163,7 +163,11 @@ fn targets() -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-fn folders() -> Result<Vec<PathBuf>> {
+/// The folders with fuzz targets.
+///
+/// # Errors
+/// If they cannot be listed.
+pub(crate) fn folders() -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for side in entries(&paths::root().join("crates"))? {
         let of_crates = entries(&side)?.into_iter().map(|path| path.join("fuzz"));

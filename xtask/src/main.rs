@@ -10,7 +10,6 @@ mod fetch;
 mod fuzz;
 mod house;
 mod layout;
-mod needs;
 mod paths;
 mod progress;
 mod run;
@@ -47,13 +46,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
-    /// Install what is missing, build everything, and run all tests.
-    #[command(after_help = "Examples:\n  cargo xtask test\n  cargo xtask test l8_")]
-    Test {
-        /// Run only the tests whose names contain one of these.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        filters: Vec<OsString>,
-    },
+    /// Install and build what tests need, and run them: all that every change has to pass, or those that
+    /// are named.
+    Test(test::Options),
     /// Print the checklist of how WSL behaves: passed, failed or not covered by the tests.
     Conformance(conformance::Options),
     /// Check the formatting, the lints, who may use whom, and the dependencies where cargo-deny is installed.
@@ -96,7 +91,7 @@ fn main() -> ExitCode {
 fn dispatch(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run { command } => return run::run(&command),
-        Task::Test { filters } => return test::run(&filters),
+        Task::Test(options) => return test::run(&options),
         Task::Conformance(options) => return conformance::run(&options),
         Task::Check => return check::run(),
         Task::Fuzz(options) => return fuzz::run(&options),

@@ -53,10 +53,7 @@ pub(crate) fn build() -> Result<PathBuf> {
     }
     let toolchain = Toolchain::find(&places)?;
     let step = Step::start("Building the programs for Windows");
-    for selection in [
-        &["--release", "--workspace", "--exclude", BARE_PACKAGE][..],
-        &["--profile", BARE_PROFILE, "--package", BARE_PACKAGE][..],
-    ] {
+    for selection in selections() {
         let mut cargo = toolchain.cargo();
         cargo.args(["build", "--locked"]).args(selection);
         cargo.arg("--target-dir").arg(&places.build).current_dir(&places.sources);
@@ -70,7 +67,7 @@ pub(crate) fn build() -> Result<PathBuf> {
 }
 
 /// What has to be installed to build for Windows here, for who wants to install all at once.
-pub(crate) fn purpose() -> Purpose {
+pub(crate) fn purpose() -> Purpose<'static> {
     if Toolchain::rustup().is_some() { Purpose::WindowsLinker } else { Purpose::Windows }
 }
 
@@ -96,6 +93,37 @@ pub(crate) fn checker() -> Result<Option<Command>> {
     let mut cargo = toolchain.cargo();
     cargo.env("CARGO_TARGET_DIR", paths::target().join(CHECKED));
     Ok(Some(cargo))
+}
+
+/// Clippy for `windows/` with the toolchain that builds it: its folder, and for each part of it a command
+/// and its arguments.
+///
+/// # Errors
+/// If tools are missing and cannot be installed.
+pub(crate) fn clippy() -> Result<(PathBuf, Vec<(Command, String)>)> {
+    let places = Places::new();
+    let _lock = paths::lock(&places.lock)?;
+    let toolchain = Toolchain::find(&places)?;
+    if toolchain.sysroot.is_some() {
+        debian::ensure(Purpose::WindowsLints)?;
+    }
+    let parts = selections().map(|selection| {
+        let mut command = toolchain.clippy();
+        command.env("CARGO_TARGET_DIR", &places.build);
+        // Programs without the standard library have no tests.
+        let targets = if selection.contains(&"--workspace") { "--all-targets " } else { "" };
+        let selection = selection.join(" ");
+        (command, format!("clippy --locked {selection} {targets}-- -D warnings"))
+    });
+    Ok((places.sources, parts.into()))
+}
+
+/// What is built in one go: the programs that do without the standard library have a profile of their own.
+fn selections() -> [&'static [&'static str]; 2] {
+    [
+        &["--release", "--workspace", "--exclude", BARE_PACKAGE],
+        &["--profile", BARE_PROFILE, "--package", BARE_PACKAGE],
+    ]
 }
 
 /// The script that calls cargo for Windows, once [`build`] has run.
@@ -197,7 +225,7 @@ impl Toolchain {
     }
 
     fn debian_is_installed() -> bool {
-        debian::missing(Purpose::Windows.packages()).is_ok_and(|missing| missing.is_empty())
+        debian::missing(&Purpose::Windows.packages()).is_ok_and(|missing| missing.is_empty())
     }
 
     /// The toolchain that runs this program, if it has the target.
@@ -216,7 +244,18 @@ impl Toolchain {
 
     /// cargo, told to build for Windows with this toolchain whatever the environment says.
     fn cargo(&self) -> Command {
-        let mut command = Command::new(&self.cargo);
+        self.command(&self.cargo)
+    }
+
+    /// This toolchain's clippy, told the same. Called by cargo it could be another one's.
+    fn clippy(&self) -> Command {
+        let mut command = self.command(&self.cargo.with_file_name("cargo-clippy"));
+        command.env("CARGO", &self.cargo);
+        command
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         for name in FOREIGN_VARIABLES {
             command.env_remove(name);
         }

@@ -20,8 +20,8 @@ pub enum Part {
 }
 
 impl Part {
-    /// Decides by AT_FLAGS first, because a caller may give a Windows program any argv[0], and by
-    /// the base name of argv[0] then. Never by the pid: the interpreter can be process 1.
+    /// Decides by AT_FLAGS first, because a caller may give a Windows program any `argv[0]`, and by
+    /// the base name of `argv[0]` then. Never by the pid: the interpreter can be process 1.
     ///
     /// `init` with a program to run is the interpreter; with options it is the instance's init.
     pub fn of(arguments: &[&[u8]], flags: usize) -> Self {

@@ -101,10 +101,9 @@ fn start(rest: &[u16]) {
     let none = Some(false);
     let relay = Relay { stdin: none, stdout: none, stderr: none, merged: false };
     let interrupts = Interrupts::Shared;
-    let arguments =
-        Arguments { relay, interrupts, application: Some(application), command_line };
-    let started = Connections::make(relay)
-        .and_then(|connections| Process::start(&arguments, &connections));
+    let arguments = Arguments { relay, interrupts, application: Some(application), command_line };
+    let started =
+        Connections::make(relay).and_then(|connections| Process::start(&arguments, &connections));
     if let Err(error) = started {
         let words = "cannot start Winterop's wsl on the Linux side; `winterop host stop` there, and \
                      the next launch, make its link anew";

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use rustix::fd::RawFd;
 
-/// Bit of AT_FLAGS that says: binfmt_misc passed the original argv[0] (flag `P`).
+/// Bit of AT_FLAGS that says: binfmt_misc passed the original `argv[0]` (flag `P`).
 pub const PRESERVED_ARGV0: usize = 1;
 
 /// The caller's environment: `NAME=value` entries, as they came.
@@ -67,14 +67,14 @@ pub fn base_name(path: &[u8]) -> &[u8] {
 }
 
 impl<'a> Start<'a> {
-    /// Whether the kernel started the interpreter for an executable, with the original argv[0]
+    /// Whether the kernel started the interpreter for an executable, with the original `argv[0]`
     /// behind its path; everything else was started by hand.
     #[must_use]
     pub fn is_by_kernel(&self) -> bool {
         self.auxiliary.flags & PRESERVED_ARGV0 != 0
     }
 
-    /// The program to run, its argv[0] and its arguments; `None` where no program is named.
+    /// The program to run, its `argv[0]` and its arguments; `None` where no program is named.
     #[must_use]
     pub fn invocation(&self) -> Option<Invocation<'a>> {
         let program = *self.arguments.get(1)?;
@@ -90,9 +90,9 @@ impl<'a> Start<'a> {
 pub struct Invocation<'a> {
     /// The path that was given to execve, relative or not.
     pub program: &'a [u8],
-    /// The program's argv[0].
+    /// The program's `argv[0]`.
     pub name: &'a [u8],
-    /// Its arguments, without argv[0].
+    /// Its arguments, without `argv[0]`.
     pub arguments: Vec<&'a [u8]>,
 }
 

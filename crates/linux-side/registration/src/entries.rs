@@ -23,7 +23,7 @@ const BATCH_ENTRIES: [(&str, &str); 4] = [
 /// What the entry for programs matches: the middle of the kernel's line.
 const PROGRAMS: &str = "M::MZ:";
 
-/// Flags of the entry: the original argv[0] is passed (`P`), the executable is passed open (`O`), so
+/// Flags of the entry: the original `argv[0]` is passed (`P`), the executable is passed open (`O`), so
 /// that one that was unlinked, is a memfd or lies in another root still launches, and the interpreter
 /// is opened at registration (`F`), so that roots without it can launch too.
 pub const FLAGS: &str = "POF";

@@ -88,7 +88,7 @@ fn refuse_old_kernels(release: &str) -> Result<(), NamespaceError> {
 }
 
 /// Uses the machine's own table: for root, where private ones cannot be had. Only the mounts are
-/// private then; the registration is the machine's and is removed with [`leave_shared_table`].
+/// private then; the registration is the machine's, and whoever began with it takes it away (`unregister`).
 ///
 /// # Errors
 /// A [`NamespaceError`].

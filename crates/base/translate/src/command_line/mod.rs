@@ -6,8 +6,8 @@
 //! | program | who splits | function |
 //! |---|---|---|
 //! | `cmd.exe` | cmd, by the rules of its own language | [`command_processor`] |
-//! | `*.bat`, `*.cmd` | cmd, which Windows starts for such a file | [`batch`] |
-//! | everything else | the C runtime, or something that follows its rules | [`c_runtime`] |
+//! | `*.bat`, `*.cmd` | cmd, which Windows starts for such a file | [`batch()`] |
+//! | everything else | the C runtime, or something that follows its rules | [`c_runtime()`] |
 //! | any, on request | the caller knows best | [`verbatim`] |
 //!
 //! [`build`] chooses by the name. Whatever cannot be said in a way that arrives unharmed is an error that names the argument and
@@ -53,7 +53,7 @@ pub struct Start {
 /// runs batch files.
 ///
 /// # Errors
-/// Those of [`c_runtime`], [`command_processor`] and [`batch`].
+/// Those of [`c_runtime()`], [`command_processor`] and [`batch()`].
 pub fn build<A: AsRef<[u8]>>(
     program: &WindowsPath,
     arguments: &[A],

@@ -7,9 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use winterop_wire::{
     CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess, CreateProcessResponse,
     CreateProcessUtilityVm, CreateSession, CreateSessionResponse, Credit, EncodeError, ErrorNotice,
-    ExitStatus, HandOff, HeaderForm, HostHello, Instance, Initialize, InitializeResponse, Message, Query,
-    QueryEnvironmentVariable, Signal, TerminateInstance, TransactionResult, VmIdReply, WindowSize,
-    frame_length,
+    ExitStatus, HandOff, HeaderForm, HostHello, Initialize, InitializeResponse, Instance, Message,
+    Query, QueryEnvironmentVariable, Signal, TerminateInstance, TransactionResult, VmIdReply,
+    WindowSize, frame_length,
 };
 
 /// What decodes must survive encoding with the same header and decoding.
