@@ -1,11 +1,11 @@
 //! Whether a launch may be: the switches and the policy, asked for what the kernel says of the caller
 //! and its program.
 
-use crate::entrance::Entrance;
+use crate::entrance::{Entrance, Residence};
 use crate::identity::{self, Identity};
 use crate::located;
 use crate::request::LaunchRequest;
-use crate::{Launcher, Refusal, guests};
+use crate::{Launcher, RefusedLaunch, guests};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, MemfdFlags, SealFlags, fcntl_add_seals, fstat, memfd_create};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -46,15 +46,15 @@ impl Admission {
     /// SHA-256. Of a guest's variables it has those that it may set.
     ///
     /// # Errors
-    /// A [`Refusal`] that names the switch or quotes the rule.
+    /// A [`RefusedLaunch`] that names the switch or quotes the rule.
     pub fn admit(
         &self,
         request: &mut LaunchRequest,
         caller: &Caller,
         launcher: &dyn Launcher,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RefusedLaunch> {
         let shown = request.shown();
-        let refused = |why: Words| Refusal::from(why.on(&shown));
+        let refused = |why: Words| RefusedLaunch::from(why.on(&shown));
         let entrance = caller.entrance;
         let checked = match entrance {
             Entrance::Own | Entrance::Machine => self.switches.check(),
@@ -124,8 +124,8 @@ pub struct Caller {
     pub peer: Peer,
     /// Which way it came.
     pub entrance: Entrance,
-    /// Whether it lives in other namespaces than those that go with the entrance.
-    pub elsewhere: bool,
+    /// Where it lives, beside those that go with the entrance.
+    pub residence: Residence,
     /// Whether it came by a socket that only guests are given.
     pub by_guests_socket: bool,
 }
@@ -133,7 +133,7 @@ pub struct Caller {
 impl Caller {
     /// What the policy is asked about it.
     fn describe(&self, with_groups: bool) -> Result<Asked, Undescribed> {
-        let elsewhere = self.elsewhere || self.by_guests_socket;
+        let elsewhere = self.residence == Residence::Elsewhere || self.by_guests_socket;
         let PeerCredentials { uid, gid, .. } = self.peer.credentials;
         let (pid, is_proven) = (self.peer.proven_pid(), self.peer.is_proven());
         let connected = Connected { uid, gid, pid, is_proven, lives: &|| self.peer.lives() };
@@ -151,9 +151,9 @@ fn is_foreign(asked: &Asked, own: u32) -> bool {
 fn program(
     request: &mut LaunchRequest,
     launcher: &dyn Launcher,
-) -> Result<Option<OwnedFd>, Refusal> {
+) -> Result<Option<OwnedFd>, RefusedLaunch> {
     let shown = request.shown();
-    let cannot_open = |error: Errno| -> Refusal {
+    let cannot_open = |error: Errno| -> RefusedLaunch {
         let text = system_error(error);
         match error {
             Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => {

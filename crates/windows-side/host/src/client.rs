@@ -4,7 +4,7 @@
 //! one who sends what cannot be closed is refused before long, and nobody else notices.
 
 use crate::admission::Caller;
-use crate::entrance::Entrance;
+use crate::entrance::{Entrance, Residence};
 use crate::guests;
 use rustix::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -109,8 +109,8 @@ impl Places {
 pub struct Client {
     /// Who it is.
     pub peer: Peer,
-    /// Whether it lives in other namespaces than those it is compared with.
-    pub elsewhere: bool,
+    /// Where it lives.
+    pub residence: Residence,
     /// Its connection; it is there until the client is dropped.
     channel: Option<Channel>,
     place: Option<Arc<Place>>,
@@ -123,13 +123,13 @@ impl Client {
     pub fn new(
         channel: Channel,
         peer: Peer,
-        elsewhere: bool,
+        residence: Residence,
         place: Place,
         closer: &Closer,
     ) -> Self {
         let channel = Some(channel.up_to(LARGEST_REQUEST));
         let (place, closer) = (Some(Arc::new(place)), closer.clone());
-        Self { peer, elsewhere, channel, place, closer }
+        Self { peer, residence, channel, place, closer }
     }
 
     /// Who it is, for the policy. The client itself knows of its process no more then than its ids.
@@ -138,7 +138,7 @@ impl Client {
         let by_guests_socket =
             self.channel.as_ref().is_some_and(|it| guests::came_by_guests_socket(it.as_fd()));
         let peer = self.peer.take();
-        Caller { peer, entrance, elsewhere: self.elsewhere, by_guests_socket }
+        Caller { peer, entrance, residence: self.residence, by_guests_socket }
     }
 
     /// The connection; none only while the client is dropped.

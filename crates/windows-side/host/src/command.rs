@@ -2,7 +2,7 @@
 
 use crate::directory;
 use crate::execution::Execution;
-use crate::launcher::{Launched, Launcher, Refusal};
+use crate::launcher::{Launched, Launcher, RefusedLaunch};
 use crate::local::Local;
 use crate::located::Name;
 use crate::mark::Mark;
@@ -32,7 +32,7 @@ impl CommandLauncher {
     }
 
     /// Builds what to execute.
-    fn execution(&self, request: &LaunchRequest, mark: &Mark) -> Result<Execution, Refusal> {
+    fn execution(&self, request: &LaunchRequest, mark: &Mark) -> Result<Execution, RefusedLaunch> {
         let Some(program) = self.command.first() else {
             return Err(Failure::NoCommand {}.into());
         };
@@ -83,12 +83,12 @@ impl CommandLauncher {
 }
 
 impl Launcher for CommandLauncher {
-    fn launch(&self, request: LaunchRequest, mark: &Mark) -> Result<Launched, Refusal> {
+    fn launch(&self, request: LaunchRequest, mark: &Mark) -> Result<Launched, RefusedLaunch> {
         let execution = self.execution(&request, mark)?;
         self.local.launch(request, execution, mark)
     }
 
-    fn find(&self, _name: &[u8]) -> Result<Option<PathBuf>, Refusal> {
+    fn find(&self, _name: &[u8]) -> Result<Option<PathBuf>, RefusedLaunch> {
         Ok(None)
     }
 
@@ -96,7 +96,7 @@ impl Launcher for CommandLauncher {
         "the launch is still being prepared…"
     }
 
-    fn warm_up(&self, _progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
+    fn warm_up(&self, _progress: &mut dyn FnMut(&str)) -> Result<(), RefusedLaunch> {
         Ok(())
     }
 

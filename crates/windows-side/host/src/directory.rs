@@ -1,6 +1,6 @@
 //! Where a program is to start: the caller's working directory under a name of the host's.
 
-use crate::launcher::Refusal;
+use crate::launcher::RefusedLaunch;
 use crate::located::{Name, is_same_in};
 use crate::request::LaunchRequest;
 use rustix::fd::AsFd as _;
@@ -31,8 +31,8 @@ impl Loss {
     /// wants the program in its own directory or not at all.
     ///
     /// # Errors
-    /// The [`Refusal`].
-    pub fn accept(self, request: &LaunchRequest, instead: &str) -> Result<String, Refusal> {
+    /// The [`RefusedLaunch`].
+    pub fn accept(self, request: &LaunchRequest, instead: &str) -> Result<String, RefusedLaunch> {
         let shown = request.shown();
         if request.strict_directory {
             return Err(Failure::DirectoryLost { program: &shown, loss: &self }.into());
@@ -44,12 +44,12 @@ impl Loss {
     /// told: nobody who is there means a place.
     ///
     /// # Errors
-    /// The [`Refusal`].
+    /// The [`RefusedLaunch`].
     pub fn accept_there(
         self,
         request: &LaunchRequest,
         instead: &Path,
-    ) -> Result<Option<String>, Refusal> {
+    ) -> Result<Option<String>, RefusedLaunch> {
         let warning = self.accept(request, &instead.display().to_string())?;
         Ok((request.linux_directory.as_deref() != Some(b"/")).then_some(warning))
     }

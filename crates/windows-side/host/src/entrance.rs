@@ -25,6 +25,21 @@ pub enum Standing {
     Guest,
 }
 
+/// In which namespaces somebody lives, beside those with whom they are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residence {
+    /// In the same.
+    Here,
+    /// In others.
+    Elsewhere,
+}
+
+impl From<bool> for Residence {
+    fn from(lives_elsewhere: bool) -> Self {
+        if lives_elsewhere { Self::Elsewhere } else { Self::Here }
+    }
+}
+
 /// Why nobody is served.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.words().plain())]
@@ -95,10 +110,13 @@ impl Standing {
         })
     }
 
-    /// Whether it lives in other namespaces than those that go with its entrance.
+    /// Where it lives, beside those that go with its entrance.
     #[must_use]
-    pub fn lives_elsewhere(self) -> bool {
-        matches!(self, Self::Root | Self::Sandbox | Self::Guest)
+    pub fn residence(self) -> Residence {
+        match self {
+            Self::Own | Self::Instance(_) | Self::Machine => Residence::Here,
+            Self::Root | Self::Sandbox | Self::Guest => Residence::Elsewhere,
+        }
     }
 
     /// Whether it may hand clients over.
@@ -134,19 +152,21 @@ impl Standing {
     }
 }
 
-/// Whether a client that was handed over lives elsewhere than those it is compared with.
+/// Where a client lives that was handed over, beside those it is compared with.
 ///
 /// # Errors
 /// [`Unserved`]: it has ended, or nobody knows.
-pub fn client_lives_elsewhere(peer: &Peer, compared: Compared) -> Result<bool, Unserved> {
+pub fn residence_of_client(peer: &Peer, compared: Compared) -> Result<Residence, Unserved> {
     // Nothing is concluded from a pid that may be another's by now.
-    let Some(pid) = peer.proven_pid() else { return Ok(true) };
+    let Some(pid) = peer.proven_pid() else { return Ok(Residence::Elsewhere) };
     let own = rustix::process::geteuid().as_raw();
     match lives_elsewhere(pid, compared) {
         Err(_) if !peer.lives() => Err(NotKnown::Gone.into()),
         // A user may not look at another one's, who is a guest of this one's wherever it lives.
-        Err(error) if is_hidden(&error) && !is_own_user(peer.credentials.uid, own) => Ok(true),
-        elsewhere => Ok(elsewhere?),
+        Err(error) if is_hidden(&error) && !is_own_user(peer.credentials.uid, own) => {
+            Ok(Residence::Elsewhere)
+        }
+        elsewhere => Ok(elsewhere?.into()),
     }
 }
 

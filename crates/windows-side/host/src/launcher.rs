@@ -17,7 +17,7 @@ use winterop_words::{Failure, Words};
 /// A launch that will not happen, in words for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub struct Refusal {
+pub struct RefusedLaunch {
     /// One or more lines: what was tried, on what, why it failed, what to do.
     pub text: String,
     /// The error number that WSL's protocol has for it.
@@ -26,14 +26,14 @@ pub struct Refusal {
     pub status: u8,
 }
 
-impl From<Words> for Refusal {
+impl From<Words> for RefusedLaunch {
     fn from(words: Words) -> Self {
         let errno = Errno::from_raw_os_error(words.kind.errno());
         Self { text: words.to_string(), errno, status: words.kind.status() }
     }
 }
 
-impl From<Failure<'_>> for Refusal {
+impl From<Failure<'_>> for RefusedLaunch {
     fn from(failure: Failure<'_>) -> Self {
         failure.words().into()
     }
@@ -47,15 +47,15 @@ pub trait Launcher: Send + Sync + Debug {
     /// `mark` is a variable that everything which the program starts shall inherit.
     ///
     /// # Errors
-    /// A [`Refusal`].
-    fn launch(&self, request: LaunchRequest, mark: &Mark) -> Result<Launched, Refusal>;
+    /// A [`RefusedLaunch`].
+    fn launch(&self, request: LaunchRequest, mark: &Mark) -> Result<Launched, RefusedLaunch>;
 
     /// Where a program is that came by its bare name; none where only what the launcher starts knows
     /// that. May block.
     ///
     /// # Errors
-    /// A [`Refusal`]: there is no such program.
-    fn find(&self, name: &[u8]) -> Result<Option<PathBuf>, Refusal>;
+    /// A [`RefusedLaunch`]: there is no such program.
+    fn find(&self, name: &[u8]) -> Result<Option<PathBuf>, RefusedLaunch>;
 
     /// What a client is told now and then while its launch is still being prepared.
     fn still_preparing(&self) -> &'static str;
@@ -63,8 +63,8 @@ pub trait Launcher: Send + Sync + Debug {
     /// Gets everything ready that the first launch would otherwise wait for. May block for seconds.
     ///
     /// # Errors
-    /// A [`Refusal`] that every launch gets until it is mended.
-    fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), Refusal>;
+    /// A [`RefusedLaunch`] that every launch gets until it is mended.
+    fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), RefusedLaunch>;
 
     /// Ends what the launcher keeps running between launches.
     fn shut_down(&self);

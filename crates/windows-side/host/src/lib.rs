@@ -36,7 +36,7 @@ pub use admission::Admission;
 pub use build::Build;
 pub use command::CommandLauncher;
 pub use execution::{Execution, Interface};
-pub use launcher::{Launched, Launcher, Refusal};
+pub use launcher::{Launched, Launcher, RefusedLaunch};
 pub use local::Local;
 pub use mark::Mark;
 pub use service::{Host, Served};
@@ -54,11 +54,11 @@ use std::path::PathBuf;
 /// `find` looks a bare name up, as the host's Windows side does.
 ///
 /// # Errors
-/// A [`Refusal`] where neither a descriptor nor a path came, and those of `find`.
+/// A [`RefusedLaunch`] where neither a descriptor nor a path came, and those of `find`.
 pub fn program_name(
     request: &LaunchRequest,
-    find: impl FnOnce(&[u8]) -> Result<PathBuf, Refusal>,
-) -> Result<Name, Refusal> {
+    find: impl FnOnce(&[u8]) -> Result<PathBuf, RefusedLaunch>,
+) -> Result<Name, RefusedLaunch> {
     let claimed = request.linux_executable.as_deref();
     match (&request.endpoints.executable, claimed, &request.search) {
         (Some(file), ..) if request.is_pinned => {

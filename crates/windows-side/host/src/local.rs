@@ -3,7 +3,7 @@
 use crate::execution::{Execution, Interface};
 use crate::hosted::HostedProgram;
 use crate::kept_terminal::KeptTerminal;
-use crate::launcher::{Launched, Placed, Refusal, Remains};
+use crate::launcher::{Launched, Placed, RefusedLaunch, Remains};
 use crate::mark::Mark;
 use crate::placement::{Decision, decide};
 use crate::request::LaunchRequest;
@@ -38,13 +38,13 @@ impl Local {
     /// Starts what a request has become, or leaves that to its caller.
     ///
     /// # Errors
-    /// A [`Refusal`]: it cannot be started.
+    /// A [`RefusedLaunch`]: it cannot be started.
     pub fn launch(
         &self,
         mut request: LaunchRequest,
         mut execution: Execution,
         mark: &Mark,
-    ) -> Result<Launched, Refusal> {
+    ) -> Result<Launched, RefusedLaunch> {
         let interface = execution.interface;
         let terminal = KeptTerminal::of(&mut request).filter(|_| interface == Interface::Console);
         let warnings = std::mem::take(&mut execution.warnings);
@@ -71,7 +71,7 @@ impl Local {
         mut execution: Execution,
         mark: Mark,
         terminal: Option<KeptTerminal>,
-    ) -> Result<HostedProgram, Refusal> {
+    ) -> Result<HostedProgram, RefusedLaunch> {
         if let Some((name, terminal)) = execution.console.zip(terminal.as_ref()) {
             let path = terminal.path_for_hosted(request.peer.pid);
             execution.environment.push((name.into(), path.into()));
@@ -98,7 +98,7 @@ impl Remains for Abandoned {
     }
 }
 
-fn cannot_start(execution: &Execution, error: Errno) -> Refusal {
+fn cannot_start(execution: &Execution, error: Errno) -> RefusedLaunch {
     if error == Errno::TOOBIG {
         let arguments: usize = execution.arguments.iter().map(|argument| argument.len() + 1).sum();
         let variables: usize =

@@ -13,9 +13,9 @@ pub use reading::{HandedOver, handed_over};
 use crate::admission::Admission;
 use crate::build::Build;
 use crate::client::{Client, Places};
-use crate::entrance::{Entrance, Standing, Unserved, client_lives_elsewhere};
+use crate::entrance::{Entrance, Residence, Standing, Unserved, residence_of_client};
 use crate::instances::Instances;
-use crate::launcher::{Launcher, Refusal};
+use crate::launcher::{Launcher, RefusedLaunch};
 use crate::tree;
 use answer::{refusal_message, refuse, too_many, wrong_request};
 use launch::Launches;
@@ -149,8 +149,8 @@ impl Host {
         });
         match known {
             Ok((peer, standing)) => {
-                let elsewhere = standing.lives_elsewhere();
-                if let Some(client) = self.let_in(channel, peer, elsewhere, backlog).await {
+                let residence = standing.residence();
+                if let Some(client) = self.let_in(channel, peer, residence, backlog).await {
                     self.serve_aside(Arc::clone(self).attend(client, standing));
                 }
             }
@@ -163,12 +163,12 @@ impl Host {
         &self,
         channel: Channel,
         peer: Peer,
-        elsewhere: bool,
+        residence: Residence,
         backlog: &Backlog,
     ) -> Option<Client> {
-        let is_guest = elsewhere || !is_user(&peer);
+        let is_guest = residence == Residence::Elsewhere || !is_user(&peer);
         match self.places.enter(&peer, is_guest) {
-            Ok(place) => Some(Client::new(channel, peer, elsewhere, place, self.places.closer())),
+            Ok(place) => Some(Client::new(channel, peer, residence, place, self.places.closer())),
             Err(crowded) => {
                 self.turn_away(channel, &too_many(crowded), backlog).await;
                 None
@@ -181,7 +181,7 @@ impl Host {
     async fn turn_away(
         &self,
         connection: impl AsFd + Send + 'static,
-        refusal: &Refusal,
+        refusal: &RefusedLaunch,
         backlog: &Backlog,
     ) {
         let uid = peer_credentials(connection.as_fd()).map_or(u32::MAX, |peer| peer.uid);
@@ -255,14 +255,14 @@ impl Host {
         // A refusal must not wait for whoever has filled it; it is nobody's word that this is a connection.
         let _ = ioctl_fionbio(&connection, true);
         let known = Peer::of(connection.as_fd()).map_err(Unserved::from).and_then(|peer| {
-            let elsewhere = client_lives_elsewhere(&peer, entrance.compared())?;
-            Ok((peer, elsewhere))
+            let residence = residence_of_client(&peer, entrance.compared())?;
+            Ok((peer, residence))
         });
         match known {
             // Only a socket has a peer: what may not be closable does not get this far.
-            Ok((peer, elsewhere)) => match Channel::new(connection) {
+            Ok((peer, residence)) => match Channel::new(connection) {
                 Ok(channel) => {
-                    if let Some(client) = self.let_in(channel, peer, elsewhere, backlog).await {
+                    if let Some(client) = self.let_in(channel, peer, residence, backlog).await {
                         self.serve_aside(
                             Arc::clone(self).serve_client(client, variables, entrance),
                         );

@@ -12,7 +12,9 @@ use tokio::net::UnixStream;
 use winterop_channel::asynchronous::Channel;
 use winterop_host::client::MOST_SERVERS;
 use winterop_host::request::LaunchRequest;
-use winterop_host::{Admission, Audit, Build, Host, Launched, Launcher, Mark, Refusal, Served};
+use winterop_host::{
+    Admission, Audit, Build, Host, Launched, Launcher, Mark, RefusedLaunch, Served,
+};
 use winterop_serve::Listener;
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::{Policy, Settings, SwitchPlaces, Switches};
@@ -27,11 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Nothing;
 
 impl Launcher for Nothing {
-    fn launch(&self, _: LaunchRequest, _: &Mark) -> Result<Launched, Refusal> {
+    fn launch(&self, _: LaunchRequest, _: &Mark) -> Result<Launched, RefusedLaunch> {
         Err(Failure::NoCommand {}.into())
     }
 
-    fn find(&self, _: &[u8]) -> Result<Option<PathBuf>, Refusal> {
+    fn find(&self, _: &[u8]) -> Result<Option<PathBuf>, RefusedLaunch> {
         Ok(None)
     }
 
@@ -39,7 +41,7 @@ impl Launcher for Nothing {
         ""
     }
 
-    fn warm_up(&self, _: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
+    fn warm_up(&self, _: &mut dyn FnMut(&str)) -> Result<(), RefusedLaunch> {
         Ok(())
     }
 

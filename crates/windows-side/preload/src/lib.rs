@@ -1,6 +1,6 @@
 //! The library that Winterop preloads into Wine's loader and server.
 //!
-//! It does seven things that Wine offers no other way for:
+//! It does eight things that Wine offers no other way for:
 //! - **Exit codes.** A Unix process ends with 8 bits. The loader calls `exit` or `_exit` with all
 //!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way.
 //! - **Exact command lines.** Wine builds the Windows command line from arguments, by rules that

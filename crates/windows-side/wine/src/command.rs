@@ -25,7 +25,7 @@ use winterop_host::variables::may_be_passed;
 
 use crate::command_line::{arguments_for, to_generalized_utf8};
 use crate::display::Display;
-use crate::environment::{COMMAND_LINE_VARIABLE, Environment, LAUNCHES_VARIABLE};
+use crate::environment::{COMMAND_LINE_VARIABLE, LAUNCHES_VARIABLE, ProcessEnvironment};
 use crate::surroundings::Surroundings;
 
 /// The most UTF-16 units Wine (and Windows) let a command line have.
@@ -55,7 +55,7 @@ pub struct Launch {
     /// The arguments, the first (the program's name) included.
     pub arguments: Vec<OsString>,
     /// The whole environment.
-    pub environment: Environment,
+    pub environment: ProcessEnvironment,
     /// Whether the Windows program sees exactly the wanted command line. If not, it sees one that
     /// means the same arguments.
     pub exact: bool,
@@ -112,7 +112,10 @@ pub fn build(surroundings: &Surroundings, request: &Request<'_>) -> Result<Launc
 }
 
 /// Adds the variables that the Windows program is to see, and returns the names that it cannot.
-fn share(environment: &mut Environment, variables: &[(OsString, OsString)]) -> Vec<OsString> {
+fn share(
+    environment: &mut ProcessEnvironment,
+    variables: &[(OsString, OsString)],
+) -> Vec<OsString> {
     let mut left_out = Vec::new();
     for (name, value) in variables {
         let bytes = name.as_bytes();

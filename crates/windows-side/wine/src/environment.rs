@@ -26,9 +26,9 @@ pub const COMMAND_LINE_VARIABLE: &str = "WINTEROP_COMMAND_LINE";
 
 /// An environment, each name once, in the order in which they were set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment(Vec<(OsString, OsString)>);
+pub struct ProcessEnvironment(Vec<(OsString, OsString)>);
 
-impl Environment {
+impl ProcessEnvironment {
     /// Sets a variable, replacing it where it is set.
     pub fn set(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
         let (name, value) = (name.as_ref(), value.as_ref().to_owned());

@@ -15,10 +15,10 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::pe::Abilities;
 use winterop_words::{Failure, Words};
@@ -76,7 +76,59 @@ pub enum Verdict {
     /// It is complete as well, and another came first.
     NotNeeded,
     /// It cannot be used, and why.
-    Unusable(String),
+    Unusable(Unusable),
+}
+
+/// Why a loader that is there cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// It cannot be opened or read.
+    #[error("cannot be {what}: {error}")]
+    Unreadable {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        error: String,
+    },
+    /// Nobody may execute it.
+    #[error("not executable")]
+    NotExecutable,
+    /// It is one for 32-bit programs alone.
+    #[error("a 32-bit Wine; 64-bit is needed")]
+    For32Bit,
+    /// It is a script that starts another one.
+    #[error("a script around the loader")]
+    Script,
+    /// It is no program at all.
+    #[error("not a Linux program")]
+    NoProgram,
+    /// It lies in no folder.
+    #[error("has no folder")]
+    NoFolder,
+    /// No server lies beside it.
+    #[error("no wineserver64 or wineserver in {}", folder.display())]
+    NoServer {
+        /// Where it would have to be.
+        folder: PathBuf,
+    },
+    /// Its libraries are not where they would have to be.
+    #[error("its library folder (x86_64-unix/ntdll.so, x86_64-windows/ntdll.dll) is missing")]
+    NoLibraries,
+    /// It does not say which version it is.
+    #[error("does not tell its version ({status}): {complaint}")]
+    NoVersion {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it wrote instead.
+        complaint: String,
+    },
+}
+
+impl Unusable {
+    /// What the system says of an attempt.
+    fn unreadable(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Unreadable { what, error: error.to_string() }
+    }
 }
 
 impl fmt::Display for Candidate {
@@ -85,7 +137,7 @@ impl fmt::Display for Candidate {
         match &self.verdict {
             Verdict::Taken => f.write_str("taken"),
             Verdict::NotNeeded => f.write_str("usable, but another comes first"),
-            Verdict::Unusable(why) => f.write_str(why),
+            Verdict::Unusable(why) => why.fmt(f),
         }
     }
 }
@@ -145,7 +197,7 @@ impl Search {
 
     fn run_with(
         &self,
-        version: impl Fn(&Path) -> Result<String, String>,
+        version: impl Fn(&Path) -> Result<String, Unusable>,
     ) -> Result<Found, NotFound> {
         let mut taken = None;
         let mut candidates = Vec::new();
@@ -211,19 +263,18 @@ fn in_opt(root: &Path) -> Vec<PathBuf> {
 fn examine(
     loader: &Path,
     source: &str,
-    version: &impl Fn(&Path) -> Result<String, String>,
-) -> Result<Installation, String> {
+    version: &impl Fn(&Path) -> Result<String, Unusable>,
+) -> Result<Installation, Unusable> {
     // Wine finds its libraries from where it really lies, so links are followed first.
-    let loader = fs::canonicalize(loader).map_err(|error| format!("cannot be opened: {error}"))?;
+    let loader = fs::canonicalize(loader).map_err(Unusable::unreadable("opened"))?;
     kind_of(&loader)?;
-    let folder = loader.parent().ok_or("has no folder")?;
+    let folder = loader.parent().ok_or(Unusable::NoFolder)?;
     let server = ["wineserver64", "wineserver"]
         .iter()
         .map(|name| folder.join(name))
         .find(|path| is_executable(path))
-        .ok_or_else(|| format!("no wineserver64 or wineserver in {}", folder.display()))?;
-    let libraries = libraries_of(folder)
-        .ok_or("its library folder (x86_64-unix/ntdll.so, x86_64-windows/ntdll.dll) is missing")?;
+        .ok_or_else(|| Unusable::NoServer { folder: folder.to_owned() })?;
+    let libraries = libraries_of(folder).ok_or(Unusable::NoLibraries)?;
     let version = version(&loader)?;
     let runs_32_bit = runs_32_bit(&libraries, &version);
     let why = format!("{version} at {}: {source}", loader.display());
@@ -231,16 +282,16 @@ fn examine(
 }
 
 /// Checks that a file is a 64-bit ELF program that may be executed.
-fn kind_of(loader: &Path) -> Result<(), String> {
+fn kind_of(loader: &Path) -> Result<(), Unusable> {
     let mut head = Vec::new();
-    let file = fs::File::open(loader).map_err(|error| format!("cannot be read: {error}"))?;
-    file.take(5).read_to_end(&mut head).map_err(|error| format!("cannot be read: {error}"))?;
+    let file = fs::File::open(loader).map_err(Unusable::unreadable("read"))?;
+    file.take(5).read_to_end(&mut head).map_err(Unusable::unreadable("read"))?;
     match head.as_slice() {
         [0x7f, b'E', b'L', b'F', 2] if is_executable(loader) => Ok(()),
-        [0x7f, b'E', b'L', b'F', 2] => Err("not executable".to_owned()),
-        [0x7f, b'E', b'L', b'F', ..] => Err("a 32-bit Wine; 64-bit is needed".to_owned()),
-        [b'#', b'!', ..] => Err("a script around the loader".to_owned()),
-        _ => Err("not a Linux program".to_owned()),
+        [0x7f, b'E', b'L', b'F', 2] => Err(Unusable::NotExecutable),
+        [0x7f, b'E', b'L', b'F', ..] => Err(Unusable::For32Bit),
+        [b'#', b'!', ..] => Err(Unusable::Script),
+        _ => Err(Unusable::NoProgram),
     }
 }
 
@@ -284,7 +335,7 @@ fn major_version(version: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-fn ask_version(loader: &Path) -> Result<String, String> {
+fn ask_version(loader: &Path) -> Result<String, Unusable> {
     let output = Command::new(loader)
         .arg("--version")
         .env_clear()
@@ -292,13 +343,13 @@ fn ask_version(loader: &Path) -> Result<String, String> {
         .env("HOME", "/")
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("cannot be started: {error}"))?;
+        .map_err(Unusable::unreadable("started"))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() && version.starts_with("wine-") {
         return Ok(version);
     }
     let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!("does not tell its version ({}): {complaint}", output.status))
+    Err(Unusable::NoVersion { status: output.status, complaint })
 }
 
 #[cfg(test)]
@@ -336,7 +387,7 @@ mod tests {
         Search { wineloader: None, path: None, root: root.to_owned() }
     }
 
-    fn version(_: &Path) -> Result<String, String> {
+    fn version(_: &Path) -> Result<String, Unusable> {
         Ok("wine-10.0 (made up)".to_owned())
     }
 
@@ -367,7 +418,7 @@ mod tests {
         assert_eq!(found.installation.loader, root.join("opt/wine-10.11/bin/wine"));
         assert!(found.installation.runs_32_bit);
         let verdicts: Vec<_> = found.candidates.iter().map(|seen| &seen.verdict).collect();
-        let script = Verdict::Unusable("a script around the loader".to_owned());
+        let script = Verdict::Unusable(Unusable::Script);
         assert_eq!(verdicts, [&script, &Verdict::Taken, &Verdict::NotNeeded]);
     }
 

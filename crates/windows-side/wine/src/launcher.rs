@@ -3,7 +3,7 @@
 use crate::aliases::Aliases;
 use crate::command::{Error as BuildError, Request as WineRequest, build};
 use crate::display::Display;
-use crate::environment::{CONSOLE_VARIABLE, Environment, PLAIN_VARIABLE, REPORT_VARIABLE};
+use crate::environment::{CONSOLE_VARIABLE, PLAIN_VARIABLE, ProcessEnvironment, REPORT_VARIABLE};
 use crate::installation::Search;
 use crate::launches::Page;
 use crate::names::{Instances, Names};
@@ -31,7 +31,7 @@ use winterop_host::directory::{self, Loss};
 use winterop_host::located::{Name, are_same, base_name, is_same_in, names_descriptor};
 use winterop_host::request::LaunchRequest;
 use winterop_host::variables::{HostNames, chosen, split};
-use winterop_host::{Execution, Interface, Launched, Launcher, Local, Mark, Refusal};
+use winterop_host::{Execution, Interface, Launched, Launcher, Local, Mark, RefusedLaunch};
 use winterop_settings::{Settings, VariableGroup, WindowsPathSetting};
 use winterop_translate::bytes::for_display;
 use winterop_translate::command_line::{
@@ -87,7 +87,7 @@ struct Ready {
 
 impl Ready {
     /// Waits while the server is being started again.
-    fn wait_for_server(&self) -> Result<(), Refusal> {
+    fn wait_for_server(&self) -> Result<(), RefusedLaunch> {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(server) = &*server else {
             return Err(Failure::HostEnding {}.into());
@@ -110,7 +110,7 @@ impl WineLauncher {
     }
 
     /// Wine, made ready by whoever comes first; everybody else waits for it.
-    fn ready(&self, progress: &mut dyn FnMut(&str)) -> Result<Arc<Ready>, Refusal> {
+    fn ready(&self, progress: &mut dyn FnMut(&str)) -> Result<Arc<Ready>, RefusedLaunch> {
         let mut state = self.state();
         if let Some(ready) = &*state {
             return Ok(Arc::clone(ready));
@@ -120,7 +120,7 @@ impl WineLauncher {
         Ok(ready)
     }
 
-    fn make_ready(&self, progress: &mut dyn FnMut(&str)) -> Result<Ready, Refusal> {
+    fn make_ready(&self, progress: &mut dyn FnMut(&str)) -> Result<Ready, RefusedLaunch> {
         let found = Search::from_env().run().map_err(|error| error.words())?;
         tracing::info!(wine = %found.installation.loader.display(), why = found.installation.why);
         let user = WineUser::current();
@@ -183,7 +183,7 @@ fn offer_linux_side(prefix: &Path, places: &Places) {
 }
 
 /// What the prefix's drives make of the host's files; keeps the distribution's own share.
-fn names(prefix: &Path, places: &Places) -> Result<Names, Refusal> {
+fn names(prefix: &Path, places: &Places) -> Result<Names, RefusedLaunch> {
     let distribution = &places.distribution;
     // Without the share files have names by drive letters, and only those.
     if let Err(error) =
@@ -216,12 +216,12 @@ impl Ready {
         request: &LaunchRequest,
         name: &Name,
         translator: &Translator,
-    ) -> Result<(PathBuf, WindowsPath), Refusal> {
+    ) -> Result<(PathBuf, WindowsPath), RefusedLaunch> {
         let path = self.aliases.of_program(name.path()).map_err(|error| {
-            Refusal::from(Failure::NoNameForWine { program: &request.shown(), error: &error })
+            RefusedLaunch::from(Failure::NoNameForWine { program: &request.shown(), error: &error })
         })?;
         let image = windows_path(translator, &path).map_err(|error| {
-            Refusal::from(Failure::NoWindowsName { program: &request.shown(), error: &error })
+            RefusedLaunch::from(Failure::NoWindowsName { program: &request.shown(), error: &error })
         })?;
         Ok((as_wine_names(translator, &image, path), image))
     }
@@ -233,7 +233,7 @@ impl Ready {
         request: &LaunchRequest,
         program: &Name,
         translator: &Translator,
-    ) -> Result<(Name, Option<String>), Refusal> {
+    ) -> Result<(Name, Option<String>), RefusedLaunch> {
         let found = match directory::find(request, &self.needs()) {
             Err(Loss::Gone) => self.directory_by_windows_name(request, translator),
             found => found,
@@ -286,7 +286,7 @@ impl Ready {
 
 impl WineLauncher {
     /// Builds what to execute.
-    fn execution(&self, request: &LaunchRequest, mark: &Mark) -> Result<Execution, Refusal> {
+    fn execution(&self, request: &LaunchRequest, mark: &Mark) -> Result<Execution, RefusedLaunch> {
         let ready = self.ready(&mut |_| {})?;
         ready.wait_for_server()?;
         if ready.session_path.is_due() {
@@ -351,12 +351,12 @@ impl WineLauncher {
 }
 
 impl Launcher for WineLauncher {
-    fn launch(&self, request: LaunchRequest, mark: &Mark) -> Result<Launched, Refusal> {
+    fn launch(&self, request: LaunchRequest, mark: &Mark) -> Result<Launched, RefusedLaunch> {
         let execution = self.execution(&request, mark)?;
         self.local.launch(request, execution, mark)
     }
 
-    fn find(&self, name: &[u8]) -> Result<Option<PathBuf>, Refusal> {
+    fn find(&self, name: &[u8]) -> Result<Option<PathBuf>, RefusedLaunch> {
         let ready = self.ready(&mut |_| {})?;
         find_program(&ready.surroundings, name).map(Some)
     }
@@ -365,7 +365,7 @@ impl Launcher for WineLauncher {
         "Wine is still being prepared…"
     }
 
-    fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
+    fn warm_up(&self, progress: &mut dyn FnMut(&str)) -> Result<(), RefusedLaunch> {
         self.ready(progress).map(|_| ())
     }
 
@@ -392,7 +392,7 @@ impl WineLauncher {
         &self,
         request: &LaunchRequest,
         program: &Named<'_>,
-    ) -> Result<(PathBuf, Vec<u16>, Vec<u16>), Refusal> {
+    ) -> Result<(PathBuf, Vec<u16>, Vec<u16>), RefusedLaunch> {
         let failed = |error| no_command_line(request, &error);
         if program.kind == ProgramKind::Batch && request.verbatim.is_none() {
             let processor = WindowsPath::from_bytes(*b"C:\\windows\\system32\\cmd.exe");
@@ -414,7 +414,7 @@ impl WineLauncher {
         request: &LaunchRequest,
         program: &Named<'_>,
         line: &CommandLine,
-    ) -> Result<(PathBuf, Vec<u16>, Vec<u16>), Refusal> {
+    ) -> Result<(PathBuf, Vec<u16>, Vec<u16>), RefusedLaunch> {
         let Some(helper) = self.places.helper.as_ref().filter(|path| path.exists()) else {
             return Err(Failure::NoHelper { program: &request.shown() }.into());
         };
@@ -430,7 +430,7 @@ impl WineLauncher {
 }
 
 /// A line that cannot be written, as the error number says it: too long, or not to be said at all.
-fn no_command_line(request: &LaunchRequest, error: &CommandLineError) -> Refusal {
+fn no_command_line(request: &LaunchRequest, error: &CommandLineError) -> RefusedLaunch {
     let program = request.shown();
     match Errno::from_raw_os_error(error.errno()) {
         Errno::TOOBIG => Failure::TooLongForWindows { program: &program, error }.into(),
@@ -491,7 +491,7 @@ fn has_pipes(request: &LaunchRequest) -> bool {
 }
 
 /// Finds a program by its bare name, as Windows does.
-fn find_program(surroundings: &Surroundings, name: &[u8]) -> Result<PathBuf, Refusal> {
+fn find_program(surroundings: &Surroundings, name: &[u8]) -> Result<PathBuf, RefusedLaunch> {
     let programs = Programs::read(&surroundings.prefix);
     programs.find(name).ok_or_else(|| {
         let (program, places) = (for_display(name), programs.places());
@@ -505,7 +505,7 @@ fn diagnose(
     path: &Path,
     kind: ProgramKind,
     surroundings: &Surroundings,
-) -> Result<Option<Program>, Refusal> {
+) -> Result<Option<Program>, RefusedLaunch> {
     let shown = request.shown();
     let program: &dyn fmt::Display = &shown;
     let file = open_executable(request, path).map_err(|error| {
@@ -553,7 +553,7 @@ fn variables(
     request: &LaunchRequest,
     groups: &[VariableGroup],
     names: &HostNames<'_>,
-) -> Result<Vec<(OsString, OsString)>, Refusal> {
+) -> Result<Vec<(OsString, OsString)>, RefusedLaunch> {
     let variables = chosen(request, groups, Some(names));
     let entries: Vec<Vec<u8>> =
         variables.iter().map(|(n, v)| [n.as_bytes(), b"=", v.as_bytes()].concat()).collect();
@@ -572,7 +572,7 @@ fn display(request: &LaunchRequest) -> Display {
     Display::from_variables(linux_variables(request))
 }
 
-fn cannot_build(request: &LaunchRequest, error: &BuildError) -> Refusal {
+fn cannot_build(request: &LaunchRequest, error: &BuildError) -> RefusedLaunch {
     let program = request.shown();
     match error {
         BuildError::TooLong { .. } => Failure::TooLongForWindows { program: &program, error },
@@ -583,7 +583,7 @@ fn cannot_build(request: &LaunchRequest, error: &BuildError) -> Refusal {
 
 /// The whole environment of Wine's loader, which starts in `directory`.
 fn environment(
-    built: &Environment,
+    built: &ProcessEnvironment,
     request: &LaunchRequest,
     mark: &Mark,
     directory: &Path,

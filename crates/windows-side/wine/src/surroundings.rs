@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use winterop_serve::Starter;
 
-use crate::environment::{CHILDREN_VARIABLE, Environment, SERVER_LAUNCHES_VARIABLE};
+use crate::environment::{CHILDREN_VARIABLE, ProcessEnvironment, SERVER_LAUNCHES_VARIABLE};
 use crate::installation::Installation;
 use crate::user::WineUser;
 
@@ -28,8 +28,8 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The environment that every process of this prefix gets; nothing of the caller's.
-    pub fn environment(&self) -> Environment {
-        let mut environment = Environment::default();
+    pub fn environment(&self) -> ProcessEnvironment {
+        let mut environment = ProcessEnvironment::default();
         environment.set("WINEPREFIX", &self.prefix);
         environment.set("WINEDEBUG", "-all");
         environment.set("WINEDLLOVERRIDES", "mscoree,mshtml=");
@@ -43,7 +43,7 @@ impl Surroundings {
     }
 
     /// The environment of a Windows process: the base, and the preloaded library where there is one.
-    pub fn program_environment(&self) -> Environment {
+    pub fn program_environment(&self) -> ProcessEnvironment {
         let mut environment = self.environment();
         if let Some(preload) = &self.preload {
             environment.set("LD_PRELOAD", preload);
@@ -57,7 +57,7 @@ impl Surroundings {
 
     /// The environment of the server: the base, and the preloaded library where starts are to be
     /// made faster.
-    pub fn server_environment(&self) -> Environment {
+    pub fn server_environment(&self) -> ProcessEnvironment {
         let mut environment = self.environment();
         if let (Some(preload), Some(launches)) = (&self.preload, &self.launches) {
             environment.set("LD_PRELOAD", preload);

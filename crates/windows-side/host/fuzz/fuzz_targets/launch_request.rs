@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
         Ok(request) => {
             let _ = request.shown();
             let caller = request.caller();
-            assert_eq!(caller.root.is_some(), request.descriptors.root.is_some());
+            assert_eq!(caller.root.is_some(), request.endpoints.root.is_some());
         }
         // What came with it is closed by whoever has the frame.
         Err(error) => {

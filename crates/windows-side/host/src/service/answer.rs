@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::execution::{Execution, Interface};
-use crate::launcher::{Launched, Placed, Refusal};
+use crate::launcher::{Launched, Placed, RefusedLaunch};
 use crate::mark::Mark;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -51,27 +51,31 @@ pub(super) async fn tell_end(client: &mut Client, code: u32) {
     }
 }
 
-pub(super) fn wrong_request(error: &dyn std::fmt::Display) -> Refusal {
+pub(super) fn wrong_request(error: &dyn std::fmt::Display) -> RefusedLaunch {
     Failure::WrongRequest { error }.into()
 }
 
-fn too_long(error: &winterop_wire::EncodeError) -> Refusal {
+fn too_long(error: &winterop_wire::EncodeError) -> RefusedLaunch {
     Failure::AnswerTooLong { error }.into()
 }
 
-pub(super) fn too_many(crowded: Crowded) -> Refusal {
+pub(super) fn too_many(crowded: Crowded) -> RefusedLaunch {
     Failure::TooMany { most: &crowded.most }.into()
 }
 
-pub(super) fn crowded_out() -> Refusal {
+pub(super) fn crowded_out() -> RefusedLaunch {
     Failure::TooMany { most: &crate::client::MOST_OF_GUEST }.into()
 }
 
 /// The answer to a launch that has come to something.
 ///
 /// # Errors
-/// A [`Refusal`] where no answer is long enough for it.
-pub(super) fn of(launched: &Launched, mark: &Mark, grace: Duration) -> Result<Vec<u8>, Refusal> {
+/// A [`RefusedLaunch`] where no answer is long enough for it.
+pub(super) fn of(
+    launched: &Launched,
+    mark: &Mark,
+    grace: Duration,
+) -> Result<Vec<u8>, RefusedLaunch> {
     let mut extensions = extensions(mark, grace);
     if let Placed::InPlace { execution, .. } = &launched.placed {
         push_execution(&mut extensions, execution);
@@ -122,7 +126,7 @@ fn extensions(mark: &Mark, grace: Duration) -> Extensions<'static> {
     extensions
 }
 
-fn response(interface: Interface, extensions: Extensions<'_>) -> Result<Vec<u8>, Refusal> {
+fn response(interface: Interface, extensions: Extensions<'_>) -> Result<Vec<u8>, RefusedLaunch> {
     let flags = match interface {
         Interface::Graphical => ResponseFlags::GRAPHICAL,
         Interface::Console => ResponseFlags::NONE,
@@ -135,13 +139,13 @@ fn response(interface: Interface, extensions: Extensions<'_>) -> Result<Vec<u8>,
 }
 
 /// Tells a client why its launch does not happen.
-pub(super) async fn refuse(client: &Client, refusal: &Refusal) {
+pub(super) async fn refuse(client: &Client, refusal: &RefusedLaunch) {
     // Whoever asked and went away does not need the answer, nor who does not read it.
     let message = refusal_message(refusal);
     let _ = tokio::time::timeout(PATIENCE, client.send(&message, &[])).await;
 }
 
-pub(super) fn refusal_message(refusal: &Refusal) -> Vec<u8> {
+pub(super) fn refusal_message(refusal: &RefusedLaunch) -> Vec<u8> {
     let result = refusal.errno.raw_os_error();
     let response = CreateProcessResponse::refusal(result, &refusal.text, refusal.status);
     let mut bytes = Vec::new();

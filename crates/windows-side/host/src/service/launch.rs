@@ -6,7 +6,7 @@ use crate::admission::{Admission, Caller};
 use crate::client::{Client, Places};
 use crate::entrance::Entrance;
 use crate::execution::Interface;
-use crate::launcher::{Launched, Launcher, Placed, Refusal, RunningProgram};
+use crate::launcher::{Launched, Launcher, Placed, RefusedLaunch, RunningProgram};
 use crate::mark::Mark;
 use crate::request::LaunchRequest;
 use crate::unix::as_descriptor;
@@ -103,7 +103,7 @@ impl Launches {
         request: LaunchRequest,
         mark: Mark,
         entrance: Entrance,
-    ) -> Result<Decided, Refusal> {
+    ) -> Result<Decided, RefusedLaunch> {
         let features = request.features;
         let asking =
             Asking { caller: client.caller(entrance), request, mark, place: client.place() };
@@ -124,7 +124,7 @@ impl Launches {
 
     /// Everything about a launch that may block: looking at files, waiting for what the launcher starts.
     /// Ends with the caller's descriptors closed here, on this launch's own thread, and its place free.
-    fn start(&self, asking: Asking) -> Result<Decided, Refusal> {
+    fn start(&self, asking: Asking) -> Result<Decided, RefusedLaunch> {
         let Asking { caller, mut request, mark, place } = asking;
         self.admission.admit(&mut request, &caller, &*self.launcher)?;
         let running = self.places.run(&caller.peer, request.is_guest).map_err(answer::too_many)?;
@@ -207,8 +207,8 @@ async fn wait_with_notices(
     client: &Client,
     text: &str,
     features: Features,
-    deciding: tokio::task::JoinHandle<Result<Decided, Refusal>>,
-) -> Result<Decided, Refusal> {
+    deciding: tokio::task::JoinHandle<Result<Decided, RefusedLaunch>>,
+) -> Result<Decided, RefusedLaunch> {
     tokio::pin!(deciding);
     loop {
         match tokio::time::timeout(NOTICE_INTERVAL, &mut deciding).await {

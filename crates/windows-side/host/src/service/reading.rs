@@ -2,7 +2,7 @@
 
 use super::answer;
 use crate::client::Client;
-use crate::launcher::Refusal;
+use crate::launcher::RefusedLaunch;
 use rustix::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use winterop_channel::Frame;
@@ -52,7 +52,7 @@ pub(super) async fn next_request(
     client: &mut Client,
     deadline: Option<Instant>,
     variables: &[Vec<u8>],
-) -> Result<Option<Frame>, Refusal> {
+) -> Result<Option<Frame>, RefusedLaunch> {
     let Some(deadline) = deadline else { return next_message(client, variables).await };
     let place = client.place();
     tokio::select! {
@@ -67,7 +67,7 @@ pub(super) async fn next_request(
 async fn next_message(
     client: &mut Client,
     variables: &[Vec<u8>],
-) -> Result<Option<Frame>, Refusal> {
+) -> Result<Option<Frame>, RefusedLaunch> {
     let cannot_read = |error: &dyn std::fmt::Display| {
         answer::wrong_request(&format!("the request cannot be read: {error}"))
     };

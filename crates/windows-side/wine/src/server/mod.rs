@@ -36,7 +36,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::display::Display;
-use crate::environment::Environment;
+use crate::environment::ProcessEnvironment;
 use crate::surroundings::Surroundings;
 use socket::Place;
 use winterop_serve::starter::StartedProgram;
@@ -288,7 +288,7 @@ impl Shared {
 
 /// A server that runs.
 #[derive(Debug)]
-struct Running {
+struct RunningServer {
     pid: Pid,
     /// Readable when it has ended.
     pidfd: OwnedFd,
@@ -299,7 +299,7 @@ struct Running {
     since: Instant,
 }
 
-impl Running {
+impl RunningServer {
     /// Ends it, if it is ours.
     fn end(mut self) {
         match self.child.as_mut() {
@@ -318,7 +318,7 @@ struct Keeper {
 
 impl Keeper {
     /// Finds or starts a server, and its services.
-    fn obtain(&mut self) -> Result<Running, Error> {
+    fn obtain(&mut self) -> Result<RunningServer, Error> {
         let running = match self.found() {
             Some(running) => running,
             None => {
@@ -341,7 +341,7 @@ impl Keeper {
     }
 
     /// The server that already runs in the prefix.
-    fn found(&self) -> Option<Running> {
+    fn found(&self) -> Option<RunningServer> {
         let pid = Place::find(self.shared.prefix())?.owner()?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         // Only if it still holds the lock was it that process which was opened.
@@ -349,10 +349,10 @@ impl Keeper {
             return None;
         }
         let ours = self.owner.as_ref().is_some_and(|file| file.names(pid));
-        Some(Running { pid, pidfd, child: None, ours, since: Instant::now() })
+        Some(RunningServer { pid, pidfd, child: None, ours, since: Instant::now() })
     }
 
-    fn spawn(&mut self) -> Result<Running, Error> {
+    fn spawn(&mut self) -> Result<RunningServer, Error> {
         let surroundings = &self.shared.surroundings;
         let program = &surroundings.installation.server;
         let environment = surroundings.server_environment();
@@ -382,7 +382,7 @@ impl Keeper {
         if let Some(file) = &mut self.owner {
             file.note(pid)?;
         }
-        Ok(Running { pid, pidfd, child: Some(child), ours: true, since: Instant::now() })
+        Ok(RunningServer { pid, pidfd, child: Some(child), ours: true, since: Instant::now() })
     }
 
     /// Runs a first program, so that Wine's services run, with descriptors of nobody's.
@@ -426,7 +426,7 @@ impl Keeper {
     }
 
     /// Waits for the server's end or for the order to stop, and starts it again after the first.
-    fn supervise(mut self, first: Running) {
+    fn supervise(mut self, first: RunningServer) {
         let mut running = first;
         let mut failures = 0;
         loop {
@@ -452,7 +452,7 @@ impl Keeper {
     }
 
     /// Obtains a server again, until it succeeds; nothing if the order to stop comes first.
-    fn restart(&mut self, failures: &mut u32) -> Option<Running> {
+    fn restart(&mut self, failures: &mut u32) -> Option<RunningServer> {
         loop {
             let pause = Duration::from_millis(50) * 2u32.saturating_pow((*failures).min(10));
             let pause = if *failures == 0 { Duration::ZERO } else { pause.min(LONGEST_PAUSE) };
@@ -469,7 +469,7 @@ impl Keeper {
         }
     }
 
-    fn finish(self, running: Running) {
+    fn finish(self, running: RunningServer) {
         let ending = self.shared.state().ending;
         self.shared.state().pid = None;
         if ending == Ending::End {
@@ -488,7 +488,7 @@ fn start_quietly(
     surroundings: &Surroundings,
     program: &Path,
     arguments: &[&str],
-    environment: &Environment,
+    environment: &ProcessEnvironment,
 ) -> Result<StartedProgram, Error> {
     let start = || {
         let null = File::options().read(true).write(true).open("/dev/null")?;
