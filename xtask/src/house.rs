@@ -68,7 +68,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/base/translate", &["mounts.rs", "paths.rs"]),
     ("crates/windows-side/host", &["directory.rs", "launcher.rs"]),
     ("crates/windows-side/preload", &["console_host.rs", "interpose.rs"]),
-    ("crates/wsl/distributions", &["image/mod.rs", "image/vhd.rs", "image/vhdx.rs"]),
 ];
 
 /// What `cargo metadata` says that is of use here.

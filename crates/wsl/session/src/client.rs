@@ -362,7 +362,7 @@ impl Session {
         &mut self,
         process: &LinuxProcess<'_>,
         standard: [Option<BorrowedFd<'_>>; 3],
-    ) -> Result<Running, ClientError> {
+    ) -> Result<RunningProcess, ClientError> {
         let roles = [Role::Stdin, Role::Stdout, Role::Stderr];
         let passed: Vec<_> =
             standard.into_iter().zip(roles).filter_map(|(fd, role)| Some((fd?, role))).collect();
@@ -378,26 +378,26 @@ impl Session {
         TransactionResult::decode(&answer(&frame)?)?;
         let mut descriptors = frame.descriptors.into_iter();
         let control = descriptors.next().ok_or(ClientError::NoConnection)?;
-        Ok(Running { control, terminal: descriptors.next(), inbox: Inbox::default() })
+        Ok(RunningProcess { control, terminal: descriptors.next(), inbox: Inbox::default() })
     }
 }
 
 /// A process of a session. Whoever drops it before its end hangs it up.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningProcess {
     control: OwnedFd,
     terminal: Option<OwnedFd>,
     inbox: Inbox,
 }
 
-impl AsFd for Running {
+impl AsFd for RunningProcess {
     /// Can be read when the process has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
 }
 
-impl Running {
+impl RunningProcess {
     /// The controlling side of its terminal, where one of its descriptors is a console.
     #[must_use]
     pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
