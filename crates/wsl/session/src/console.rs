@@ -162,7 +162,7 @@ fn act_on(signal: Signal, running: &Running, relay: Option<&mut Relay>) -> Resul
         // The terminal goes with this process, and that hangs the other one up.
         Signal::TERM | Signal::HUP => {
             relay.end();
-            std::process::exit(128 + signal.as_raw());
+            std::process::exit(winterop_sys::status_of_signal(signal.as_raw()));
         }
         other => {
             let _ = running.signal(other);
