@@ -1,11 +1,12 @@
-//! Users and groups, as `/etc/passwd` and `/etc/group` have them; and what the system says of itself
-//! ([`release`]).
+//! Users and groups, as `/etc/passwd` and `/etc/group` have them; the ids that users are given beside
+//! their own ([`subordinates`]); and what the system says of itself ([`release`]).
 //!
 //! A static program has no name services. Whoever needs those as well asks `getent`, which is a program
 //! to be started and so above this.
 #![forbid(unsafe_code)]
 
 pub mod release;
+pub mod subordinates;
 
 use winterop_places::inside::Directory;
 

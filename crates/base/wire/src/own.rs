@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::extension::Extensions;
 use crate::read;
-use crate::tag::Features;
+use crate::tag::{Features, Tag};
 use crate::write;
 use crate::{DecodeError, EncodeError, Header, HeaderForm, Message, MessageType};
 
@@ -52,6 +52,24 @@ pub struct ErrorNotice<'a> {
 }
 
 impl<'a> ErrorNotice<'a> {
+    /// A whole message that says `text`, and with which status a command should end for it.
+    ///
+    /// What is too long for a message is an empty text.
+    #[must_use]
+    pub fn message(text: &str, status: Option<u8>) -> Vec<u8> {
+        let mut extensions = Extensions::new();
+        extensions.push(Tag::ERROR_TEXT, text.as_bytes());
+        if let Some(status) = status {
+            extensions.push_u8(Tag::ERROR_STATUS, status);
+        }
+        let (header, mut bytes) = (Header::plain(MessageType::ERROR_NOTICE, 1), Vec::new());
+        if (ErrorNotice { extensions }).encode(&header, &mut bytes).is_err() {
+            // The system has no room for less.
+            let _ = ErrorNotice::default().encode(&header, &mut bytes);
+        }
+        bytes
+    }
+
     /// Decodes the message.
     ///
     /// # Errors

@@ -36,8 +36,8 @@ use winterop_serve::{Listener, queries};
 use winterop_settings::{Switches, WslConf};
 use winterop_sys::{CStrings, Spawn, is_own_user, peer_credentials, spawn};
 use winterop_wire::{
-    CreateSessionResponse, EncodeError, ErrorNotice, Extensions, Header, InitializeResponse,
-    Message, MessageType, Tag, TerminateInstance, TransactionResult,
+    CreateSessionResponse, EncodeError, ErrorNotice, Header, InitializeResponse, Message,
+    MessageType, TerminateInstance, TransactionResult,
 };
 
 /// How long processes may take to end that were told to, before the kernel ends them.
@@ -255,7 +255,8 @@ impl Init {
                 Ok(message) => self.answer(&message),
                 Err(error) => Err(error.to_string()),
             };
-            let (bytes, promise) = answer.unwrap_or_else(|error| (refusal(&error), None));
+            let (bytes, promise) =
+                answer.unwrap_or_else(|error| (ErrorNotice::message(&error, None), None));
             let attached = promise.as_ref().and_then(Promise::attached);
             let attached: Vec<_> = attached.map(AsFd::as_fd).into_iter().collect();
             if channel.send(&bytes, &attached).await.is_err() {
@@ -368,16 +369,6 @@ fn remove_leftover(leader: Pid) {
     let name = socket_name(leader.as_raw_nonzero());
     // Its own end has removed it mostly.
     let _ = std::fs::remove_file(Path::new(SOCKET_DIRECTORY).join(name));
-}
-
-fn refusal(text: &str) -> Vec<u8> {
-    let mut extensions = Extensions::new();
-    extensions.push(Tag::ERROR_TEXT, text.as_bytes());
-    let mut bytes = Vec::new();
-    // A text of ours is short and has no NUL.
-    let _ = (ErrorNotice { extensions })
-        .encode(&Header::plain(MessageType::ERROR_NOTICE, 1), &mut bytes);
-    bytes
 }
 
 /// Whether something that a session has started is left although its leader is not.

@@ -35,8 +35,8 @@ use winterop_channel::asynchronous::{Channel, Stream};
 use winterop_channel::{Frame, Promise};
 use winterop_serve::socket::ListeningSocket;
 use winterop_wire::{
-    CreateLinuxProcess, ErrorNotice, ExitStatus, Extensions, Header, Message, MessageType,
-    Signal as SignalMessage, Tag, TransactionResult,
+    CreateLinuxProcess, ErrorNotice, ExitStatus, Header, Message, MessageType,
+    Signal as SignalMessage, TransactionResult,
 };
 
 /// How long whoever waits for an exit status may take to acknowledge it.
@@ -189,7 +189,7 @@ impl<T: Transport> Session<T> {
                 let _ = requests.send(&bytes, &attached).await;
             }
             Err(problem) => {
-                let bytes = in_words(&problem);
+                let bytes = ErrorNotice::message(&problem.text, Some(problem.status));
                 let _ = requests.send(&bytes, &[]).await;
             }
         }
@@ -219,17 +219,6 @@ impl<T: Transport> Session<T> {
         processes.telling.push(task);
         Ok((promise, terminal))
     }
-}
-
-fn in_words(problem: &Problem) -> Vec<u8> {
-    let mut extensions = Extensions::new();
-    extensions.push(Tag::ERROR_TEXT, problem.text.as_bytes());
-    extensions.push_u8(Tag::ERROR_STATUS, problem.status);
-    let mut bytes = Vec::new();
-    let header = Header::plain(MessageType::ERROR_NOTICE, 1);
-    // The text quotes a request, which had room in a message.
-    let _ = (ErrorNotice { extensions }).encode(&header, &mut bytes);
-    bytes
 }
 
 /// Follows one process: signals from whoever waits for it, their end, its own end.

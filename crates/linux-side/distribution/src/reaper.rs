@@ -33,7 +33,7 @@ pub(crate) fn reap() -> Reaped {
 
 /// The exit code of an ended process as a shell has it: its status, or 128 and the signal.
 pub(crate) fn exit_code(status: WaitStatus) -> i32 {
-    let by_signal = status.terminating_signal().map(|signal| 128 + signal);
+    let by_signal = status.terminating_signal().map(winterop_sys::status_of_signal);
     status.exit_status().or(by_signal).unwrap_or(1)
 }
 

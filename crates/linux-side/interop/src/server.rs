@@ -149,12 +149,14 @@ impl<A: Admit> Server<A> {
     /// Takes a new connection over: who it is of, and whether there is a place for it.
     fn take(self: &Arc<Self>, connection: UnixStream) {
         // The kernel knows whose it is of a process that has ended, too.
-        let credentials = peer_credentials(connection.as_fd()).ok();
+        let asked = peer_credentials(connection.as_fd());
+        let credentials = asked.ok();
         let uid = credentials.map_or(NOBODY, |peer| peer.uid);
         let who = Who { uid, user: self.admit.accountable(uid) };
         let entered = self.enter(who).and_then(|place| {
-            let peer = Peer::of(connection.as_fd()).map_err(|error| (error.into(), None))?;
-            Ok((peer, place))
+            let peer = asked.map_err(NotKnown::from);
+            let peer = peer.and_then(|credentials| Peer::with(credentials, connection.as_fd()));
+            Ok((peer.map_err(|error| (error.into(), None))?, place))
         });
         match entered {
             Ok((peer, place)) => {

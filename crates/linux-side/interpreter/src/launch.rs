@@ -190,7 +190,9 @@ fn run_in_place(
 fn report_end(connection: &OwnedFd, ended: Ended) {
     let code = match ended {
         Ended::Code(ExitCode(code)) => code,
-        Ended::Signal(signal) | Ended::Overdue(signal) => 128 + signal.as_raw().unsigned_abs(),
+        Ended::Signal(signal) | Ended::Overdue(signal) => {
+            winterop_sys::status_of_signal(signal.as_raw()).unsigned_abs()
+        }
     };
     let mut bytes = Vec::with_capacity(32);
     let header = Header::plain(MessageType::EXIT_STATUS, 1);

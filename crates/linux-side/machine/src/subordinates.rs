@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use winterop_accounts::{Accounts, LARGEST};
+use winterop_accounts::subordinates::{Range, ranges};
+use winterop_accounts::{Accounts, LARGEST, number};
 use winterop_places::inside::Directory;
 
 /// Where ranges of ids are given to users.
@@ -71,18 +72,14 @@ struct Ranges {
 }
 
 impl Ranges {
-    /// Lines of name or number, first id and number of ids; others are passed over.
     fn parse(text: &[u8], accounts: &Accounts) -> Self {
-        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.trim().parse::<u32>().ok();
-        let range = |line: &[u8]| {
-            let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-            let [owner, first, count] = fields.as_slice() else { return None };
-            let (first, count) = (number(first)?, number(count)?);
-            let named = accounts.by_name(owner).map(|account| account.user);
+        let whose = |range: Range<'_>| {
+            let named = accounts.by_name(range.owner).map(|account| account.user);
+            let owner = named.or_else(|| number(range.owner));
             // A user whom only name services know has all of the range as one.
-            Some((first, count, named.or_else(|| number(owner)).unwrap_or(first)))
+            (range.first, range.count, owner.unwrap_or(range.first))
         };
-        let ranges = text.split(|byte| *byte == b'\n').filter_map(range).collect();
+        let ranges = ranges(text).map(whose).collect();
         Self { ranges, accounts: accounts.ids().into_iter().collect() }
     }
 

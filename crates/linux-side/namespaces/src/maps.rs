@@ -9,6 +9,7 @@ use std::fmt::{Display, Write as _};
 use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
+use winterop_accounts::{Accounts, subordinates};
 
 /// A row of a map: the first id inside, the first outside, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,14 +107,13 @@ pub fn write_single(
 
 fn write_subordinate(pid: i32) -> Result<(), String> {
     let user = rustix::process::geteuid().as_raw();
-    let name = winterop_accounts::Accounts::read().by_id(user);
-    let name = name.map(|account| String::from_utf8_lossy(&account.name).into_owned());
+    let name = Accounts::read().by_id(user).map(|account| account.name);
     let kinds = [
         ("newgidmap", "/etc/subgid", rustix::process::getegid().as_raw()),
         ("newuidmap", "/etc/subuid", user),
     ];
     let maps = kinds.map(|(program, file, own)| {
-        let text = fs::read_to_string(file).unwrap_or_default();
+        let text = fs::read(file).unwrap_or_default();
         let ranges = ranges(&text, user, name.as_deref());
         if ranges.is_empty() {
             return Err(format!("{file} gives you no subordinate ids"));
@@ -128,16 +128,9 @@ fn write_subordinate(pid: i32) -> Result<(), String> {
 }
 
 /// The ranges, first id and count, that `/etc/subuid` or `/etc/subgid` gives to this user.
-fn ranges(text: &str, user: u32, name: Option<&str>) -> Vec<(u32, u32)> {
-    let number = user.to_string();
-    let lines = text.lines().filter_map(|line| {
-        let mut fields = line.trim().split(':');
-        let owner = fields.next()?;
-        let is_own = owner == number || Some(owner) == name;
-        let range = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(range).filter(|(_, count)| is_own && *count > 0)
-    });
-    lines.collect()
+fn ranges(text: &[u8], user: u32, name: Option<&[u8]>) -> Vec<(u32, u32)> {
+    let own = subordinates::ranges(text).filter(|range| range.is_of(user, name));
+    own.map(|range| (range.first, range.count)).collect()
 }
 
 /// Root inside is the user outside; the ranges follow each other from 1 on.
@@ -177,8 +170,8 @@ mod tests {
 
     #[test]
     fn only_the_users_own_ranges_count() {
-        let text = "me:100000:65536\nyou:200000:65536\n1000:300000:10\nme:4:0\nme:x:1\n\nodd\n";
-        assert_eq!(ranges(text, 1000, Some("me")), [(100_000, 65_536), (300_000, 10)]);
+        let text = b"me:100000:65536\nyou:200000:65536\n1000:300000:10\nme:4:0\nme:x:1\n\nodd\n";
+        assert_eq!(ranges(text, 1000, Some(b"me")), [(100_000, 65_536), (300_000, 10)]);
         assert_eq!(ranges(text, 1000, None), [(300_000, 10)]);
         assert_eq!(ranges(text, 7, None), []);
     }

@@ -9,9 +9,11 @@
 //! how many more there were. What a line has of others, a program's name above all, steers no terminal.
 #![forbid(unsafe_code)]
 
+mod bucket;
 mod limits;
 mod log;
 
+pub use bucket::{Bucket, Measure};
 pub use limits::{Limits, Taken};
 pub use log::{Log, Printable, keep_log};
 

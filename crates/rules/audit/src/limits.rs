@@ -1,19 +1,16 @@
 //! How much of one user is written down: what is kept of all others must not be pushed out by it.
 
+use crate::bucket::{Bucket, Measure};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// What one user may have written at once: 256 KiB.
-const AT_ONCE: u64 = 256 << 10;
-
-/// What comes back of it each second: one MiB in a day.
-const EACH_SECOND: u64 = 12;
+/// What one user may have written: 256 KiB at once, of which one MiB comes back in a day.
+const OF_ONE: Measure = Measure { at_once: 256 << 10, each_second: 12 };
 
 /// The same for all users together: who has many uids, such as by subordinate ids, is many users. A
 /// day's worth is no more than a sixth of what is kept.
-const ALL_AT_ONCE: u64 = 4 << 20;
-const ALL_EACH_SECOND: u64 = 128;
+const OF_ALL: Measure = Measure { at_once: 4 << 20, each_second: 128 };
 
 /// How many users are told apart; those that come then share what is for all others.
 const MOST: usize = 1024;
@@ -27,15 +24,14 @@ pub struct Limits(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    users: HashMap<u32, Bucket>,
+    users: HashMap<u32, Share>,
     all: Bucket,
 }
 
-/// What may be written, and how many texts were left out.
+/// What one user may still have written, and how many texts were left out.
 #[derive(Debug)]
-struct Bucket {
-    left: u64,
-    filled: Instant,
+struct Share {
+    bucket: Bucket,
     left_out: u64,
 }
 
@@ -48,7 +44,7 @@ pub struct Taken {
 
 impl Default for Limits {
     fn default() -> Self {
-        let all = Bucket { left: ALL_AT_ONCE, filled: Instant::now(), left_out: 0 };
+        let all = Bucket::full(OF_ALL, Instant::now());
         Self(Mutex::new(State { users: HashMap::new(), all }))
     }
 }
@@ -60,57 +56,42 @@ impl Limits {
     }
 
     fn take_at(&self, uid: u32, bytes: u64, now: Instant) -> Option<Taken> {
+        // No text is that long.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { users, all } = &mut *state;
         if users.len() >= MOST && !users.contains_key(&uid) {
-            // Whoever has everything back may as well come anew.
-            users.retain(|_, bucket| !bucket.is_full(now));
+            users.retain(|_, share| share.left_out > 0 || !share.bucket.is_full(OF_ONE, now));
         }
         let is_known = users.contains_key(&uid) || users.len() < MOST;
         let key = if is_known { uid } else { OTHERS };
-        let fresh = || Bucket { left: AT_ONCE, filled: now, left_out: 0 };
-        let bucket = users.entry(key).or_insert_with(fresh);
-        bucket.fill(now, EACH_SECOND, AT_ONCE);
-        all.fill(now, ALL_EACH_SECOND, ALL_AT_ONCE);
-        if bucket.left < bytes || all.left < bytes {
-            bucket.left_out = bucket.left_out.saturating_add(1);
+        let fresh = || Share { bucket: Bucket::full(OF_ONE, now), left_out: 0 };
+        let share = users.entry(key).or_insert_with(fresh);
+        let left = share.bucket.fill(OF_ONE, now).min(all.fill(OF_ALL, now));
+        if left < f64::from(bytes) {
+            share.left_out = share.left_out.saturating_add(1);
             return None;
         }
-        bucket.left -= bytes;
-        all.left -= bytes;
-        Some(Taken { left_out: std::mem::take(&mut bucket.left_out) })
-    }
-}
-
-impl Bucket {
-    fn fill(&mut self, now: Instant, each_second: u64, most: u64) {
-        let seconds = now.saturating_duration_since(self.filled).as_secs();
-        if seconds > 0 {
-            self.left = most.min(self.left.saturating_add(seconds.saturating_mul(each_second)));
-            self.filled += Duration::from_secs(seconds);
-        }
-    }
-
-    fn is_full(&self, now: Instant) -> bool {
-        let seconds = now.saturating_duration_since(self.filled).as_secs();
-        self.left_out == 0
-            && self.left.saturating_add(seconds.saturating_mul(EACH_SECOND)) >= AT_ONCE
+        share.bucket.take(bytes);
+        all.take(bytes);
+        Some(Taken { left_out: std::mem::take(&mut share.left_out) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn one_user_has_a_share_and_what_was_left_out_is_counted() {
         let (limits, start) = (Limits::default(), Instant::now());
         let take = |uid, second| limits.take_at(uid, 1024, start + Duration::from_secs(second));
         let written = (0..10_000).filter(|_| take(7, 0).is_some()).count();
-        assert_eq!(written as u64, AT_ONCE / 1024);
+        assert_eq!(written as u64, u64::from(OF_ONE.at_once) / 1024);
         assert_eq!(take(8, 0), Some(Taken { left_out: 0 }));
         assert_eq!(take(7, 1), None);
-        let left_out = 10_001 - AT_ONCE / 1024;
+        let left_out = 10_001 - u64::from(OF_ONE.at_once) / 1024;
         assert_eq!(take(7, 100), Some(Taken { left_out }));
         assert_eq!(take(7, 300), Some(Taken { left_out: 0 }));
     }
@@ -120,7 +101,7 @@ mod tests {
         let (limits, start) = (Limits::default(), Instant::now());
         let written =
             (0..100_000).filter(|uid| limits.take_at(*uid, 1024, start).is_some()).count();
-        assert!(written as u64 <= ALL_AT_ONCE / 1024, "{written}");
+        assert!(written as u64 <= u64::from(OF_ALL.at_once) / 1024, "{written}");
         assert!(limits.0.lock().unwrap().users.len() <= MOST + 1);
         // A day later there is room again, for those who came first too.
         let later = start + Duration::from_secs(86_400);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use winterop_audit::{Bucket, Measure};
 
 /// How many connections of one user a second is worth on each processor: many times of what it can
 /// start in programs.
@@ -25,15 +26,9 @@ pub struct TooFast {
 /// Counts connections by user.
 #[derive(Debug)]
 pub struct Pace {
-    each_second: u32,
+    /// Of connections.
+    measure: Measure,
     users: Mutex<HashMap<u32, Bucket>>,
-}
-
-/// What a user has left, in connections, and when it was filled.
-#[derive(Debug)]
-struct Bucket {
-    left: f64,
-    filled: Instant,
 }
 
 impl Pace {
@@ -42,7 +37,8 @@ impl Pace {
     pub fn new() -> Self {
         let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
         let each_second = EACH_SECOND.saturating_mul(count_of(&online).max(1));
-        Self { each_second, users: Mutex::default() }
+        let measure = Measure { at_once: AT_ONCE, each_second };
+        Self { measure, users: Mutex::default() }
     }
 
     /// Counts a connection of `user`'s.
@@ -56,15 +52,13 @@ impl Pace {
     fn count_at(&self, user: u32, now: Instant) -> Result<(), TooFast> {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         if !users.contains_key(&user) {
-            // Whoever has all of it again is as one who never came.
-            users.retain(|_, bucket| bucket.fill(now, self.each_second) < f64::from(AT_ONCE));
+            users.retain(|_, bucket| !bucket.is_full(self.measure, now));
         }
-        let full = || Bucket { left: f64::from(AT_ONCE), filled: now };
-        let bucket = users.entry(user).or_insert_with(full);
-        if bucket.fill(now, self.each_second) < 1.0 {
-            return Err(TooFast { user, each_second: self.each_second });
+        let bucket = users.entry(user).or_insert_with(|| Bucket::full(self.measure, now));
+        if bucket.fill(self.measure, now) < 1.0 {
+            return Err(TooFast { user, each_second: self.measure.each_second });
         }
-        bucket.left -= 1.0;
+        bucket.take(1);
         Ok(())
     }
 
@@ -91,16 +85,6 @@ impl Default for Pace {
     }
 }
 
-impl Bucket {
-    /// Puts in what has come since; how much there is then.
-    fn fill(&mut self, now: Instant, each_second: u32) -> f64 {
-        let since = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.left = f64::from(AT_ONCE).min(self.left + since * f64::from(each_second));
-        self.filled = now;
-        self.left
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +97,10 @@ mod tests {
 
     #[test]
     fn one_user_who_connects_all_the_time_is_told_so_and_nobody_else() {
-        let pace = Pace { each_second: 100, users: Mutex::default() };
+        let pace = Pace {
+            measure: Measure { at_once: AT_ONCE, each_second: 100 },
+            users: Mutex::default(),
+        };
         let start = Instant::now();
         let let_in = |user, milliseconds| {
             let now = start + Duration::from_millis(milliseconds);

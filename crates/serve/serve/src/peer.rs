@@ -46,7 +46,17 @@ impl Peer {
     /// # Errors
     /// [`NotKnown`]; a process that has ended is one.
     pub fn of(connection: BorrowedFd<'_>) -> Result<Self, NotKnown> {
-        let credentials = peer_credentials(connection)?;
+        Self::with(peer_credentials(connection)?, connection)
+    }
+
+    /// The same where the connection's credentials have been asked for already.
+    ///
+    /// # Errors
+    /// Those of [`Self::of`].
+    pub fn with(
+        credentials: PeerCredentials,
+        connection: BorrowedFd<'_>,
+    ) -> Result<Self, NotKnown> {
         let process = match peer_process(connection) {
             Ok(process) => Some(process),
             Err(Errno::NOPROTOOPT) => by_number(credentials, Moment::now())?,

@@ -76,7 +76,7 @@ fn find(user: Option<u32>, path: &Path) -> rustix::io::Result<(Presence, Option<
             return Ok((Presence::Foreign(peer), None));
         }
         // Before the server is asked: when it has ended, its pid may be another's.
-        let process = Peer::of(connection.as_fd()).ok().and_then(Peer::into_process);
+        let process = Peer::with(peer, connection.as_fd()).ok().and_then(Peer::into_process);
         match ask(&connection, left_until(deadline)) {
             Ok(()) => return Ok((Presence::Answers(peer), process)),
             Err(ReceiveError::Closed | ReceiveError::System(Errno::PIPE | Errno::CONNRESET)) => {}
