@@ -60,10 +60,6 @@ const HOUSE: [(usize, &str, &[&str]); 6] = [
     (4, "wsl", &["distributions", "session", "vsock", "vm", "files", "ports", "doctor"]),
 ];
 
-/// Circles that are still there, each in the folder of its crate. This list has to become empty: nothing
-/// is added to it.
-const ALLOWED: &[(&str, &[&str])] = &[];
-
 /// What `cargo metadata` says that is of use here.
 #[derive(Debug, Deserialize)]
 struct Metadata {
@@ -97,7 +93,8 @@ enum Stands {
     Unknown,
 }
 
-/// Prints the crates by folder with what they use, and the circles between files; says what is wrong.
+/// Prints the crates by folder with what they use; says what is wrong there, in the binaries and between
+/// files.
 ///
 /// # Errors
 /// If cargo does not say which crates there are, or a file cannot be read.
@@ -120,28 +117,13 @@ pub(crate) fn check() -> Result<Vec<String>> {
         }
     }
     wrong.extend(binaries::check(&paths::root().join("bins"))?);
-    let mut allowed = ALLOWED.to_vec();
     for (folder, _) in &packages {
         let sources = paths::root().join(folder).join("src");
-        if !sources.is_dir() {
-            continue;
-        }
-        for circle in circles::of(&sources)? {
-            let known = allowed.iter().position(|(of, files)| of == folder && *files == circle);
-            let shown = format!("{folder}: {} use each other", circle.join(", "));
-            match known {
-                Some(known) => {
-                    allowed.swap_remove(known);
-                    println!("still allowed: {shown}");
-                }
-                None => wrong.push(shown),
-            }
+        if sources.is_dir() {
+            let circles = circles::of(&sources)?.into_iter();
+            wrong.extend(circles.map(|it| format!("{folder}: {} use each other", it.join(", "))));
         }
     }
-    let gone = |(folder, files): &(&str, &[&str])| {
-        format!("{folder}: {} are no circle any more: take them off `ALLOWED`", files.join(", "))
-    };
-    wrong.extend(allowed.iter().map(gone));
     Ok(wrong)
 }
 

@@ -29,12 +29,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
 
-/// The exit status that stands for the end by a signal, as shells have it.
-#[must_use]
-pub const fn status_of_signal(number: i32) -> i32 {
-    128_i32.saturating_add(number)
-}
-
 #[cfg(target_arch = "x86_64")]
 mod number {
     pub(super) const RT_SIGACTION: usize = 13;

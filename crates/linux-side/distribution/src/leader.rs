@@ -17,7 +17,7 @@
 use crate::interop_server::{self, Found};
 use crate::outside::host_address;
 use crate::process::{Problem, Started, create};
-use crate::reaper::{everybody_else, exit_code, reap, signal_if};
+use crate::reaper::{everybody_else, reap, signal_if};
 use crate::transport::{Attached, Transport};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, Signal, getpgid, kill_process_group};
@@ -158,7 +158,7 @@ impl<T: Transport> Session<T> {
         for (pid, status) in reaped.ended {
             if let Some(waiting) = self.processes().waiting.remove(&pid) {
                 // Whoever waited may be gone.
-                let _ = waiting.send(exit_code(status));
+                let _ = waiting.send(winterop_sys::status_of(status));
             }
         }
         reaped.any_left

@@ -31,12 +31,6 @@ pub(crate) fn reap() -> Reaped {
     }
 }
 
-/// The exit code of an ended process as a shell has it: its status, or 128 and the signal.
-pub(crate) fn exit_code(status: WaitStatus) -> i32 {
-    let by_signal = status.terminating_signal().map(winterop_sys::status_of_signal);
-    status.exit_status().or(by_signal).unwrap_or(1)
-}
-
 /// Every process that can be seen but this one.
 pub(crate) fn everybody_else() -> Vec<Pid> {
     let own = rustix::process::getpid();
