@@ -21,10 +21,10 @@ impl Mark {
         Self { launch, value: format!("{}-{launch}", std::process::id()) }
     }
 
-    /// What the variable of every launch of this host begins with, its name included.
+    /// What the variable of every launch of the host with this pid begins with, its name included.
     #[must_use]
-    pub fn start_of_all() -> String {
-        format!("{}={}-", Self::VARIABLE, std::process::id())
+    pub fn start_of_all(host: u32) -> String {
+        format!("{}={host}-", Self::VARIABLE)
     }
 
     /// The variable as it stands in an environment.

@@ -51,14 +51,15 @@ pub fn end(mark: &Mark) -> usize {
     ended.len()
 }
 
-/// Whether anything runs that any launch of this process has started, or may: nobody can say whose that
-/// is which just becomes a program. Looks at every process.
+/// Whether anything runs that a launch of the host with this pid has started, or may have: what is just
+/// becoming a program is nobody's to be sure of. Looks at every process.
 #[must_use]
-pub fn is_any_left() -> bool {
-    let start = Mark::start_of_all().into_bytes();
+pub fn is_any_left(host: u32) -> bool {
+    let start = Mark::start_of_all(host).into_bytes();
     let is_meant = |entry: &[u8]| entry.starts_with(&start);
-    let has_mark = |pid: Pid| Environment::of(pid).is_ok_and(|it| it.any(is_meant).unwrap_or(true));
-    processes().any(has_mark)
+    let may_be_its =
+        |pid: Pid| Environment::of(pid).is_ok_and(|it| it.any(is_meant).unwrap_or(true));
+    processes().any(may_be_its)
 }
 
 /// Looks for the processes of one launch.
@@ -150,7 +151,7 @@ mod tests {
         // Both shells have forked when their `sleep`s are found.
         while signal(&mark, Signal::CONT).len() < 2 || signal(&other, Signal::CONT).len() < 2 {}
         assert_eq!(end(&mark), 2);
-        assert!(signal(&mark, Signal::CONT).is_empty() && is_any_left());
+        assert!(signal(&mark, Signal::CONT).is_empty() && is_any_left(std::process::id()));
         assert_eq!(end(&other), 2);
     }
 

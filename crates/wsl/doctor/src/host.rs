@@ -2,16 +2,14 @@
 
 use crate::context::Context;
 use crate::finding::Finding;
-use rustix::process::Pid;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use winterop_host::Mark;
+use winterop_host::tree::is_any_left;
 use winterop_places::{program, user};
 use winterop_serve::own_host;
 use winterop_serve::presence::{Presence, presence};
-use winterop_serve::processes::Environment;
 use winterop_sys::{is_own_user, system_error};
 
 pub fn host(context: &Context) -> Finding {
@@ -66,24 +64,11 @@ fn other_program(pid: i32) -> io::Result<Option<String>> {
 
 /// Offers to start a host anew that nothing depends on.
 fn restart_if_idle(finding: Finding, pid: i32) -> Finding {
-    if is_busy(pid) {
+    if is_any_left(pid.unsigned_abs()) {
         return finding;
     }
     finding.with_fix("started the host anew; no Windows program was running", |_| {
         own_host::stop()?;
         Ok(own_host::ensure()?)
-    })
-}
-
-/// Whether something runs that this host has started, or may have: what is just becoming a program is
-/// nobody's to be sure of.
-pub fn is_busy(pid: i32) -> bool {
-    let mark = format!("{}={pid}-", Mark::VARIABLE);
-    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|it| it.file_name());
-    let mut processes = names.filter_map(|name| Pid::from_raw(name.to_str()?.parse().ok()?));
-    processes.any(|process| {
-        let environment = Environment::of(process);
-        environment
-            .is_ok_and(|it| it.any(|entry| entry.starts_with(mark.as_bytes())).unwrap_or(true))
     })
 }

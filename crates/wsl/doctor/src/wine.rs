@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::finding::Finding;
+use winterop_host::tree::is_any_left;
 use winterop_places::user;
 use winterop_serve::own_host;
 use winterop_wine::installation::{Installation, Search};
@@ -70,7 +71,7 @@ pub fn prefix(context: &Context) -> Finding {
 /// Offers to prepare the prefix again, where no program runs in it.
 fn renewed(finding: Finding, wine: Installation) -> Finding {
     let running = own_host::running().ok().flatten().map(|pid| pid.as_raw_nonzero().get());
-    if running.is_some_and(crate::host::is_busy) {
+    if running.is_some_and(|pid| is_any_left(pid.unsigned_abs())) {
         return finding;
     }
     finding.with_fix("prepared the prefix again; no Windows program was running", move |_| {
