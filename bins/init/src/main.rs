@@ -15,7 +15,7 @@ mod role;
 use part::Part;
 use role::Role;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use winterop_interpreter::{Auxiliary, Environment, Start};
 
@@ -67,9 +67,7 @@ fn log(level: &str) {
 }
 
 fn interpret(arguments: Vec<&[u8]>, auxiliary: Auxiliary) -> ExitCode {
-    let variables: Vec<Vec<u8>> = std::env::vars_os()
-        .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
-        .collect();
+    let variables = winterop_shell::variables::own();
     let environment = Environment::new(variables.iter().map(Vec::as_slice));
     let ending = winterop_interpreter::interpret(&Start { arguments, environment, auxiliary });
     winterop_interpreter::end(ending)

@@ -21,8 +21,8 @@ impl Role {
         let first = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
         let roles = [
             (winterop_distribution::plan::OPTION, Self::DistributionKeeper),
-            (winterop_machine::OPTION, Self::Machine),
-            (winterop_shell::keeper::OPTION, Self::ShellKeeper),
+            (winterop_machine::MACHINE_OPTION, Self::Machine),
+            (winterop_shell::keeper::KEEPER_OPTION, Self::ShellKeeper),
         ];
         let named = roles.into_iter().find(|(option, _)| option.as_bytes() == first);
         named.map_or(Self::Shell, |(_, role)| role)

@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
 use std::process::ExitCode;
-use winterop_shell::session::{Wanted, enter_and_execute};
+use winterop_shell::session::{ShellSession, enter_and_execute};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -19,7 +19,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let status = enter_and_execute(&Wanted {
+    let status = enter_and_execute(&ShellSession {
         command: &arguments.command,
         windows_path: winterop_wine::session_path::of_session,
         tell: &say,

@@ -6,7 +6,7 @@ use winterop_places::names::{INIT, SOCKET_DIRECTORY};
 use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 
 /// The first argument of a machine's init.
-pub const OPTION: &str = "--machine";
+pub const MACHINE_OPTION: &str = "--machine";
 
 /// How the machine's init is told what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Options {
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
         let writer = OptionWriter::default()
-            .flag(OPTION)
+            .flag(MACHINE_OPTION)
             .value("--socket-directory", &self.socket_directory)
             .value("--host", &self.host)
             .value("--interpreter", &self.interpreter)
@@ -49,7 +49,7 @@ impl Options {
         writer.words()
     }
 
-    /// Reads the process's arguments, the program's name and [`OPTION`] included.
+    /// Reads the process's arguments, the program's name and [`MACHINE_OPTION`] included.
     ///
     /// # Errors
     /// The option that is not known, or has no value; no host.
@@ -94,10 +94,15 @@ mod tests {
             let words: Vec<_> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
             Options::parse(&words)
         };
-        assert!(parse(&["init", OPTION]).unwrap_err().to_string().contains("--host"));
+        assert!(parse(&["init", MACHINE_OPTION]).unwrap_err().to_string().contains("--host"));
         assert!(
-            parse(&["init", OPTION, "--what", "x"]).unwrap_err().to_string().contains("--what")
+            parse(&["init", MACHINE_OPTION, "--what", "x"])
+                .unwrap_err()
+                .to_string()
+                .contains("--what")
         );
-        assert!(parse(&["init", OPTION, "--log"]).unwrap_err().to_string().contains("no value"));
+        assert!(
+            parse(&["init", MACHINE_OPTION, "--log"]).unwrap_err().to_string().contains("no value")
+        );
     }
 }

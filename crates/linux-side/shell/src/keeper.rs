@@ -17,7 +17,7 @@ use winterop_serve::starting::HostAddress;
 use winterop_sys::Fork;
 
 /// How a shell's keeper is called: `init --keeper --socket PATH --host-socket PATH --host PROGRAM ARGS`.
-pub const OPTION: &str = "--keeper";
+pub const KEEPER_OPTION: &str = "--keeper";
 
 /// How a shell's keeper is told what to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,13 +35,13 @@ impl Options {
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
         OptionWriter::default()
-            .flag(OPTION)
+            .flag(KEEPER_OPTION)
             .value("--socket", &self.socket)
             .value("--host-socket", &self.host_socket)
             .rest("--host", &self.host_command)
     }
 
-    /// Reads the process's arguments, the program's name and [`OPTION`] included.
+    /// Reads the process's arguments, the program's name and [`KEEPER_OPTION`] included.
     ///
     /// # Errors
     /// The option that is not known, or has no value.
@@ -114,7 +114,8 @@ mod tests {
         let mut arguments = vec![b"init".to_vec()];
         arguments.extend(options.to_arguments().into_iter().map(OsString::into_vec));
         assert_eq!(Options::parse(&arguments), Ok(options));
-        let odd: Vec<_> = ["init", OPTION, "--what", "x"].map(|it| it.as_bytes().to_vec()).into();
+        let odd: Vec<_> =
+            ["init", KEEPER_OPTION, "--what", "x"].map(|it| it.as_bytes().to_vec()).into();
         assert!(Options::parse(&odd).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! A launch without a registration, which `winterop run` and `winterop runner` are: the interpreter's part,
 //! taken by this process.
 
-use crate::inherited;
+use crate::{inherited, variables};
 use rustix::process::Signal;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -127,7 +127,7 @@ impl Launch {
             // What is not here the host may know, with the drives and the registry of its Windows side.
             search: found.is_none(),
         };
-        let variables = own_variables();
+        let variables = variables::own();
         let environment = Environment::new(variables.iter().map(Vec::as_slice));
         if environment.non_empty(b"WSL_INTEROP").is_none() {
             own_host::ensure()?;
@@ -173,16 +173,6 @@ fn is_hosted_wanted() -> bool {
     std::env::var_os("WINTEROP_PLACEMENT").is_some_and(|value| value == "hosted")
 }
 
-/// This process's variables, `NAME=value`.
-#[must_use]
-pub fn own_variables() -> Vec<Vec<u8>> {
-    std::env::vars_os().map(|(name, value)| entry(&name, &value)).collect()
-}
-
-fn entry(name: &OsStr, value: &OsStr) -> Vec<u8> {
-    [name.as_bytes(), b"=", value.as_bytes()].concat()
-}
-
 /// Every variable that can mean the same on the Windows side. What WSLENV lists goes as that says.
 fn whole_environment(may_be_passed: fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
     let listed = std::env::var_os("WSLENV").unwrap_or_default();
@@ -193,7 +183,7 @@ fn whole_environment(may_be_passed: fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
             && may_be_passed(name.as_bytes())
     };
     let all = std::env::vars_os().filter(|(name, _)| passed(name));
-    all.map(|(name, value)| entry(&name, &value)).collect()
+    all.map(|(name, value)| variables::entry(&name, &value)).collect()
 }
 
 /// The file that `program` names, as far as Linux knows it: a path as it is; a bare name in the

@@ -3,7 +3,8 @@
 //!
 //! [`session`] makes an instance and becomes its command, [`namespace`] are its namespaces, [`init`] is its
 //! init, which serves its launches, and [`keeper`] the one process of it that stays outside. [`launch`] is
-//! the other way. What this process has inherited for either is kept from everything else ([`inherited`]).
+//! the other way. What this process has inherited for either is kept from everything else ([`inherited`]);
+//! [`variables`] are its own.
 #![forbid(unsafe_code)]
 
 pub mod inherited;
@@ -12,3 +13,4 @@ pub mod keeper;
 pub mod launch;
 pub mod namespace;
 pub mod session;
+pub mod variables;

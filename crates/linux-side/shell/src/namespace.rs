@@ -30,7 +30,7 @@ use winterop_sys::{Namespaces, unshare};
 
 /// What to make an instance from.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Materials {
     /// The static `init` binary.
     pub init: PathBuf,
     /// An empty directory to mount the new root on; it can be removed afterwards.
@@ -45,7 +45,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// A [`NamespaceError`]. The process may be in half a namespace then and should end.
-pub fn enter(plan: &Plan) -> Result<(), NamespaceError> {
+pub fn enter(plan: &Materials) -> Result<(), NamespaceError> {
     refuse_old_kernels(&rustix::system::uname().release().to_string_lossy())?;
     let user = geteuid();
     let group = getegid();
@@ -92,7 +92,7 @@ fn refuse_old_kernels(release: &str) -> Result<(), NamespaceError> {
 ///
 /// # Errors
 /// A [`NamespaceError`].
-pub fn enter_shared_table(plan: &Plan) -> Result<(), NamespaceError> {
+pub fn enter_shared_table(plan: &Materials) -> Result<(), NamespaceError> {
     let directory = std::env::current_dir().ok();
     unshare(Namespaces::MOUNT).map_err(failed("leaving the mount namespace", ""))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -134,7 +134,7 @@ fn enter_as_root() -> Result<(), NamespaceError> {
 }
 
 /// Step 2: a root with everything that the machine's has, plus our own entries.
-fn build_root(plan: &Plan) -> Result<(), NamespaceError> {
+fn build_root(plan: &Materials) -> Result<(), NamespaceError> {
     let root = &plan.scratch;
     mount_tmpfs(root)?;
     for entry in list(Path::new("/"))? {
@@ -220,7 +220,7 @@ fn change_root(root: &Path) -> Result<(), NamespaceError> {
     rustix::process::chdir("/").map_err(failed("changing to", "/"))
 }
 
-fn register(plan: &Plan) -> Result<(), RegistrationError> {
+fn register(plan: &Materials) -> Result<(), RegistrationError> {
     registration::register(INIT)?;
     if plan.batch_files {
         registration::register_batch_files(INIT)?;

@@ -3,7 +3,7 @@
 use crate::inherited;
 use crate::init::Options;
 use crate::keeper;
-use crate::namespace::{self, Plan};
+use crate::namespace::{self, Materials};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::ffi::{OsStr, OsString};
@@ -29,8 +29,8 @@ use winterop_settings::{
 use winterop_sys::status_of_signal;
 use winterop_words::{Failure, Words};
 
-/// What a session is made of.
-pub struct Wanted<'a> {
+/// A session that is to be made.
+pub struct ShellSession<'a> {
     /// The command; without one, the user's shell.
     pub command: &'a [OsString],
     /// Where Windows programs are, of what the host keeps in the user's data.
@@ -53,7 +53,7 @@ enum ExecutableTable {
 ///
 /// # Errors
 /// In words; the process may be in half an instance then, and should end.
-pub fn enter_and_execute(wanted: &Wanted<'_>) -> Result<u8, Words> {
+pub fn enter_and_execute(wanted: &ShellSession<'_>) -> Result<u8, Words> {
     // Wine gets ready while the instance is made.
     if let Err(error) = own_host::ensure() {
         (wanted.tell)(&format_args!("the host does not start yet: {error}"));
@@ -61,7 +61,7 @@ pub fn enter_and_execute(wanted: &Wanted<'_>) -> Result<u8, Words> {
     let switches = Switches::new(SwitchPlaces::of_user());
     let settings = distributions_word(settings(wanted.tell), &switches, wanted.tell);
     let scratch = Scratch::create()?;
-    let plan = Plan {
+    let plan = Materials {
         init: program::init()?,
         scratch: scratch.path.clone(),
         batch_files: settings.batch_files,
@@ -89,7 +89,7 @@ pub fn enter_and_execute(wanted: &Wanted<'_>) -> Result<u8, Words> {
 }
 
 /// Makes the instance of this process.
-fn enter(plan: &Plan, tell: &dyn Fn(&dyn Display)) -> Result<ExecutableTable, Words> {
+fn enter(plan: &Materials, tell: &dyn Fn(&dyn Display)) -> Result<ExecutableTable, Words> {
     match namespace::enter(plan) {
         Ok(()) => Ok(ExecutableTable::Private),
         Err(error) if error.is_unsupported() => use_shared_table(plan, &error, tell),
@@ -99,7 +99,7 @@ fn enter(plan: &Plan, tell: &dyn Fn(&dyn Display)) -> Result<ExecutableTable, Wo
 
 /// Where private tables cannot be had: root may use the machine's own.
 fn use_shared_table(
-    plan: &Plan,
+    plan: &Materials,
     error: &NamespaceError,
     tell: &dyn Fn(&dyn Display),
 ) -> Result<ExecutableTable, Words> {
@@ -294,7 +294,7 @@ fn settings(tell: &dyn Fn(&dyn Display)) -> Settings {
 }
 
 /// The session's PATH: our own programs, what the user has, and where Windows programs are.
-fn path_of_session(settings: &Settings, wanted: &Wanted<'_>) -> Result<OsString, Words> {
+fn path_of_session(settings: &Settings, wanted: &ShellSession<'_>) -> Result<OsString, Words> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     let own = program::directory()?;
     let others = std::env::split_paths(&path).filter(|directory| *directory != own);
@@ -312,7 +312,7 @@ fn path_of_session(settings: &Settings, wanted: &Wanted<'_>) -> Result<OsString,
 }
 
 /// Where Windows programs are. That there is no place for the user's data is the host's to tell.
-fn windows_path(settings: &Settings, wanted: &Wanted<'_>) -> Vec<PathBuf> {
+fn windows_path(settings: &Settings, wanted: &ShellSession<'_>) -> Vec<PathBuf> {
     let is_wanted = settings.append_windows_path && settings.launcher == LauncherKind::Wine;
     match user::data() {
         Ok(data) if is_wanted => (wanted.windows_path)(&data, settings.windows_path),

@@ -13,6 +13,7 @@ use winterop_interpreter::discovery::Rejection;
 use winterop_interpreter::{Environment, discovery};
 use winterop_places::names::{SOCKET_DIRECTORY, SOCKET_SUFFIX};
 use winterop_places::user;
+use winterop_shell::variables;
 use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
 
 /// The most sockets that are tried one by one.
@@ -160,9 +161,7 @@ fn sum_up(looks: Vec<Look>) -> Finding {
 
 /// Says which server a launch from here would find.
 pub fn server(context: &Context) -> Finding {
-    let variables: Vec<Vec<u8>> = std::env::vars_os()
-        .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
-        .collect();
+    let variables = variables::own();
     let environment = Environment::new(variables.iter().map(Vec::as_slice));
     let named = environment.non_empty(b"WSL_INTEROP");
     match discovery::find(&environment, false) {

@@ -368,7 +368,7 @@ impl Session {
         &mut self,
         process: &LinuxProcess<'_>,
         standard: [Option<BorrowedFd<'_>>; 3],
-    ) -> Result<Running, ClientError> {
+    ) -> Result<RunningProcess, ClientError> {
         let roles = [Role::Stdin, Role::Stdout, Role::Stderr];
         let passed: Vec<_> =
             standard.into_iter().zip(roles).filter_map(|(fd, role)| Some((fd?, role))).collect();
@@ -387,25 +387,25 @@ impl Session {
         let mut descriptors = frame.descriptors.into_iter();
         let promise = Promise::read(port, descriptors.next()).ok_or(ClientError::NoConnection)?;
         let control = redeem(promise, &*self.ports)?;
-        Ok(Running { control, terminal: descriptors.next() })
+        Ok(RunningProcess { control, terminal: descriptors.next() })
     }
 }
 
 /// A process of a session. Whoever drops it before its end hangs it up.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningProcess {
     control: Connection,
     terminal: Option<OwnedFd>,
 }
 
-impl AsFd for Running {
+impl AsFd for RunningProcess {
     /// Can be read when the process has ended.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
 }
 
-impl Running {
+impl RunningProcess {
     /// The controlling side of its terminal, where one of its descriptors is a console.
     #[must_use]
     pub fn terminal(&self) -> Option<BorrowedFd<'_>> {

@@ -7,7 +7,7 @@
 //! terminal belongs to others too: it keeps its modes, and the signals of its keys are made keys of
 //! the other terminal again.
 
-use crate::client::{ClientError, Running, Session};
+use crate::client::{ClientError, RunningProcess, Session};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
@@ -91,7 +91,11 @@ pub fn run(session: &mut Session, process: &LinuxProcess<'_>) -> Result<i32, Cli
     result
 }
 
-fn attend(mut running: Running, consoles: Consoles, signals: &Signals) -> Result<i32, ClientError> {
+fn attend(
+    mut running: RunningProcess,
+    consoles: Consoles,
+    signals: &Signals,
+) -> Result<i32, ClientError> {
     let terminal = running.terminal().map(|it| it.try_clone_to_owned()).transpose()?;
     let mut relay = match terminal {
         Some(terminal) => Some(Relay::new(terminal, consoles)?),
@@ -119,7 +123,7 @@ fn attend(mut running: Running, consoles: Consoles, signals: &Signals) -> Result
 
 /// Waits until something can be done. Says whether the process has ended, and whether a signal came.
 fn wait(
-    running: &Running,
+    running: &RunningProcess,
     signals: &Signals,
     relay: Option<&mut Relay>,
 ) -> Result<(bool, bool), ClientError> {
@@ -140,7 +144,11 @@ fn wait(
 }
 
 /// Does what a signal to this process means for the other one.
-fn act_on(signal: Signal, running: &Running, relay: Option<&mut Relay>) -> Result<(), ClientError> {
+fn act_on(
+    signal: Signal,
+    running: &RunningProcess,
+    relay: Option<&mut Relay>,
+) -> Result<(), ClientError> {
     let Some(relay) = relay else {
         // One that cannot be sent has nobody to reach; its end comes next.
         let _ = running.signal(signal);

@@ -27,7 +27,7 @@ pub fn run(wanted: &Wanted, tell: &dyn Fn(&dyn Display)) -> Result<u8, Words> {
     }
     let command = words(wanted);
     let windows_path = session_path::of_session;
-    enter_and_execute(&session::Wanted { command: &command, windows_path, tell })
+    enter_and_execute(&session::ShellSession { command: &command, windows_path, tell })
 }
 
 /// The program and its arguments.

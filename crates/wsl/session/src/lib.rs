@@ -11,6 +11,6 @@ pub mod from_windows;
 pub mod here;
 pub mod run;
 
-pub use client::{ClientError, Ends, Facts, Instance, Running, Session};
+pub use client::{ClientError, Ends, Facts, Instance, RunningProcess, Session};
 pub use connection::{Connection, Ports};
 pub use run::{Origin, Runnable, SessionError, Shell, Wanted};

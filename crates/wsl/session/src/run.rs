@@ -17,6 +17,7 @@ use winterop_places::instance::INSTANCES;
 use winterop_places::{program, user};
 use winterop_serve::own_host;
 use winterop_settings::{LauncherKind, Settings, SwitchPlaces, Switches, WindowsPathSetting};
+use winterop_shell::variables;
 use winterop_translate::wslenv::{self, Direction};
 use winterop_wine::session_path;
 use winterop_wire::{LinuxProcess, ProcessFlags, ShellOptions};
@@ -319,7 +320,7 @@ fn environment() -> Vec<Vec<u8>> {
     let always = ["TERM", "COLORTERM", "WSLENV"].map(OsString::from);
     let set = always.into_iter().chain(names).filter_map(|name| {
         let value = std::env::var_os(&name).filter(|value| !value.is_empty())?;
-        Some([name.as_bytes(), b"=", value.as_bytes()].concat())
+        Some(variables::entry(&name, &value))
     });
     set.collect()
 }

@@ -1,7 +1,7 @@
 //! The files of an installation, and the manifest that says which of them are ours.
 
 use super::error::{InstallError, failed};
-use super::plan::Plan;
+use super::installable::Installable;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -44,7 +44,7 @@ impl Files {
     ///
     /// # Errors
     /// The interpreter cannot be read.
-    pub fn of(plan: &Plan) -> Result<Self, InstallError> {
+    pub fn of(plan: &Installable) -> Result<Self, InstallError> {
         let init = fs::read(&plan.init).map_err(failed("reading", &plan.init))?;
         let line = registration::line(plan.entry.as_str(), INIT);
         let binfmt =
@@ -194,14 +194,14 @@ impl Manifest {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn states(&self, root: &Path) -> Result<Vec<(PathBuf, State)>, InstallError> {
+    pub fn states(&self, root: &Path) -> Result<Vec<(PathBuf, FileState)>, InstallError> {
         self.file
             .iter()
             .map(|noted| {
                 let state = match hash_of(&below(root, &noted.path))? {
-                    None => State::Gone,
-                    Some(found) if noted.sha256.contains(&found) => State::Ours,
-                    Some(_) => State::Changed,
+                    None => FileState::Gone,
+                    Some(found) if noted.sha256.contains(&found) => FileState::Ours,
+                    Some(_) => FileState::Changed,
                 };
                 Ok((noted.path.clone(), state))
             })
@@ -232,11 +232,11 @@ impl Manifest {
         for (path, state) in self.states(root)? {
             let place = below(root, &path);
             match state {
-                State::Gone => {}
-                State::Changed => {
+                FileState::Gone => {}
+                FileState::Changed => {
                     done.push(format!("kept {}: somebody has changed it", place.display()));
                 }
-                State::Ours => {
+                FileState::Ours => {
                     fs::remove_file(&place).map_err(failed("removing", &place))?;
                     done.push(format!("removed {}", place.display()));
                 }
@@ -259,7 +259,7 @@ impl Manifest {
 
 /// What there is of a file of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum FileState {
     /// It is as it was written.
     Ours,
     /// Somebody has changed it.
@@ -389,12 +389,12 @@ fn quoted(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn machine() -> (tempfile::TempDir, Plan) {
+    fn machine() -> (tempfile::TempDir, Installable) {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(below(root.path(), UNITS)).unwrap();
         let init = root.path().join("new-init");
         fs::write(&init, "init 1").unwrap();
-        let plan = Plan {
+        let plan = Installable {
             root: root.path().to_owned(),
             init,
             program: "/usr/lib/winterop/bin/winterop".into(),
@@ -404,7 +404,7 @@ mod tests {
     }
 
     /// Installs, and says what was written; with whether it had been in effect.
-    fn install(plan: &Plan) -> Result<(Vec<String>, bool), InstallError> {
+    fn install(plan: &Installable) -> Result<(Vec<String>, bool), InstallError> {
         let mut done = Vec::new();
         let mut manifest = Files::of(plan)?.install(&plan.root, &mut done)?;
         let was_in_effect = manifest.is_in_effect();
@@ -412,7 +412,7 @@ mod tests {
         Ok((done, was_in_effect))
     }
 
-    fn remove(plan: &Plan) -> Vec<String> {
+    fn remove(plan: &Installable) -> Vec<String> {
         let mut done = Vec::new();
         Manifest::read(&plan.root).unwrap().remove(&plan.root, &mut done).unwrap();
         done
@@ -459,8 +459,9 @@ mod tests {
         let (_root, plan) = machine();
         install(&plan).unwrap();
         let renamed =
-            |name: &str| Plan { entry: name.to_owned().try_into().unwrap(), ..plan.clone() };
-        let noted = |plan: &Plan| Files::of(plan).unwrap().install(&plan.root, &mut Vec::new());
+            |name: &str| Installable { entry: name.to_owned().try_into().unwrap(), ..plan.clone() };
+        let noted =
+            |plan: &Installable| Files::of(plan).unwrap().install(&plan.root, &mut Vec::new());
         let former = |manifest: &Manifest| {
             manifest.former_entries().iter().map(ToString::to_string).collect::<Vec<_>>()
         };

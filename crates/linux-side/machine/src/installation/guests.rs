@@ -95,7 +95,7 @@ fn wait_for(is_so: impl Fn() -> bool) -> bool {
         if is_so() {
             return true;
         }
-        let runs = matches!(super::server::running(), super::server::Running::Yes(_));
+        let runs = matches!(super::server::init_state(), super::server::InitState::Answers(_));
         if !runs || Instant::now() >= deadline {
             return false;
         }

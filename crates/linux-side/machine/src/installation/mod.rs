@@ -11,14 +11,14 @@
 mod error;
 pub mod files;
 pub mod guests;
-mod plan;
+mod installable;
 pub mod server;
 pub mod status;
 pub mod table;
 pub mod trusted;
 
 pub use error::InstallError;
-pub use plan::Plan;
+pub use installable::Installable;
 
 use files::Files;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn entry() -> Result<EntryName, Words> {
 pub fn enable_this() -> Result<Vec<String>, Words> {
     require_root("enable Winterop for all users")?;
     let (init, program) = (program::init()?, program::own()?);
-    let plan = Plan { root: "/".into(), init, program, entry: entry()? };
+    let plan = Installable { root: "/".into(), init, program, entry: entry()? };
     enable(&plan).map_err(|error| error.words())
 }
 
@@ -72,7 +72,7 @@ pub fn disable_this() -> Result<Vec<String>, Words> {
 /// # Errors
 /// An [`InstallError`]. Nothing foreign was changed; the next call goes on. Where others than root can
 /// change the program, or put another one in its place, nothing was done.
-pub fn enable(plan: &Plan) -> Result<Vec<String>, InstallError> {
+pub fn enable(plan: &Installable) -> Result<Vec<String>, InstallError> {
     let mut done = Vec::new();
     // Hosts load what lies beside the interpreter.
     for part in [Some(&*plan.program), plan.init.parent()].into_iter().flatten() {

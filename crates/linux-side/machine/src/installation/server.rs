@@ -2,7 +2,7 @@
 
 use super::error::{InstallError, failed};
 use super::files::{UNITS, below};
-use super::plan::Plan;
+use super::installable::Installable;
 use crate::options::Options;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
@@ -29,11 +29,11 @@ const UNIT_NAMES: [&str; 2] = ["winterop.socket", "winterop.service"];
 
 /// How the machine's init is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Running {
+pub enum InitState {
     /// It does not run.
-    No,
+    Gone,
     /// It answers; or systemd starts it when somebody asks.
-    Yes(i32),
+    Answers(i32),
     /// It does not answer.
     Silent(i32),
 }
@@ -46,11 +46,11 @@ pub fn socket() -> PathBuf {
 
 /// Whether the machine's init runs.
 #[must_use]
-pub fn running() -> Running {
+pub fn init_state() -> InitState {
     match presence(&socket()) {
-        Ok(Presence::Answers(peer)) => Running::Yes(peer.pid),
-        Ok(Presence::Silent(peer) | Presence::Foreign(peer)) => Running::Silent(peer.pid),
-        Ok(Presence::Nobody) | Err(_) => Running::No,
+        Ok(Presence::Answers(peer)) => InitState::Answers(peer.pid),
+        Ok(Presence::Silent(peer) | Presence::Foreign(peer)) => InitState::Silent(peer.pid),
+        Ok(Presence::Nobody) | Err(_) => InitState::Gone,
     }
 }
 
@@ -64,7 +64,7 @@ pub fn is_systemds(root: &Path) -> bool {
 ///
 /// # Errors
 /// An [`InstallError`].
-pub fn start(plan: &Plan, is_new: bool, done: &mut Vec<String>) -> Result<(), InstallError> {
+pub fn start(plan: &Installable, is_new: bool, done: &mut Vec<String>) -> Result<(), InstallError> {
     if is_systemds(&plan.root) {
         systemctl(&["daemon-reload"])?;
         systemctl(&["enable", "--now", UNIT_NAMES[0], UNIT_NAMES[1]])?;
@@ -87,16 +87,16 @@ pub fn start(plan: &Plan, is_new: bool, done: &mut Vec<String>) -> Result<(), In
         ])?;
     }
     // One that was killed has left its socket.
-    if is_new || running() == Running::No {
+    if is_new || init_state() == InitState::Gone {
         end_own(done)?;
     }
-    match running() {
-        Running::Yes(_) => return Ok(()),
-        Running::Silent(pid) => {
+    match init_state() {
+        InitState::Answers(_) => return Ok(()),
+        InitState::Silent(pid) => {
             let why = format!("process {pid} has its socket and does not answer; end it");
             return Err(failed("starting", &socket())(io::Error::other(why)));
         }
-        Running::No => {}
+        InitState::Gone => {}
     }
     let pid = start_own(plan).map_err(failed("starting", Path::new(INIT)))?;
     done.push(format!("started the machine's init, {pid}; {LOG} has what it says"));
@@ -104,7 +104,7 @@ pub fn start(plan: &Plan, is_new: bool, done: &mut Vec<String>) -> Result<(), In
 }
 
 /// Starts the machine's init in the background and waits until it serves; says its socket.
-fn start_own(plan: &Plan) -> io::Result<String> {
+fn start_own(plan: &Installable) -> io::Result<String> {
     let options = Options {
         host: plan.program.clone(),
         background: true,
@@ -155,7 +155,7 @@ fn end_own(done: &mut Vec<String>) -> Result<(), InstallError> {
         }
     }
     // What one that was killed has left.
-    if running() == Running::No {
+    if init_state() == InitState::Gone {
         let _ = fs::remove_file(link.with_file_name(name));
         let _ = fs::remove_file(&link);
     }

@@ -1,8 +1,8 @@
 //! What of Winterop is on a machine, and whether it works.
 
 use super::InstallError;
-use super::files::{Manifest, State};
-use super::server::{self, Running};
+use super::files::{FileState, Manifest};
+use super::server::{self, InitState};
 use std::path::Path;
 use winterop_places::names::INIT;
 use winterop_registration as registration;
@@ -58,9 +58,9 @@ fn files(manifest: &Manifest) -> Result<Line, InstallError> {
     let wrong: Vec<String> = states
         .iter()
         .filter_map(|(path, state)| match state {
-            State::Ours => None,
-            State::Changed => Some(format!("{} was changed", path.display())),
-            State::Gone => Some(format!("{} is gone", path.display())),
+            FileState::Ours => None,
+            FileState::Changed => Some(format!("{} was changed", path.display())),
+            FileState::Gone => Some(format!("{} is gone", path.display())),
         })
         .collect();
     let says = match (states.is_empty(), wrong.is_empty()) {
@@ -90,10 +90,12 @@ fn registered(manifest: &Manifest) -> Line {
 
 fn served() -> Line {
     let socket = server::socket().display().to_string();
-    let (says, is_right) = match server::running() {
-        Running::Yes(pid) => (format!("process {pid} answers on {socket}"), true),
-        Running::Silent(pid) => (format!("process {pid} has {socket} and does not answer"), false),
-        Running::No => (format!("nobody serves {socket}; `winterop enable` starts it"), false),
+    let (says, is_right) = match server::init_state() {
+        InitState::Answers(pid) => (format!("process {pid} answers on {socket}"), true),
+        InitState::Silent(pid) => {
+            (format!("process {pid} has {socket} and does not answer"), false)
+        }
+        InitState::Gone => (format!("nobody serves {socket}; `winterop enable` starts it"), false),
     };
     Line { name: "server", says, is_right }
 }

@@ -4,68 +4,24 @@
 //! written are not there. They are read where they lie: nothing is unfolded, and the kernel, whose
 //! drivers trust what they read, never sees a foreign image. [`ext4`] finds the files in it.
 
+mod bytes;
+mod error;
 pub mod ext4;
+mod table;
 mod vhd;
 mod vhdx;
 
+pub use error::ImageError;
+
+use error::wrong;
 use rustix::fs::SeekFrom;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt as _;
-use winterop_words::{Failure, Words};
-
-/// The largest disk: 64 TiB, which is the most that VHDX has.
-const LARGEST: u64 = 64 << 40;
+use table::{LARGEST, Layout};
 
 /// Where ext2, ext3 and ext4 have their mark, and what it is.
 const EXT_AT: u64 = 1080;
 const EXT_MARK: [u8; 2] = [0x53, 0xEF];
-
-/// How much of a table is read at a time, in bytes.
-const PIECE: usize = 64 << 10;
-
-/// Why an image cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", self.words())]
-pub enum ImageError {
-    /// It is none.
-    NotAnImage,
-    /// It is damaged, or a kind that is not understood.
-    Wrong(String),
-    /// The system refused.
-    Read(#[from] io::Error),
-}
-
-impl ImageError {
-    /// The error in words.
-    #[must_use]
-    pub fn words(&self) -> Words {
-        match self {
-            Self::NotAnImage => Failure::NotAnImage {}.words(),
-            Self::Wrong(problem) => Failure::ImageUnusable { problem }.words(),
-            Self::Read(error) => Failure::ImageNotRead { error }.words(),
-        }
-    }
-}
-
-impl From<ImageError> for Words {
-    fn from(error: ImageError) -> Self {
-        error.words()
-    }
-}
-
-fn wrong<T>(problem: impl Into<String>) -> Result<T, ImageError> {
-    Err(ImageError::Wrong(problem.into()))
-}
-
-/// Where the disk's bytes are in the file.
-#[derive(Debug)]
-enum Layout {
-    /// From its beginning, in their order.
-    Whole,
-    /// In blocks of one size: the number of each that is there, and where it begins in the file.
-    Blocks { size: u64, there: Vec<(u64, u64)> },
-}
 
 /// A disk image.
 #[derive(Debug)]
@@ -187,96 +143,6 @@ impl Image {
         }
         Ok(())
     }
-}
-
-/// A table's blocks, in their order; two of them cannot lie at one place, or a small file would be a
-/// large disk.
-fn placed(
-    mut there: Vec<(u64, u64)>,
-    block: u64,
-    disk: u64,
-    file: u64,
-) -> Result<Layout, ImageError> {
-    there.sort_unstable_by_key(|(_, offset)| *offset);
-    let mut end = 0;
-    for (index, offset) in &there {
-        if *offset < end {
-            return wrong("two of its blocks lie at one place; get it again");
-        }
-        end = offset.saturating_add(block);
-        let used = block.min(disk.saturating_sub(index.saturating_mul(block)));
-        if offset.saturating_add(used) > file {
-            return wrong("it is cut off: one of its blocks lies behind its end; get it again");
-        }
-    }
-    there.sort_unstable();
-    Ok(Layout::Blocks { size: block, there })
-}
-
-/// Adds a block to those that are there, of which a file has no more than fit in it.
-fn add(
-    there: &mut Vec<(u64, u64)>,
-    index: u64,
-    offset: u64,
-    block: u64,
-    file: u64,
-) -> Result<(), ImageError> {
-    if there.len() as u64 > file / block.max(1) {
-        return wrong("its table has more blocks than it; get it again");
-    }
-    there.push((index, offset));
-    Ok(())
-}
-
-/// Hands out the entries of a table, of `N` bytes each, with their indices.
-fn each_entry<const N: usize>(
-    file: &File,
-    table: u64,
-    count: u64,
-    mut take: impl FnMut(u64, [u8; N]) -> Result<(), ImageError>,
-) -> Result<(), ImageError> {
-    let mut part = vec![0; PIECE];
-    let mut done = 0;
-    while done < count {
-        let most = (count - done).min((part.len() / N) as u64);
-        let length = usize::try_from(most).unwrap_or(0) * N;
-        let read = part.get_mut(..length).unwrap_or_default();
-        file.read_exact_at(read, table.saturating_add(done * N as u64))?;
-        for (index, entry) in (done..).zip(read.chunks_exact(N)) {
-            take(index, number(entry, 0))?;
-        }
-        done += most;
-    }
-    Ok(())
-}
-
-/// A number at a place of some bytes; zero where there are not as many.
-fn number<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<N>());
-    found.copied().unwrap_or([0; N])
-}
-
-/// CRC-32C, gone on with from `sum`, without the exchange of bits at begin and end.
-fn crc32c(sum: u32, bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            let mut value = index as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                value = if value & 1 == 1 { (value >> 1) ^ 0x82F6_3B78 } else { value >> 1 };
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
-        }
-        table
-    };
-    bytes.iter().fold(sum, |sum, byte| {
-        let [low, ..] = (sum ^ u32::from(*byte)).to_le_bytes();
-        TABLE.get(usize::from(low)).copied().unwrap_or(0) ^ (sum >> 8)
-    })
 }
 
 #[cfg(test)]

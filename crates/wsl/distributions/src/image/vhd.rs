@@ -4,7 +4,9 @@
 //! header that names the table of blocks. Each block begins with a bitmap of its sectors, which is of
 //! use only for differences to another disk.
 
-use super::{ImageError, Layout, add, each_entry, number, placed, wrong};
+use super::bytes::number;
+use super::error::{ImageError, wrong};
+use super::table::{Layout, add, each_entry, placed};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 

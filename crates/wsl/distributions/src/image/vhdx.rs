@@ -4,7 +4,9 @@
 //! image that was closed does not need. A region table names the table of blocks and the metadata:
 //! the sizes of blocks, sectors, and the disk.
 
-use super::{ImageError, Layout, add, crc32c, each_entry, number, placed, wrong};
+use super::bytes::{crc32c, number};
+use super::error::{ImageError, wrong};
+use super::table::{LARGEST, Layout, add, each_entry, placed};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
@@ -80,7 +82,7 @@ pub(super) fn read(file: &File, length: u64) -> Result<Option<(u64, Layout)>, Im
         return wrong(format!("it has blocks of {block} bytes and sectors of {sector}"));
     }
     let size = u64::from_le_bytes(item(&DISK_SIZE)?);
-    if size > super::LARGEST {
+    if size > LARGEST {
         return wrong(format!("a disk of {size} bytes; the most is 64 TiB"));
     }
     // After so many blocks the table has an entry for a bitmap, which only differences need.

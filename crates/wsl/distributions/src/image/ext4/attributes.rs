@@ -1,10 +1,11 @@
 //! Extended attributes: behind an inode's fields, in a block that files may share, and large values in
 //! inodes of their own.
 
-use super::super::{ImageError, crc32c, wrong};
 use super::claims::Claims;
 use super::{FileSystem, Inode, flags, u16_at, u32_at, wide};
 use crate::archive::Attributes;
+use crate::image::bytes::crc32c;
+use crate::image::error::{ImageError, wrong};
 
 const MARK: u32 = 0xEA02_0000;
 const BLOCK_HEAD: usize = 32;

@@ -1,8 +1,9 @@
 //! Where the blocks of a file are: in a tree of extents, or in ext2's map of blocks.
 
-use super::super::{ImageError, crc32c, wrong};
 use super::claims::Claims;
 use super::{FileSystem, Inode, flags, u16_at, u32_at, wide};
+use crate::image::bytes::crc32c;
+use crate::image::error::{ImageError, wrong};
 
 /// How deep a tree of extents is at most, and how many bytes its head and each of its entries have.
 const DEEPEST: u16 = 5;

@@ -1,6 +1,6 @@
 //! Which blocks belong to a file that was met already.
 
-use super::super::{ImageError, wrong};
+use crate::image::error::{ImageError, wrong};
 use std::collections::BTreeMap;
 
 /// Ranges of blocks: where each begins, and where it ends.

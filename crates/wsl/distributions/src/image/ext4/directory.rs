@@ -1,9 +1,10 @@
 //! The names in a directory. The tables by which the kernel finds one name quickly lie where they look
 //! like names without a file, and are of no use to who wants all.
 
-use super::super::{ImageError, crc32c, wrong};
 use super::claims::Claims;
 use super::{FileSystem, Inode, u16_at, u32_at};
+use crate::image::bytes::crc32c;
+use crate::image::error::{ImageError, wrong};
 
 /// What stands before a name, and a block's checksum, which looks like a name without a file.
 const HEAD: usize = 8;

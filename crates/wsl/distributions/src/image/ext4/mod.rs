@@ -14,7 +14,9 @@ mod walk;
 
 pub use walk::Walk;
 
-use super::{Image, ImageError, crc32c, number, wrong};
+use super::Image;
+use super::bytes::{crc32c, number};
+use super::error::{ImageError, wrong};
 use crate::archive::Time;
 
 /// Where the superblock is, and how long it is.

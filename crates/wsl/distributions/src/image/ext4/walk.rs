@@ -1,10 +1,11 @@
 //! A file system as a source of entries: each directory before what is in it, names in their order.
 
-use super::super::{Image, ImageError, wrong};
 use super::claims::Claims;
 use super::directory::Name;
 use super::{FileSystem, Inode, ROOT, flags};
 use crate::archive::{Device, Entry, Kind, Piece, Source};
+use crate::image::Image;
+use crate::image::error::{ImageError, wrong};
 use crate::tree::{Lost, Notes};
 use std::collections::HashMap;
 

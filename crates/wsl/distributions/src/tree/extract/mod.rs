@@ -2,19 +2,26 @@
 //!
 //! Nothing that a source claims is believed: what waits for the end is bounded, and what does not fit
 //! on the disk is refused before it is written. Each entry's directory is opened from the root with
-//! `RESOLVE_BENEATH`: a link on the way that leads out of the root, as every absolute one does, is an error. The last part of a name is made
-//! by name in that open directory, and no call follows it. Directories get their permissions and
-//! times at the end, when nothing more is made in them. A name may be longer than the kernel takes at
-//! once.
+//! `RESOLVE_BENEATH` ([`beneath`]): a link on the way that leads out of the root, as every absolute one
+//! does, is an error. The last part of a name is made by name in that open directory, and no call follows
+//! it. Directories get their permissions and times at the end, when nothing more is made in them. A name
+//! may be longer than the kernel takes at once.
+
+mod beneath;
+mod error;
+mod space;
+
+pub use error::ExtractError;
 
 use super::{Lost, Notes, shown};
-use crate::archive::{ArchiveError, Attributes, Device, Entry, Kind, Piece, Source, Time};
-use crate::image::ImageError;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
+use crate::archive::{Attributes, Device, Entry, Kind, Source, Time};
+use beneath::{DIRECTORY, open_long};
+use error::failed;
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
+use space::{Space, on_disk};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use winterop_words::{Failure, Words};
 
 /// The longest name from the root, in bytes. It bounds the depth too: what was exported comes in again
 /// as deep as anybody can make it by hand, and nothing as deep as an archive can say.
@@ -29,104 +36,6 @@ const LONGEST_PART: usize = 255;
 const MOST_ATTRIBUTES: usize = 64 << 20;
 const MOST_NAMES: usize = 256 << 20;
 const BESIDE: usize = 256;
-
-/// What a file and each of its pieces takes at least, in bytes, and what may be written until the disk
-/// is asked again.
-const LEAST: u64 = 4096;
-const ASK_AFTER: u64 = 64 << 20;
-
-/// Why a tree could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", self.words())]
-pub enum ExtractError {
-    /// The archive cannot be read.
-    Archive(#[from] ArchiveError),
-    /// The disk image cannot be read.
-    Image(#[from] ImageError),
-    /// It does not fit.
-    Full {
-        /// The entry.
-        name: String,
-        /// How much it takes.
-        size: u64,
-        /// How much is free, without what is left to others.
-        free: u64,
-    },
-    /// There are too many directories, or too large ones, to remember.
-    TooMuch {
-        /// The directory at which it was too much.
-        name: String,
-    },
-    /// The archive holds nothing.
-    Empty,
-    /// A name leads out of the root.
-    Refused {
-        /// The entry.
-        name: String,
-        /// What it would do.
-        problem: &'static str,
-    },
-    /// The system refused.
-    System {
-        /// What was tried.
-        step: &'static str,
-        /// The entry.
-        name: String,
-        /// Why not.
-        source: std::io::Error,
-    },
-}
-
-impl ExtractError {
-    /// The error in words.
-    #[must_use]
-    pub fn words(&self) -> Words {
-        match self {
-            Self::Archive(error) => error.words(),
-            Self::Image(error) => error.words(),
-            Self::Full { name, size, free } => Failure::NoRoom { name, size, free }.words(),
-            Self::TooMuch { name } => Failure::TooManyDirectories { name }.words(),
-            Self::Empty => Failure::ArchiveEmpty {}.words(),
-            Self::Refused { name, problem } => Failure::EntryRefused { name, problem }.words(),
-            Self::System { step, name, source } => {
-                Failure::FileNotWritten { step, name, error: source }.words()
-            }
-        }
-    }
-}
-
-impl From<ExtractError> for Words {
-    fn from(error: ExtractError) -> Self {
-        error.words()
-    }
-}
-
-fn failed(step: &'static str, name: &[u8]) -> impl FnOnce(Errno) -> ExtractError {
-    let name = shown(name);
-    move |error| ExtractError::System { step, name, source: error.into() }
-}
-
-const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// The longest name that is looked up at once, in bytes: the kernel takes 4,095.
-const AT_ONCE: usize = 2048;
-
-/// How often a look-up is tried again that somebody's renames have disturbed.
-const TRIES: usize = 1000;
-
-/// Opens what is below `from` without being led out of it.
-fn open_beneath(from: BorrowedFd<'_>, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let name = if name.is_empty() { b"." } else { name };
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let mut tries = 0;
-    loop {
-        match rustix::fs::openat2(from, name, flags, Mode::empty(), resolve) {
-            // Something was renamed meanwhile anywhere on the system.
-            Err(Errno::AGAIN | Errno::INTR) if tries < TRIES => tries += 1,
-            result => return result,
-        }
-    }
-}
 
 /// What a file or directory gets when its content is there.
 struct Looks<'a> {
@@ -147,22 +56,13 @@ impl<'a> Looks<'a> {
     }
 }
 
-/// The same for a name of any length, a part after the other; a link in a later part leads out of none
-/// before it.
-fn open_long(root: BorrowedFd<'_>, mut name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut above = None;
-    loop {
-        let from = above.as_ref().map_or(root, OwnedFd::as_fd);
-        let slash = |part: &[u8]| part.iter().rposition(|byte| *byte == b'/');
-        let end = name.get(..AT_ONCE).and_then(slash);
-        match end.and_then(|end| name.split_at_checked(end)) {
-            Some((part, rest)) => {
-                above = Some(open_beneath(from, part, DIRECTORY)?);
-                name = rest.strip_prefix(b"/").unwrap_or(rest);
-            }
-            None => return open_beneath(from, name, flags),
-        }
-    }
+/// Whether a file has its permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Permissions {
+    /// It was made with them.
+    AsMade,
+    /// It is still to get them.
+    Set,
 }
 
 /// What a directory gets at the end, when nothing more is made in it.
@@ -181,27 +81,6 @@ impl Waiting {
 
     fn size(&self) -> usize {
         self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
-    }
-}
-
-/// The disk's free space, of which some is left to others.
-struct Space {
-    free: u64,
-    taken: u64,
-}
-
-impl Space {
-    fn ask(&mut self, root: &OwnedFd) -> Result<(), Errno> {
-        let status = rustix::fs::fstatvfs(root)?;
-        let size = status.f_blocks.saturating_mul(status.f_frsize);
-        let left_to_others = (size / 100).min(1 << 30);
-        let free = match size {
-            // A file system that does not say.
-            0 => u64::MAX,
-            _ => status.f_bavail.saturating_mul(status.f_frsize).saturating_sub(left_to_others),
-        };
-        *self = Self { free, taken: 0 };
-        Ok(())
     }
 }
 
@@ -234,8 +113,7 @@ where
     // Each file is made with its own permissions.
     rustix::process::umask(Mode::empty());
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let mut space = Space { free: 0, taken: 0 };
-    space.ask(&root).map_err(failed("asking for the free space of", b"."))?;
+    let space = Space::of(&root).map_err(failed("asking for the free space of", b"."))?;
     if source.size() > space.free {
         let name = "all of it".to_owned();
         return Err(ExtractError::Full { name, size: source.size(), free: space.free });
@@ -334,17 +212,13 @@ impl Tree {
             None => entry.size,
         };
         let attributes = entry.attributes.iter().map(|(name, value)| name.len() + value.len());
-        let takes = size.saturating_add(attributes.sum::<usize>() as u64).saturating_add(LEAST);
-        let taken = self.space.taken.saturating_add(takes);
-        if taken > ASK_AFTER || taken > self.space.free {
-            self.space.ask(&self.root).map_err(failed("asking for the free space of", b"."))?;
-        }
-        self.space.taken = self.space.taken.saturating_add(takes);
-        match self.space.taken > self.space.free {
-            true => {
+        let takes = size.saturating_add(attributes.sum::<usize>() as u64);
+        let fits = self.space.take(takes, &self.root);
+        match fits.map_err(failed("asking for the free space of", b"."))? {
+            true => Ok(()),
+            false => {
                 Err(ExtractError::Full { name: shown(&entry.name), size, free: self.space.free })
             }
-            false => Ok(()),
         }
     }
 
@@ -458,7 +332,12 @@ impl Tree {
         if entry.pieces.is_some() {
             rustix::fs::ftruncate(&file, entry.size).map_err(failed("writing", &entry.name))?;
         }
-        self.dress(file.as_fd(), &entry.name, &Looks::of(entry), entry.mode & 0o7000 != 0)
+        let permissions = match entry.mode & 0o7000 {
+            0 => Permissions::AsMade,
+            // What runs with its owner's rights gets that after its owner.
+            _ => Permissions::Set,
+        };
+        self.dress(file.as_fd(), &entry.name, &Looks::of(entry), permissions)
     }
 
     /// Gives an open file its owner, permissions, attributes and times.
@@ -467,14 +346,14 @@ impl Tree {
         file: BorrowedFd<'_>,
         name: &[u8],
         looks: &Looks<'_>,
-        mode: bool,
+        permissions: Permissions,
     ) -> Result<(), ExtractError> {
         if looks.owner != self.own {
             let (uid, gid) = (Uid::from_raw(looks.owner.0), Gid::from_raw(looks.owner.1));
             let changed = rustix::fs::fchown(file, Some(uid), Some(gid));
             self.owner_kept(changed, name)?;
         }
-        if mode {
+        if permissions == Permissions::Set {
             rustix::fs::fchmod(file, Mode::from_raw_mode(looks.mode))
                 .map_err(failed("setting the permissions of", name))?;
         }
@@ -596,7 +475,7 @@ impl Tree {
         for (name, waiting) in std::mem::take(&mut self.directories).into_iter().rev() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match open_long(self.root.as_fd(), &name, flags) {
-                Ok(open) => self.dress(open.as_fd(), &name, &waiting.looks(), true)?,
+                Ok(open) => self.dress(open.as_fd(), &name, &waiting.looks(), Permissions::Set)?,
                 // A later entry took its place.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(error) => return Err(failed("opening the directory", &name)(error)),
@@ -604,17 +483,6 @@ impl Tree {
         }
         Ok(())
     }
-}
-
-/// What pieces take on a disk of blocks: a byte takes a whole one, which those beside it share.
-fn on_disk(pieces: &[Piece]) -> u64 {
-    let (mut end, mut blocks) = (0, 0_u64);
-    for piece in pieces {
-        let first = (piece.offset / LEAST).max(end);
-        end = piece.offset.saturating_add(piece.length).div_ceil(LEAST).max(first);
-        blocks = blocks.saturating_add(end - first);
-    }
-    blocks.saturating_mul(LEAST)
 }
 
 fn times(modified: Time) -> Timestamps {
@@ -634,19 +502,4 @@ fn write_at(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Err
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scattered_bytes_take_whole_blocks() {
-        let piece = |offset, length| Piece { offset, length };
-        assert_eq!(on_disk(&[]), 0);
-        assert_eq!(on_disk(&[piece(0, 1), piece(2, 1), piece(4095, 2)]), 8192);
-        let scattered: Vec<_> = (0..1000).map(|n| piece(n << 20, 1)).collect();
-        assert_eq!(on_disk(&scattered), 4096 * 1000);
-        assert_eq!(on_disk(&[piece(u64::MAX - 1, 1)]), 4096);
-    }
 }

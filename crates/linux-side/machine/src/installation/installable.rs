@@ -5,7 +5,7 @@ use winterop_settings::machine::EntryName;
 
 /// What is installed, and from where.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Installable {
     /// The directory that is the machine's root: `/`.
     pub root: PathBuf,
     /// The static `init` that becomes `/init`.
