@@ -1009,7 +1009,7 @@ failures! {
 
     /// `winterop explain` is asked for what is no error's identifier.
     "no-identifier" NoIdentifier(CannotRun) { id } {
-        "explaining", "{id}", "{id} is no identifier of an error",
+        "explaining", "an error", "{id} is no identifier of one",
         "`winterop explain` lists them all",
     }
 

@@ -159,7 +159,7 @@ impl core::error::Error for Words {}
 pub fn page() -> String {
     let mut page = String::from(
         "# Errors\n\n\
-         Every message of a launch that fails has one line: what was tried on what, the error, what \
+         Every message of something that fails has one line: what was tried on what, the error, what \
          to do, and in\nbrackets an identifier that stays the same. `winterop explain ID` says what \
          stands here.\n`winterop doctor` looks for the causes. The status is the exit status: 126 \
          for what cannot run, 127 for\nwhat is not there, 1 where a launch broke off. Errors of the \
