@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::finding::Finding;
 use rustix::process::{getegid, getgroups};
 use std::path::Path;
-use winterop_settings::policy::{Asked, Digest, Verdict};
+use winterop_settings::policy::{Asked, Digest, NoDigest, Verdict};
 use winterop_settings::switches::examine;
 use winterop_settings::{
     MachineSettings, Off, Policy, Settings, SwitchPlaces, Switches, machine, wsl_conf,
@@ -82,9 +82,8 @@ fn asked(context: &Context, program: &Path) -> Asked {
     }
 }
 
-fn digest(program: &Path) -> Result<Digest, String> {
-    winterop_host::admission::digest_of(program)
-        .map_err(|error| format!("it cannot be read: {error}"))
+fn digest(program: &Path) -> Result<Digest, NoDigest> {
+    Ok(winterop_host::admission::digest_of(program)?)
 }
 
 /// What is wrong in the files that people write, a line each, and what switches Windows programs off.
