@@ -1,5 +1,5 @@
 //! Command lines against splitters written from the documented rules.
-#![allow(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
 
 mod support;
 

@@ -14,7 +14,7 @@ use winterop_serve::presence::{Presence, presence};
 use winterop_serve::processes::Environment;
 use winterop_sys::{is_own_user, system_error};
 
-pub fn host(context: &Context) -> Finding {
+pub(crate) fn host(context: &Context) -> Finding {
     let Ok(socket) = user::host_socket() else {
         return Finding::skipped("there is no place for its socket");
     };
@@ -77,7 +77,7 @@ fn restart_if_idle(finding: Finding, pid: i32) -> Finding {
 
 /// Whether something runs that this host has started, or may have: what is just becoming a program is
 /// nobody's to be sure of.
-pub fn is_busy(pid: i32) -> bool {
+pub(crate) fn is_busy(pid: i32) -> bool {
     let mark = format!("{}={pid}-", Mark::VARIABLE);
     let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|it| it.file_name());
     let mut processes = names.filter_map(|name| Pid::from_raw(name.to_str()?.parse().ok()?));
