@@ -21,7 +21,7 @@ const ATTEMPTS: u32 = 1_000;
 /// # Panics
 /// Where it fails there.
 #[track_caller]
-pub fn has_own_pids() -> bool {
+pub(crate) fn has_own_pids() -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -40,7 +40,7 @@ pub fn has_own_pids() -> bool {
 
 /// A process that has the pid of one that has ended and was waited for.
 #[derive(Debug)]
-pub struct Successor(Child);
+pub(crate) struct Successor(Child);
 
 impl Successor {
     /// Starts it.
@@ -48,7 +48,7 @@ impl Successor {
     /// # Panics
     /// Where nobody can have this pid: its process is still there.
     #[must_use]
-    pub fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         for _ in 0..ATTEMPTS {
             fs::write(LAST_PID, (pid - 1).to_string()).expect(LAST_PID);
             let mut command = Command::new("cat");
@@ -65,7 +65,7 @@ impl Successor {
 
     /// Whether it goes on: no signal has ended it. It ends now.
     #[must_use]
-    pub fn was_spared(mut self) -> bool {
+    pub(crate) fn was_spared(mut self) -> bool {
         // A signal that it was sent comes before what it reads.
         let mut input = self.0.stdin.take().expect("a pipe");
         let _ = input.write_all(b"still here");

@@ -8,6 +8,7 @@
 #![cfg_attr(own_entry, no_builtins)]
 
 #[cfg(own_entry)]
+#[expect(unsafe_code, reason = "it runs before libc is initialised")]
 mod entry;
 mod part;
 mod role;

@@ -6,7 +6,7 @@ use winterop_places::names::SESSION_LEADER;
 
 /// A part that `init` can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// What the kernel starts for a Windows executable, and what `/init PROGRAM` is.
     Interpreter,
     /// The top process of an instance.
@@ -24,7 +24,7 @@ impl Part {
     /// the base name of `argv[0]` then. Never by the pid: the interpreter can be process 1.
     ///
     /// `init` with a program to run is the interpreter; with options it is the instance's init.
-    pub fn of(arguments: &[&[u8]], flags: usize) -> Self {
+    pub(crate) fn of(arguments: &[&[u8]], flags: usize) -> Self {
         if flags & PRESERVED_ARGV0 != 0 {
             return Self::Interpreter;
         }
@@ -44,7 +44,7 @@ const AT_FLAGS: usize = 8;
 const AT_SECURE: usize = 23;
 
 /// Picks what the interpreter needs out of the auxiliary vector.
-pub fn auxiliary(vector: impl Iterator<Item = (usize, usize)>) -> Auxiliary {
+pub(crate) fn auxiliary(vector: impl Iterator<Item = (usize, usize)>) -> Auxiliary {
     let mut auxiliary = Auxiliary::default();
     for (key, value) in vector {
         match key {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// An init, or what keeps an instance of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// The init of `winterop shell`'s instance.
     Shell,
     /// What stays outside of that.
@@ -17,7 +17,7 @@ pub enum Role {
 
 impl Role {
     /// The role that these arguments, the program's name among them, are for.
-    pub fn of(arguments: &[Vec<u8>]) -> Self {
+    pub(crate) fn of(arguments: &[Vec<u8>]) -> Self {
         let first = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
         let roles = [
             (winterop_distribution::plan::OPTION, Self::DistributionKeeper),
@@ -29,7 +29,7 @@ impl Role {
     }
 
     /// Does what the role is.
-    pub fn run(self, arguments: &[Vec<u8>]) -> ExitCode {
+    pub(crate) fn run(self, arguments: &[Vec<u8>]) -> ExitCode {
         match self {
             Self::Shell => winterop_shell::init::run(arguments),
             Self::ShellKeeper => winterop_shell::keeper::run(arguments),

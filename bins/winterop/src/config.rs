@@ -10,7 +10,7 @@ use winterop_machine::installation::require_root;
 use winterop_settings::{flags, machine};
 
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,
 }
@@ -38,7 +38,7 @@ fn parse_flags(text: &str) -> Result<u32, ParseIntError> {
     }
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     match arguments.action {
         Action::Check => Ok(check()),
         Action::SetFlags { flags } => set_flags(flags).map(|()| ExitCode::SUCCESS),

@@ -14,7 +14,7 @@ use winterop_doctor::{CHECKS, Care, Context, Output, Reader, Report, examine};
     winterop doctor ./tool.exe         and what the kernel does with this file\n  \
     winterop doctor --fix              mends what can be mended safely\n\n\
     Exits 0 if nothing is wrong, else 1. ✓ is well, ✗ is wrong, – is worth knowing.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// A program to look at too.
     program: Option<PathBuf>,
     /// Mend what can be mended without losing anything, and say what was done.
@@ -25,7 +25,7 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let context = Context::new(arguments.program.clone());
     let care = if arguments.fix { Care::Mend } else { Care::Look };
     let reader = match (arguments.json, std::io::stdout().is_terminal()) {

@@ -9,12 +9,12 @@ use winterop_words::{CATALOGUE, Entry, Failure, find};
 #[command(after_help = "Examples:\n  \
     winterop explain no-server\n  \
     winterop explain              all of them, a line each")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The identifier, with or without its brackets.
     id: Option<String>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Some(id) = &arguments.id else {
         CATALOGUE.iter().for_each(|entry| println!("{:22} {}", entry.id, about(entry)));
         return Ok(ExitCode::SUCCESS);

@@ -15,7 +15,7 @@ use winterop_machine::installation::require_root;
     sudo winterop guest remove build\n\n\
     What a guest may run, and whose programs they are, a rule in /etc/winterop/policy.toml says. Never \
     mount /run/WSL itself into a container: whoever can write there can serve root.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,
 }
@@ -36,7 +36,7 @@ enum Action {
     List,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.action {
         Action::Add { name } => {
             require_root("add a guest")?;

@@ -7,7 +7,7 @@ use winterop_serve::own_host::{self, Stopped};
 use winterop_wslhost::{serve_in_foreground, serve_supervised, succeed};
 
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,
 }
@@ -30,7 +30,7 @@ enum Action {
     Succeed,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     match arguments.action {
         Action::Start => Ok(own_host::ensure().map(|()| ExitCode::SUCCESS)?),
         Action::Stop => stop(),

@@ -12,7 +12,7 @@ use winterop_machine::installation::{disable_this, enable_this};
     sudo winterop enable       Windows programs run by name, for every user of this machine\n  \
     winterop status            what of it is there, and works\n  \
     sudo winterop disable      takes away what enable has put there")]
-pub struct ChangeArguments {
+pub(crate) struct ChangeArguments {
     /// Say nothing of what was done.
     #[arg(short, long)]
     quiet: bool,
@@ -24,18 +24,18 @@ pub struct ChangeArguments {
     winterop status --json | jq .enabled\n\n\
     It exits 0 where Winterop is enabled and in order, 1 where something is wrong, 3 where it is not \
     enabled.")]
-pub struct StatusArguments {
+pub(crate) struct StatusArguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-pub fn enable(arguments: &ChangeArguments) -> Result<ExitCode> {
+pub(crate) fn enable(arguments: &ChangeArguments) -> Result<ExitCode> {
     tell(arguments, &enable_this()?, "Winterop was enabled already");
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn disable(arguments: &ChangeArguments) -> Result<ExitCode> {
+pub(crate) fn disable(arguments: &ChangeArguments) -> Result<ExitCode> {
     tell(arguments, &disable_this()?, "Winterop was not enabled");
     Ok(ExitCode::SUCCESS)
 }
@@ -52,7 +52,7 @@ fn tell(arguments: &ChangeArguments, done: &[String], nothing: &str) {
     }
 }
 
-pub fn status(arguments: &StatusArguments) -> Result<ExitCode> {
+pub(crate) fn status(arguments: &StatusArguments) -> Result<ExitCode> {
     let status = Status::look().map_err(|error| error.words())?;
     if arguments.json {
         let of =

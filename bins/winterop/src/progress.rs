@@ -8,7 +8,7 @@ use winterop_distributions::{Listener, Work};
 
 /// A bar at a terminal, a line elsewhere.
 #[derive(Default)]
-pub struct Progress(Mutex<Option<ProgressBar>>);
+pub(crate) struct Progress(Mutex<Option<ProgressBar>>);
 
 impl Progress {
     fn with_bar(&self, act: impl FnOnce(&ProgressBar)) {

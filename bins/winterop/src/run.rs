@@ -13,7 +13,7 @@ use winterop_shell::launch::{Attendance, CommandLine, Launch, Passed, Placed, Wo
     winterop run --env KEY=value --unset OTHER ./tool.exe\n  \
     winterop run cmd /c ver\n  \
     winterop run --detach ./server.exe > server.log 2>&1")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Set a variable for the program; `NAME=` sets it to nothing.
     #[arg(long = "env", value_name = "NAME=VALUE")]
     set: Vec<OsString>,
@@ -47,7 +47,7 @@ pub struct Arguments {
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=\"winterop runner\"\n  \
     cmake -DCMAKE_CROSSCOMPILING_EMULATOR=\"winterop;runner\" …\n  \
     Meson: exe_wrapper = ['winterop', 'runner']")]
-pub struct RunnerArguments {
+pub(crate) struct RunnerArguments {
     /// The Windows program.
     program: OsString,
     /// Its arguments.
@@ -55,7 +55,7 @@ pub struct RunnerArguments {
     arguments: Vec<OsString>,
 }
 
-pub fn run(arguments: Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let launch = Launch {
         passed: if arguments.keep_env { Passed::All(may_be_passed) } else { Passed::Listed },
         set: arguments.set,
@@ -73,7 +73,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     match launch.run()? {}
 }
 
-pub fn run_for_build(arguments: RunnerArguments) -> Result<ExitCode> {
+pub(crate) fn run_for_build(arguments: RunnerArguments) -> Result<ExitCode> {
     let RunnerArguments { program, arguments } = arguments;
     let passed = Passed::All(may_be_passed);
     match (Launch { program, arguments, passed, ..Launch::default() }).run()? {}

@@ -12,13 +12,13 @@ use winterop_shell::session::{ShellSession, enter_and_execute};
     winterop shell\n  \
     winterop shell ./configure --host=x86_64-w64-mingw32\n  \
     winterop shell -- sh -c './tool.exe | sort'")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The command to run; without it your shell.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let status = enter_and_execute(&ShellSession {
         command: &arguments.command,
         windows_path: winterop_wine::session_path::of_session,

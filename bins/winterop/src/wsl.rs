@@ -36,7 +36,7 @@ use winterop_words::{Failure, Words, visible};
     wsl -d debian -u me make\n  \
     wsl --root ./debian -d debian -u me make"
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The distribution; the default one if none is named.
     #[arg(short, long, value_name = "NAME")]
     distribution: Option<String>,
@@ -119,7 +119,7 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
-pub fn run(arguments: Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     if let (Some(root), Some(name)) = (&arguments.root, &arguments.distribution) {
         return run_from(root, name, &arguments);
     }

@@ -64,7 +64,8 @@ pub(super) fn measure(turns: usize) -> Result<f64> {
             program,
             ..Asked::default()
         };
-        let verdict = rules.decide(1000, &asked, &mut || Err("no rule asks".to_owned()));
+        let verdict =
+            rules.decide(1000, &asked, &mut || Err(winterop_settings::policy::NoDigest::NoProgram));
         is_let_in
             && switches.check().is_ok()
             && switches.check().is_ok()

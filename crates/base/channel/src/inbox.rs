@@ -6,7 +6,7 @@ use winterop_wire::{DecodeError, frame_length};
 /// The most descriptors that one message may carry.
 ///
 /// A launch uses six (three standard ones, executable, root, directory) and a hand-over one more.
-pub const MAX_DESCRIPTORS: usize = 16;
+pub(crate) const MAX_DESCRIPTORS: usize = 16;
 
 /// What travels beside the bytes where nothing else is said: descriptors, where there are any.
 #[cfg(unix)]

@@ -11,7 +11,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that cannot go on has failed"))]
 
 extern crate alloc;
 #[cfg(any(feature = "tokio", test))]

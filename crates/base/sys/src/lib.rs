@@ -3,6 +3,7 @@
 //! They are made directly because the interpreter runs before libc is initialised: nothing here
 //! needs thread-local storage. With the entry point of `init` and the preloaded library this is the
 //! project's only unsafe code for Linux.
+#![expect(unsafe_code, reason = "the system calls that rustix leaves to libc are made here")]
 #![no_std]
 
 extern crate alloc;

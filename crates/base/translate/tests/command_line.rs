@@ -1,5 +1,4 @@
 //! Command lines against splitters written from the documented rules.
-#![allow(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
 
 mod support;
 

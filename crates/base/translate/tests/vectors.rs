@@ -1,5 +1,5 @@
 //! What WSL's own interpreter sent, as far as it is translation: paths and `WSLENV`.
-#![allow(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
 
 use std::collections::BTreeMap;
 use winterop_translate::wslenv::{self, Direction};

@@ -1,6 +1,6 @@
 //! Writes the recorded messages and the extension vectors as files, one message each, for the fuzz
 //! target to begin with: `cargo run --release -p winterop-wire --example fuzz_seeds`.
-#![allow(clippy::unwrap_used, reason = "a development tool may end with a panic")]
+#![expect(clippy::unwrap_used, reason = "a development tool may end with a panic")]
 
 use std::fs;
 use std::path::Path;

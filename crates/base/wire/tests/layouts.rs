@@ -1,5 +1,5 @@
 //! Where each field stands, with both headers, and what decoders refuse.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use winterop_wire::{
     CommonBlock, CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess,

@@ -1,6 +1,6 @@
 //! Properties: what is encoded decodes to the same value, with both headers, and no input makes a
 //! decoder panic.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use proptest::collection::vec;
 use proptest::option;

@@ -1,6 +1,6 @@
 //! Recorded messages, both directions: `vectors/create_process_vm.json` (from WSL) and
 //! `vectors/extensions.json` (ours).
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::path::{Path, PathBuf};
 

@@ -605,6 +605,39 @@ failures! {
         "making", "the instance", "making the instance failed: {step} {on}: {error}",
         "`winterop run PROGRAM` works without an instance",
     }
+    /// The directory of a distribution is not there, or cannot be opened.
+    "instance-root" InstanceRoot(CannotRun) { path, error } {
+        "starting", "the distribution", "{path} cannot be its root: {error}",
+        "see whether it is there, and yours",
+    }
+    /// A distribution's own file asks for systemd, which is not installed in it.
+    "no-systemd" NoSystemd(CannotRun) {} {
+        "starting", "the distribution",
+        "[boot] systemd is set in /etc/wsl.conf, and the distribution has no systemd",
+        "install it there, or take the setting out",
+    }
+    /// systemd needs a cgroup that it may change.
+    "no-cgroup" NoCgroup(CannotRun) { error } {
+        "starting", "systemd", "[boot] systemd: it needs a cgroup of its own: {error}",
+        "the distribution runs without it meanwhile",
+    }
+    /// A process of an instance was ended, by a signal or for want of memory, before the instance served.
+    "instance-ended" InstanceEnded(Broken) { who } {
+        "starting", "the distribution", "{who} ended without a word",
+        "start it again; the log of the distribution may say more",
+    }
+    /// A plain user's distribution has one id where the system has given no more.
+    "no-subordinate-ids" NoSubordinateIds(CannotRun) { why } {
+        "mapping", "the ids of other users",
+        "{why}, so this distribution has one user, root: other users, owners of files and groups cannot be \
+         preserved, and no process can become anybody else",
+        "root can give you ids in /etc/subuid and /etc/subgid, and install newuidmap",
+    }
+    /// The name that was given to a guest has something in it that names of files must not have.
+    "guest-name" GuestName(Invalid) { name } {
+        "naming", "a guest", "{name} cannot be a guest's name",
+        "take 1 to 64 letters, digits, '-', '_' and '.', and neither '.' nor '-' first",
+    }
     /// What only root may do on a machine.
     "not-root" NotRoot(CannotRun) { what } {
         "changing", "this machine", "only root can {what}", "call it with sudo",

@@ -14,7 +14,7 @@ pub(crate) const DATA: &str = "/run/winterop/data";
 
 /// The drives of one instance.
 #[derive(Debug, Default)]
-pub struct Drives {
+pub(crate) struct Drives {
     /// The directory below which they are; empty where none are wanted.
     root: PathBuf,
     mounted: Vec<char>,
@@ -64,7 +64,7 @@ impl Drives {
 
     /// The Linux path of `C:\folder`, if the drive is one that can be mounted here.
     #[must_use]
-    pub fn path(automount: &Automount, windows: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn path(automount: &Automount, windows: &[u8]) -> Option<Vec<u8>> {
         let [letter, b':', rest @ ..] = windows else { return None };
         if !automount.enabled || !letter.is_ascii_alphabetic() {
             return None;

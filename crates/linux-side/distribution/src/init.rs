@@ -36,8 +36,8 @@ use winterop_serve::{Listener, queries};
 use winterop_settings::{Switches, WslConf};
 use winterop_sys::{CStrings, Spawn, is_own_user, peer_credentials, spawn};
 use winterop_wire::{
-    CreateSessionResponse, EncodeError, ErrorNotice, Header, InitializeResponse, Message,
-    MessageType, TerminateInstance, TransactionResult,
+    CreateSessionResponse, DecodeError, EncodeError, ErrorNotice, Header, InitializeResponse,
+    Message, MessageType, TerminateInstance, TransactionResult,
 };
 
 /// How long processes may take to end that were told to, before the kernel ends them.
@@ -101,6 +101,23 @@ fn wait_for_systemd(conf: &WslConf) {
     if conf.boot.protect_binfmt {
         std::thread::spawn(|| keep_registered(INIT, None));
     }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    /// It is not understood.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The answer has no room.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The session cannot begin.
+    #[error("a session leader cannot be started: {0}")]
+    Leader(io::Error),
+    /// Another kind of request.
+    #[error("{0} is not served here")]
+    NotServed(MessageType),
 }
 
 #[derive(Debug)]
@@ -253,10 +270,10 @@ impl Init {
             }
             let answer = match Message::parse(&frame.bytes) {
                 Ok(message) => self.answer(&message),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(error.into()),
             };
-            let (bytes, promise) =
-                answer.unwrap_or_else(|error| (ErrorNotice::message(&error, None), None));
+            let refused = |error: Unanswered| ErrorNotice::message(&error.to_string(), None);
+            let (bytes, promise) = answer.unwrap_or_else(|error| (refused(error), None));
             let attached = promise.as_ref().and_then(Promise::attached);
             let attached: Vec<_> = attached.map(AsFd::as_fd).into_iter().collect();
             if channel.send(&bytes, &attached).await.is_err() {
@@ -268,30 +285,30 @@ impl Init {
         }
     }
 
-    fn answer(&self, message: &Message<'_>) -> Result<(Vec<u8>, Option<Promise<OwnedFd>>), String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
+    fn answer(
+        &self,
+        message: &Message<'_>,
+    ) -> Result<(Vec<u8>, Option<Promise<OwnedFd>>), Unanswered> {
         let mut bytes = Vec::new();
         let kind = message.header.message_type;
         let header = Header::plain(kind, message.header.transaction_id);
         match kind {
-            MessageType::INITIALIZE => self.describe(&header, &mut bytes).map_err(|e| text(&e))?,
+            MessageType::INITIALIZE => self.describe(&header, &mut bytes)?,
             MessageType::CREATE_SESSION => {
-                let (leader, connection) = self
-                    .start_leader()
-                    .map_err(|error| format!("a session leader cannot be started: {error}"))?;
+                let (leader, connection) = self.start_leader().map_err(Unanswered::Leader)?;
                 tracing::debug!(pid = leader.as_raw_nonzero(), "a session begins");
                 let promise = Promise::Attached(connection);
                 let response = CreateSessionResponse { port: promise.port() };
-                response.encode(&header, &mut bytes).map_err(|e| text(&e))?;
+                response.encode(&header, &mut bytes)?;
                 return Ok((bytes, Some(promise)));
             }
             MessageType::TERMINATE_INSTANCE => {
-                let wanted = TerminateInstance::decode(message).map_err(|e| text(&e))?;
+                let wanted = TerminateInstance::decode(message)?;
                 let ends = self.terminate(wanted.force);
-                TransactionResult::Bool(ends).encode(&header, &mut bytes).map_err(|e| text(&e))?;
+                TransactionResult::Bool(ends).encode(&header, &mut bytes)?;
             }
             _ => queries::answer(message, queries::own_variable, &mut bytes)
-                .ok_or_else(|| format!("{kind} is not served here"))?,
+                .ok_or(Unanswered::NotServed(kind))?,
         }
         Ok((bytes, None))
     }

@@ -6,6 +6,7 @@
 //! itself is killed the instance runs on, and only a host that is gone is not started again from
 //! inside.
 
+use crate::error::InstanceError;
 use crate::holder::Holder;
 use crate::outside::Outside;
 use crate::plan::{FAILED, NOTE, Plan, READY};
@@ -22,13 +23,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use winterop_interop::keeper;
-use winterop_namespaces::NamespaceError;
 use winterop_namespaces::handshake::{self, Entering, Mapping};
 use winterop_namespaces::maps;
+use winterop_namespaces::{NamespaceError, failed};
 use winterop_places::inside::Directory;
 use winterop_places::instance::{CONTROL, KEEPER, NAME, ROOT};
 use winterop_serve::socket::ListeningSocket;
 use winterop_sys::{Fork, Namespaces, fork};
+use winterop_words::Failure;
 
 /// Runs the keeper with the process's arguments.
 #[must_use]
@@ -42,7 +44,7 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     let data = fs::canonicalize(&plan.data).unwrap_or_default();
     let (root, held) = match hold_root(&plan) {
         Ok(held) => held,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&error.to_string()),
     };
     let plan = Plan { root, data, ..plan };
     // Into the background: whoever started this waits for a line, and for no process.
@@ -60,25 +62,25 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
         }
         Err(error) => {
             let _ = fs::remove_dir_all(&plan.directory);
-            fail(&error)
+            fail(&error.to_string())
         }
     }
 }
 
 /// The root, open, and its name without links. What is checked here is what the instance is made of.
-fn hold_root(plan: &Plan) -> Result<(PathBuf, Directory), String> {
-    let text = |error: &dyn std::fmt::Display| format!("{}: {error}", plan.root.display());
+fn hold_root(plan: &Plan) -> Result<(PathBuf, Directory), InstanceError> {
+    let unusable = |source| InstanceError::Root { path: plan.root.clone(), source };
     if !plan.imported {
-        let root = fs::canonicalize(&plan.root).map_err(|error| text(&error))?;
-        let held = Directory::plain(&root).map_err(|error| text(&error))?;
+        let root = fs::canonicalize(&plan.root).map_err(unusable)?;
+        let held = Directory::plain(&root).map_err(unusable)?;
         return Ok((root, held));
     }
     let (Some(holder), Some(name)) = (plan.root.parent(), plan.root.file_name()) else {
-        return Err(text(&"nothing holds it"));
+        return Err(unusable(io::Error::other("nothing holds it")));
     };
-    let holder = Holder::open(holder).map_err(|error| error.to_string())?;
-    holder.refuse_open().map_err(|error| error.to_string())?;
-    let held = holder.root(name).map_err(|error| error.to_string())?;
+    let holder = Holder::open(holder)?;
+    holder.refuse_open()?;
+    let held = holder.root(name)?;
     Ok((plan.root.clone(), held))
 }
 
@@ -101,30 +103,29 @@ struct Made {
 }
 
 /// The cgroup for systemd, where that is wanted, or why there is none.
-fn cgroup(plan: &Plan, root: &Directory) -> Result<Option<Cgroup>, String> {
+fn cgroup(plan: &Plan, root: &Directory) -> io::Result<Option<Cgroup>> {
     if !systemd::is_wanted(root) {
         return Ok(None);
     }
-    Cgroup::make(&plan.name)
-        .map(Some)
-        .map_err(|error| format!("[boot] systemd: it needs a cgroup of its own: {error}"))
+    Cgroup::make(&plan.name).map(Some)
 }
 
 /// Makes the instance; its init, and the keeper's socket.
-fn make(plan: &Plan, root: Directory) -> Result<Made, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+fn make(plan: &Plan, root: Directory) -> Result<Made, InstanceError> {
     let _ = rustix::process::setsid();
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| text(&e))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(failed("becoming the parent of", &plan.name))?;
     let directory = &plan.directory;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|error| format!("creating {}: {error}", directory.display()))?;
-    let socket = ListeningSocket::bind(&directory.join(KEEPER)).map_err(|e| text(&e))?;
-    describe(plan).map_err(|error| format!("describing the instance: {error}"))?;
-    let own = std::env::current_exe().map_err(|e| text(&e))?;
-    let (entering, mapping) = handshake::pair().map_err(|e| text(&e))?;
-    let (reader, writer) = io::pipe().map_err(|e| text(&e))?;
+    made.map_err(failed("creating", directory))?;
+    let socket = ListeningSocket::bind(&directory.join(KEEPER));
+    let socket = socket.map_err(io::Error::other).map_err(failed("listening in", directory))?;
+    describe(plan).map_err(failed("describing it in", directory))?;
+    let own = std::env::current_exe().map_err(failed("finding", "this program"))?;
+    let (entering, mapping) = handshake::pair().map_err(failed("making", "pipes"))?;
+    let (reader, writer) = io::pipe().map_err(failed("making", "a pipe"))?;
     let cgroup = cgroup(plan, &root);
-    match fork().map_err(|e| text(&e))? {
+    match fork().map_err(failed("forking for", &plan.name))? {
         Fork::Child => {
             drop((mapping, reader));
             // Its end is not the end of the keeper's socket, and nobody inside is to accept there.
@@ -137,7 +138,7 @@ fn make(plan: &Plan, root: Directory) -> Result<Made, String> {
             drop((root, entering, writer));
             let (cgroup, lack) = match cgroup {
                 Ok(cgroup) => (cgroup, None),
-                Err(lack) => (None, Some(lack)),
+                Err(error) => (None, Some(Failure::NoCgroup { error: &error }.words().fault())),
             };
             let process = accompany(maker, mapping, reader, lack)?;
             Ok(Made { process, socket, cgroup })
@@ -164,24 +165,27 @@ fn accompany(
     mut mapping: Mapping,
     mut report: PipeReader,
     lack: Option<String>,
-) -> Result<Pid, String> {
+) -> Result<Pid, InstanceError> {
     let mut note = None;
     // Where it has not entered, it reports why.
     if mapping.wait_for_entry().is_ok() {
-        note = maps::write(maker.as_raw_nonzero().get()).map_err(|error| error.to_string())?;
-        mapping.say_mapped().map_err(|error| error.to_string())?;
+        note = maps::write(maker.as_raw_nonzero().get()).map_err(failed("mapping", "ids"))?;
+        mapping.say_mapped().map_err(failed("mapping", "ids"))?;
     }
     let mut pid = [0; 4];
     let read = report.read_exact(&mut pid);
     let _ = waitpid(Some(maker), WaitOptions::empty());
-    let ended = "the process that was to make the instance ended without a word";
-    read.map_err(|_| ended.to_owned())?;
-    let process = Pid::from_raw(i32::from_ne_bytes(pid)).ok_or_else(|| rest(&mut report))?;
+    read.map_err(|_| InstanceError::Ended("the process that was to make the instance"))?;
+    let process = Pid::from_raw(i32::from_ne_bytes(pid));
+    let process = process.ok_or_else(|| InstanceError::Said(rest(&mut report)))?;
     let text = rest(&mut report);
     if text != READY {
         let _ = waitpid(Some(process), WaitOptions::empty());
-        let silent = "the instance's init ended before it served".to_owned();
-        return Err(if text.is_empty() { silent } else { text });
+        let is_silent = text.is_empty();
+        return Err(match is_silent {
+            true => InstanceError::Ended("the instance's init"),
+            false => InstanceError::Said(text),
+        });
     }
     for note in note.into_iter().chain(lack) {
         say(&format!("{NOTE}{note}"));
@@ -211,7 +215,7 @@ fn enter(
     let with_systemd = cgroup.is_some();
     let entered = cgroup
         .unwrap_or(Ok(()))
-        .map_err(winterop_namespaces::failed("entering the cgroup for", "systemd"))
+        .map_err(failed("entering the cgroup for", "systemd"))
         .and_then(|()| enter_namespaces(&mut entering));
     match entered {
         Ok(Fork::Parent(process)) => {
@@ -232,7 +236,7 @@ fn enter(
 }
 
 fn enter_namespaces(entering: &mut Entering) -> Result<Fork, NamespaceError> {
-    let step = |step| winterop_namespaces::failed::<io::Error>(step, "");
+    let step = |step| failed::<io::Error>(step, "");
     let namespaces = Namespaces::USER
         | Namespaces::MOUNT
         | Namespaces::PID
@@ -270,25 +274,26 @@ fn become_init(
             leave_process_1(plan)?;
         }
         let served = init::serve(plan, prepared, control, || tell(READY));
-        served.map_err(|error| error.to_string())
+        Ok(served.map_err(failed("serving", &plan.name))?)
     });
     match served {
         Ok(()) => 0,
         Err(error) => {
-            tracing::error!(error, name = plan.name, "there is no instance");
-            tell(&error);
+            tracing::error!(%error, name = plan.name, "there is no instance");
+            tell(&error.to_string());
             1
         }
     }
 }
 
 /// Goes on in a child, and makes systemd of this process.
-fn leave_process_1(plan: &Plan) -> Result<(), String> {
-    match fork().map_err(|error| error.to_string())? {
+fn leave_process_1(plan: &Plan) -> Result<(), InstanceError> {
+    match fork().map_err(failed("forking for", "systemd"))? {
         Fork::Child => {
             let _ = rustix::process::setsid();
             let own = Some(rustix::process::getpid());
-            rustix::process::set_child_subreaper(own).map_err(|error| error.to_string())
+            let adopting = rustix::process::set_child_subreaper(own);
+            Ok(adopting.map_err(failed("becoming the parent of", &plan.name))?)
         }
         Fork::Parent(_) => {
             let error = systemd::execute(&plan.name);
@@ -303,26 +308,23 @@ fn prepare(
     root: &Directory,
     own: &Path,
     with_systemd: bool,
-) -> Result<(init::Prepared, OwnedFd), String> {
+) -> Result<(init::Prepared, OwnedFd), InstanceError> {
     let open = |path: &Path| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| format!("opening {}: {error}", path.display()))
+        rustix::fs::open(path, flags, Mode::empty()).map_err(failed("opening", path))
     };
     // The file is outside, where only the keeper can remove it.
     let control = ListeningSocket::bind(&plan.directory.join(CONTROL));
-    let control = control.map_err(|error| error.to_string())?.leave_file();
-    let control = control.ok_or("no socket")?;
+    let listening = failed("listening in", &plan.directory);
+    let control = control.map_err(io::Error::other).and_then(|socket| {
+        socket.leave_file().ok_or_else(|| io::Error::other("the socket is closed"))
+    });
+    let control = control.map_err(listening)?;
     let runtime = plan.host.socket.parent().unwrap_or(Path::new("/"));
     let outside = Outside { runtime: open(runtime)?, directory: open(&plan.directory)? };
-    let entered = root::enter(plan, root, own, with_systemd);
-    let (conf, drives) = entered.map_err(|error| error.to_string())?;
+    let (conf, drives) = root::enter(plan, root, own, with_systemd)?;
     if with_systemd && !systemd::is_there() {
-        return Err(
-            "[boot] systemd is set in /etc/wsl.conf, and the distribution has no systemd; \
-                    install it there, or take the setting out"
-                .to_owned(),
-        );
+        return Err(InstanceError::NoSystemd);
     }
     Ok((init::Prepared { conf, drives, outside, systemd: with_systemd }, control))
 }

@@ -18,6 +18,7 @@
 
 mod devices;
 mod drives;
+mod error;
 pub mod holder;
 mod init;
 mod interop_server;

@@ -20,7 +20,7 @@ use winterop_wire::{LinuxProcess, ProcessFlags, Role, ShellOptions};
 
 /// Why a process could not be created, in words, and the status with which whoever asked should end.
 #[derive(Debug)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// What was tried, on what, why not, and what to do.
     pub text: String,
     /// 127 for a program that is not there, 126 for one that cannot run, 1 for all else.

@@ -20,7 +20,7 @@ use winterop_wire::{
 
 /// The interpreter's side of a hosted program.
 #[derive(Debug)]
-pub struct Hosted<'a> {
+pub(crate) struct Hosted<'a> {
     /// The connection on which the host sends the exit status.
     pub connection: &'a OwnedFd,
     /// What has arrived on it already.
@@ -41,7 +41,7 @@ pub struct Hosted<'a> {
 impl<'a> Hosted<'a> {
     /// Begins to wait, with what has arrived so far.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         connection: &'a OwnedFd,
         inbox: Inbox,
         running: Running,
@@ -54,13 +54,13 @@ impl<'a> Hosted<'a> {
 
     /// Takes the program's name, for messages.
     #[must_use]
-    pub fn named(self, program: &'a str) -> Self {
+    pub(crate) fn named(self, program: &'a str) -> Self {
         Self { program, ..self }
     }
 
     /// Takes what came with the host's answer: the descriptor on which the program reports its end.
     #[must_use]
-    pub fn with_report(mut self, attached: Vec<OwnedFd>) -> Self {
+    pub(crate) fn with_report(mut self, attached: Vec<OwnedFd>) -> Self {
         self.report = attached.into_iter().next();
         self
     }
@@ -71,7 +71,7 @@ impl<'a> Hosted<'a> {
     ///
     /// # Errors
     /// The connection ended first, or what came on it is no message.
-    pub fn wait(&mut self, watch: &Watch) -> Result<ExitCode, Failure> {
+    pub(crate) fn wait(&mut self, watch: &Watch) -> Result<ExitCode, Failure> {
         loop {
             while let Some(frame) = self.next_frame()? {
                 if let Some(code) = self.understand(&frame)? {

@@ -20,7 +20,7 @@ use winterop_sys::{CStrings, c_string, exec, exit, fork_sharing};
 
 /// What the program's end looks like from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// It ended with a code.
     Code(ExitCode),
     /// A signal ended its process.
@@ -32,7 +32,7 @@ pub enum Ended {
 impl Ended {
     /// How the interpreter ends for it.
     #[must_use]
-    pub fn ending(self) -> Ending {
+    pub(crate) fn ending(self) -> Ending {
         match self {
             Self::Code(code) => code.ending(),
             Self::Signal(signal) | Self::Overdue(signal) => Ending::Signal(signal),
@@ -44,7 +44,7 @@ impl Ended {
 ///
 /// # Errors
 /// A [`Failure`] where the program could not be started.
-pub fn run(
+pub(crate) fn run(
     plan: &Plan,
     watch: &Watch,
     terminal: Option<&Terminal>,

@@ -42,7 +42,7 @@ const FEATURES: Features = Features::IN_PLACE.with(Features::SIGNALS);
 
 /// A create-process message that is ready to be sent.
 #[derive(Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The whole message.
     pub bytes: Vec<u8>,
     /// What travels with it, in the order of the message's roles.
@@ -55,7 +55,7 @@ impl Request {
     ///
     /// The console's file is the terminal's, which stays with the interpreter.
     #[must_use]
-    pub fn attached<'a>(&'a self, terminal: Option<&'a Terminal>) -> Vec<BorrowedFd<'a>> {
+    pub(crate) fn attached<'a>(&'a self, terminal: Option<&'a Terminal>) -> Vec<BorrowedFd<'a>> {
         let opened = self.descriptors.iter().map(AsFd::as_fd);
         let console = terminal.and_then(Terminal::shared);
         self.standard.iter().copied().chain(opened).chain(console).collect()
@@ -64,7 +64,7 @@ impl Request {
 
 /// What belongs to the calling process, looked at once.
 #[derive(Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// Descriptors 0, 1 and 2, where they are open.
     pub standard: [Option<BorrowedFd<'static>>; 3],
     executable: Option<OwnedFd>,
@@ -81,7 +81,7 @@ impl Caller {
     ///
     /// # Errors
     /// A [`Failure`] that says why the program cannot be opened.
-    pub fn inspect(
+    pub(crate) fn inspect(
         start: &Start<'_>,
         program: &[u8],
         wishes: &Wishes<'_>,
@@ -178,7 +178,7 @@ fn cannot_open(program: &[u8], error: Errno) -> Failure {
 ///
 /// # Errors
 /// A [`Failure`] where the request is over the protocol's limits.
-pub fn build(
+pub(crate) fn build(
     caller: Caller,
     environment: &Environment<'_>,
     invocation: &Invocation<'_>,

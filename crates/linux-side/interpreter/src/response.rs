@@ -11,7 +11,7 @@ use winterop_wire::{
 
 /// What to do now that the host has agreed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Run this in the caller's place.
     InPlace(Plan),
     /// The host runs the program.
@@ -20,7 +20,7 @@ pub enum Answer {
 
 /// What to run in the caller's place.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The path to execute.
     pub program: Vec<u8>,
     /// Its argv.
@@ -44,7 +44,7 @@ const GRACE: u32 = 5_000;
 
 /// A program that runs below the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Running {
+pub(crate) struct Running {
     /// It is a graphical program: the terminal is the shell's again at once.
     pub graphical: bool,
     /// What the host understands beyond WSL's protocol.
@@ -57,7 +57,10 @@ pub struct Running {
 ///
 /// # Errors
 /// The host's refusal, in its own words where it has sent any.
-pub fn understand(response: &CreateProcessResponse<'_>, program: &[u8]) -> Result<Answer, Failure> {
+pub(crate) fn understand(
+    response: &CreateProcessResponse<'_>,
+    program: &[u8],
+) -> Result<Answer, Failure> {
     let extensions = &response.extensions;
     if response.result != 0 {
         return Err(refusal(response.result, extensions, program));

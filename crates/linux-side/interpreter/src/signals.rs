@@ -34,7 +34,7 @@ const SI_KERNEL: i32 = 0x80;
 
 /// One signal as it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// Which.
     pub signal: Signal,
     /// The kernel sent it to the whole foreground group, so the program has it already where it is
@@ -44,7 +44,7 @@ pub struct Arrival {
 
 /// The watch on signals; ends with [`Watch::release`] in a child, or with the process.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     descriptor: OwnedFd,
     before: SignalSet,
     child_was_ignored: bool,
@@ -65,7 +65,7 @@ impl Watch {
     ///
     /// # Errors
     /// The system's: no descriptors left.
-    pub fn start() -> Result<Self, Errno> {
+    pub(crate) fn start() -> Result<Self, Errno> {
         let child_was_ignored = is_ignored(Signal::CHILD);
         if child_was_ignored {
             // With SIGCHLD ignored the kernel keeps no exit statuses.
@@ -89,7 +89,7 @@ impl Watch {
     }
 
     /// In a child: gives it the signal mask and actions with which the interpreter was started.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         if self.child_was_ignored {
             winterop_sys::ignore(Signal::CHILD);
         }
@@ -98,7 +98,7 @@ impl Watch {
 
     /// Takes the next signal that has arrived, if any.
     #[must_use]
-    pub fn next(&self) -> Option<Arrival> {
+    pub(crate) fn next(&self) -> Option<Arrival> {
         let mut record = [0_u8; RECORD];
         match rustix::io::read(&self.descriptor, &mut record) {
             Ok(RECORD) => parse(&record).inspect(|arrival| self.note(arrival.signal)),
@@ -120,14 +120,14 @@ impl Watch {
 
     /// The signal that asked the program to end, the last one if there were several.
     #[must_use]
-    pub fn demanded(&self) -> Option<Signal> {
+    pub(crate) fn demanded(&self) -> Option<Signal> {
         self.demand.get().map(|demand| demand.signal)
     }
 
     /// How long the program may go on if it has `grace` milliseconds to end in; `None` without a
     /// limit, because it was not asked to end.
     #[must_use]
-    pub fn time_left(&self, grace: u32) -> Option<Timespec> {
+    pub(crate) fn time_left(&self, grace: u32) -> Option<Timespec> {
         let since = self.demand.get()?.since?;
         let left = (since + i64::from(grace) - now()).max(0);
         Some(Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 })
@@ -136,7 +136,7 @@ impl Watch {
     /// How long to wait for the next signal: until the program's time is over, or until the terminal
     /// is to be looked at again.
     #[must_use]
-    pub fn patience(&self, grace: u32, terminal: Option<&Terminal>) -> Option<Timespec> {
+    pub(crate) fn patience(&self, grace: u32, terminal: Option<&Terminal>) -> Option<Timespec> {
         let left = self.time_left(grace);
         let look = terminal.filter(|terminal| terminal.is_away()).map(|_| LOOK_AGAIN);
         match (left, look) {
@@ -147,12 +147,12 @@ impl Watch {
 
     /// Whether the program's time is over.
     #[must_use]
-    pub fn is_over(&self, grace: u32) -> bool {
+    pub(crate) fn is_over(&self, grace: u32) -> bool {
         self.time_left(grace).is_some_and(|left| left.tv_sec == 0 && left.tv_nsec == 0)
     }
 
     /// Begins the time anew after the program was ended by force, so that nothing waits in circles.
-    pub fn forget_time(&self) {
+    pub(crate) fn forget_time(&self) {
         if let Some(demand) = self.demand.get() {
             self.demand.set(Some(Demand { since: None, ..demand }));
         }

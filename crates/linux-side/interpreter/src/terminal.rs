@@ -15,11 +15,11 @@ use winterop_console::screen::Screen;
 use winterop_console::shared::{Owner, SHOWN, SIZE, Shown, TURN, Turn};
 
 /// How long to wait until it is looked again whether the program is in the foreground.
-pub const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+pub(crate) const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Rows and columns of a terminal, both above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     /// Rows.
     pub rows: u16,
     /// Columns.
@@ -28,7 +28,7 @@ pub struct Size {
 
 /// The terminal that a program is to be interactive on.
 #[derive(Debug)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     descriptor: BorrowedFd<'static>,
     size: Size,
     shared: Option<OwnedFd>,
@@ -53,7 +53,7 @@ struct Left {
 
 /// What the program finds when it has the terminal again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Back {
+pub(crate) enum Back {
     /// It is as it was.
     Unchanged,
     /// It has another size.
@@ -69,7 +69,7 @@ impl Terminal {
     /// The device numbers of the terminals are compared: all pseudo-terminals live on one file
     /// system, so that its device says nothing.
     #[must_use]
-    pub fn of(standard: [Option<BorrowedFd<'static>>; 3]) -> Option<Self> {
+    pub(crate) fn of(standard: [Option<BorrowedFd<'static>>; 3]) -> Option<Self> {
         let [Some(input), Some(output), Some(error)] = standard else { return None };
         let before = tcgetattr(input).ok()?;
         let device = |fd| fstat(fd).ok().map(|status| status.st_rdev);
@@ -91,25 +91,25 @@ impl Terminal {
 
     /// The size that the terminal had when it was looked at.
     #[must_use]
-    pub fn size(&self) -> Size {
+    pub(crate) fn size(&self) -> Size {
         self.size
     }
 
     /// The size that it has now.
     #[must_use]
-    pub fn current_size(&self) -> Option<Size> {
+    pub(crate) fn current_size(&self) -> Option<Size> {
         size_of(self.descriptor)
     }
 
     /// The file that is shared with the console host.
     #[must_use]
-    pub fn shared(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn shared(&self) -> Option<BorrowedFd<'_>> {
         self.shared.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes the terminal from the program and puts it back as it was, where this process may: not
     /// from the background.
-    pub fn take_back(&self) {
+    pub(crate) fn take_back(&self) {
         self.say(Turn::Shell);
         let mut state = self.state.borrow_mut();
         if state.left.is_some() || !self.is_foreground() {
@@ -128,12 +128,12 @@ impl Terminal {
     /// A shell that brings a running job to the foreground sends it no signal: whoever waits for the
     /// program looks again after [`LOOK_AGAIN`] then.
     #[must_use]
-    pub fn is_away(&self) -> bool {
+    pub(crate) fn is_away(&self) -> bool {
         self.state.borrow().left.is_some()
     }
 
     /// Gives it to the program again as the program had it, once that is in the foreground.
-    pub fn give(&self) -> Back {
+    pub(crate) fn give(&self) -> Back {
         let mut state = self.state.borrow_mut();
         if !self.is_foreground() {
             return Back::No;

@@ -29,6 +29,7 @@ use winterop_places::names::{SHARED_SOCKET, SOCKET_SUFFIX, socket_name};
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::Switches;
 use winterop_settings::machine::{DIRECTORY, GUESTS};
+use winterop_words::{Failure, Words};
 
 /// How often the list is looked at where no event tells of a change.
 const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
@@ -37,17 +38,27 @@ const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GuestName(String);
 
-impl FromStr for GuestName {
-    type Err = String;
+/// What cannot be a guest's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words().fault())]
+pub struct BadGuestName(String);
 
-    fn from_str(name: &str) -> Result<Self, String> {
+impl BadGuestName {
+    /// The error in words.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        Failure::GuestName { name: &self.0 }.words()
+    }
+}
+
+impl FromStr for GuestName {
+    type Err = BadGuestName;
+
+    fn from_str(name: &str) -> Result<Self, BadGuestName> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_right = (1..=64).contains(&name.len()) && !name.starts_with(['.', '-']);
         if !is_right || !name.chars().all(is_plain) {
-            return Err(format!(
-                "{name:?} cannot be a guest's name: 1 to 64 letters, digits, '-', '_' and '.', and \
-                 neither '.' nor '-' first"
-            ));
+            return Err(BadGuestName(format!("{name:?}")));
         }
         Ok(Self(name.to_owned()))
     }

@@ -16,7 +16,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Whose the ids are that are nobody's account.
 #[derive(Debug, Default)]
-pub struct Subordinates(Mutex<State>);
+pub(crate) struct Subordinates(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -32,7 +32,7 @@ type Stamp = (u64, u64, i64, i64);
 impl Subordinates {
     /// The user to whom `uid` was given as one of many; none for an id that is a user's own.
     #[must_use]
-    pub fn owner_of(&self, uid: u32) -> Option<u32> {
+    pub(crate) fn owner_of(&self, uid: u32) -> Option<u32> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.is_none_or(|when| when.elapsed() >= FRESH) {
             state.look();

@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
 use winterop_accounts::{Accounts, subordinates};
+use winterop_words::Failure;
 
 /// A row of a map: the first id inside, the first outside, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +32,10 @@ pub fn write(pid: i32) -> io::Result<Option<String>> {
     }
     match write_subordinate(pid) {
         Ok(()) => Ok(None),
-        Err(reason) => {
+        Err(why) => {
             let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
             write_single(pid, (0, user.as_raw()), (0, group.as_raw()))?;
-            Ok(Some(format!(
-                "{reason}, so this distribution has one user, root: other users, owners of files \
-                 and groups cannot be preserved, and no process can become anybody else"
-            )))
+            Ok(Some(Failure::NoSubordinateIds { why: &why }.words().fault()))
         }
     }
 }
@@ -105,7 +103,21 @@ pub fn write_single(
     write_file(&process, "uid_map", &row(user))
 }
 
-fn write_subordinate(pid: i32) -> Result<(), String> {
+/// Why there are no subordinate ids.
+#[derive(Debug, thiserror::Error)]
+enum NoSubordinates {
+    /// Nobody has given any.
+    #[error("{0} gives you no subordinate ids")]
+    NotGiven(&'static str),
+    /// What maps them cannot be started.
+    #[error("{program} cannot be started ({source})")]
+    NotStarted { program: &'static str, source: io::Error },
+    /// It does not map them.
+    #[error("{program}{line} failed ({words})")]
+    Refused { program: &'static str, line: String, words: String },
+}
+
+fn write_subordinate(pid: i32) -> Result<(), NoSubordinates> {
     let user = rustix::process::geteuid().as_raw();
     let name = Accounts::read().by_id(user).map(|account| account.name);
     let kinds = [
@@ -116,7 +128,7 @@ fn write_subordinate(pid: i32) -> Result<(), String> {
         let text = fs::read(file).unwrap_or_default();
         let ranges = ranges(&text, user, name.as_deref());
         if ranges.is_empty() {
-            return Err(format!("{file} gives you no subordinate ids"));
+            return Err(NoSubordinates::NotGiven(file));
         }
         Ok((program, rows(own, &ranges)))
     });
@@ -145,7 +157,7 @@ fn rows(own: u32, ranges: &[(u32, u32)]) -> Vec<Row> {
     rows
 }
 
-fn run(program: &str, pid: i32, rows: &[Row]) -> Result<(), String> {
+fn run(program: &'static str, pid: i32, rows: &[Row]) -> Result<(), NoSubordinates> {
     let mut line = String::new();
     let mut command = Command::new(program);
     command.arg(pid.to_string());
@@ -156,12 +168,12 @@ fn run(program: &str, pid: i32, rows: &[Row]) -> Result<(), String> {
         let _ = write!(line, " {}", fields.join(" "));
     }
     let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{program} cannot be started ({error})"))?;
+    let output = output.map_err(|source| NoSubordinates::NotStarted { program, source })?;
     if output.status.success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program}{line} failed ({})", words.trim()))
+    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(NoSubordinates::Refused { program, line, words })
 }
 
 #[cfg(test)]

@@ -27,8 +27,37 @@ pub(crate) const LARGEST: u64 = 1 << 20;
 /// The most bytes of a prefix's registry: 256 MiB.
 pub(crate) const LARGEST_OF_WINE: u64 = 256 << 20;
 
-/// What a registry file says; in words why it says nothing.
-pub(crate) type Said = Result<Option<u32>, String>;
+/// What a registry file says, or why it says nothing.
+pub(crate) type Said = Result<Option<u32>, NoFlags>;
+
+/// Why a registry file does not say which flags there are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoFlags {
+    /// It was there and is not any more.
+    #[error("it has no {VALUE} in {KEY}")]
+    Lost,
+    /// Its last line has no end.
+    #[error("it ends in the middle of a line, and may be cut off")]
+    CutOff,
+    /// Another kind of file.
+    #[error("it does not begin as Wine's registry does")]
+    NotWines,
+    /// What every registry of Wine's ends with is not there.
+    #[error("its end is missing: it has no key System")]
+    NoEnd,
+    /// The bytes are no text.
+    #[error("it is {0}")]
+    NoText(&'static str),
+    /// A line is not understood.
+    #[error("line {0} is neither a key nor a value")]
+    Line(usize),
+    /// The whole is not understood.
+    #[error("{0}")]
+    NotUnderstood(String),
+    /// The value has another type.
+    #[error("{VALUE} is no DWORD: {0}")]
+    OtherType(String),
+}
 
 /// Reads the machine's file. One that is there and lacks the value has lost it.
 pub(crate) fn of_machine(bytes: Option<&[u8]>, _: &Path) -> Said {
@@ -36,19 +65,19 @@ pub(crate) fn of_machine(bytes: Option<&[u8]>, _: &Path) -> Said {
     let text = text_of(bytes)?;
     complete(&text)?;
     let value = value_in(&text)?;
-    value.map(Some).ok_or_else(|| format!("it has no {VALUE} in {KEY}"))
+    value.map(Some).ok_or(NoFlags::Lost)
 }
 
 /// Reads a prefix's registry: of some megabytes the few lines of the one key.
 pub(crate) fn of_prefix(bytes: Option<&[u8]>, _: &Path) -> Said {
     let Some(bytes) = bytes else { return Ok(None) };
     if !bytes.ends_with(b"\n") {
-        return Err("it ends in the middle of a line".to_owned());
+        return Err(NoFlags::CutOff);
     }
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
     if !first.starts_with(Format::WINE_2.as_bytes()) {
-        return Err("it does not begin as Wine's registry does".to_owned());
+        return Err(NoFlags::NotWines);
     }
     // Keys are in their order, and everything of the machine's is in the last ones.
     let (mut wanted, mut is_whole) = (false, false);
@@ -63,7 +92,7 @@ pub(crate) fn of_prefix(bytes: Option<&[u8]>, _: &Path) -> Said {
         }
     }
     if !is_whole {
-        return Err("its end is missing: it has no key System".to_owned());
+        return Err(NoFlags::NoEnd);
     }
     value_in(&String::from_utf8_lossy(&section))
 }
@@ -80,21 +109,21 @@ fn is_key(line: &[u8]) -> bool {
 }
 
 /// Text in UTF-8 or, as Windows exports it, UTF-16.
-fn text_of(bytes: &[u8]) -> Result<String, String> {
+fn text_of(bytes: &[u8]) -> Result<String, NoFlags> {
     if let Some(rest) = bytes.strip_prefix(b"\xFF\xFE") {
         let units = rest.chunks_exact(2).filter_map(|pair| pair.try_into().ok());
         let units: Vec<u16> = units.map(u16::from_le_bytes).collect();
-        return String::from_utf16(&units).map_err(|_| "it is no UTF-16".to_owned());
+        return String::from_utf16(&units).map_err(|_| NoFlags::NoText("no UTF-16"));
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    String::from_utf8(bytes.to_vec()).map_err(|_| "it is neither UTF-8 nor UTF-16".to_owned())
+    String::from_utf8(bytes.to_vec()).map_err(|_| NoFlags::NoText("neither UTF-8 nor UTF-16"))
 }
 
 /// The crate reads registry files as Windows does and passes over what it does not understand; a
 /// file that was cut off must not pass for one that says little.
-fn complete(text: &str) -> Result<(), String> {
+fn complete(text: &str) -> Result<(), NoFlags> {
     if !text.ends_with('\n') {
-        return Err("it ends in the middle of a line, and may be cut off".to_owned());
+        return Err(NoFlags::CutOff);
     }
     let mut lines = text.lines().enumerate().skip(1);
     let understood = |line: &str| {
@@ -105,13 +134,14 @@ fn complete(text: &str) -> Result<(), String> {
     };
     match lines.find(|(_, line)| !understood(line)) {
         None => Ok(()),
-        Some((index, _)) => Err(format!("line {} is neither a key nor a value", index + 1)),
+        Some((index, _)) => Err(NoFlags::Line(index + 1)),
     }
 }
 
 /// The value in the first of its keys that has one.
 fn value_in(text: &str) -> Said {
-    let registry = Registry::deserialize(text).map_err(|error| error.to_string())?;
+    let registry = Registry::deserialize(text);
+    let registry = registry.map_err(|error| NoFlags::NotUnderstood(error.to_string()))?;
     let keys = WINE_KEYS.iter().copied().chain([KEY]);
     let values = keys.filter_map(|key| {
         let name = registry.key_name(&KeyName::new(key));
@@ -123,7 +153,7 @@ fn value_in(text: &str) -> Said {
     for value in values {
         match value {
             Value::Dword(flags) => found = Some(found.unwrap_or(0) | flags),
-            other => return Err(format!("{VALUE} is no DWORD: {other:?}")),
+            other => return Err(NoFlags::OtherType(format!("{other:?}"))),
         }
     }
     Ok(found)

@@ -159,7 +159,7 @@ impl Default for Settings {
 }
 
 /// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file is there and cannot be read.
     #[error(transparent)]
@@ -200,8 +200,18 @@ impl Settings {
             return Ok(Self::default());
         };
         let settings: Self = from_toml(&content.bytes, path)?;
-        let wrong = |problem: String| SettingsError::Content { path: path.to_owned(), problem };
-        settings.check().map_err(wrong)
+        let lacks_command =
+            settings.launcher == LauncherKind::Command && settings.command.is_empty();
+        match lacks_command {
+            true => Err(SettingsError::Content {
+                path: path.to_owned(),
+                problem:
+                    "launcher = \"command\" needs `command`, a list with at least the program \
+                          that starts Windows programs"
+                        .to_owned(),
+            }),
+            false => Ok(settings),
+        }
     }
 
     /// Reads the file of this process's user; where there is none, the defaults hold.
@@ -223,15 +233,6 @@ impl Settings {
         let settings = Self::read(&file).map_err(|error| error.words())?;
         let warnings = settings.warnings(&file);
         Ok((settings, warnings))
-    }
-
-    fn check(self) -> Result<Self, String> {
-        if self.launcher == LauncherKind::Command && self.command.is_empty() {
-            return Err("launcher = \"command\" needs `command`, a list with at least the \
-                        program that starts Windows programs"
-                .to_owned());
-        }
-        Ok(self)
     }
 
     /// Whether the program with this base name needs real Windows pipes.

@@ -73,17 +73,22 @@ impl From<EntryName> for String {
     }
 }
 
-impl TryFrom<String> for EntryName {
-    type Error = String;
+/// What cannot be an entry's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} cannot be an entry's name: 1 to 64 letters, digits, '-', '_' and '.', not \"register\" or \
+     \"status\""
+)]
+pub struct BadEntryName(String);
 
-    fn try_from(name: String) -> Result<Self, String> {
+impl TryFrom<String> for EntryName {
+    type Error = BadEntryName;
+
+    fn try_from(name: String) -> Result<Self, BadEntryName> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_reserved = matches!(&*name, "register" | "status") || name.starts_with('.');
         if name.is_empty() || name.len() > 64 || is_reserved || !name.chars().all(is_plain) {
-            return Err(format!(
-                "{name:?} cannot be an entry's name: 1 to 64 letters, digits, '-', '_' and '.', \
-                 not \"register\" or \"status\""
-            ));
+            return Err(BadEntryName(name));
         }
         Ok(Self(name))
     }

@@ -99,7 +99,7 @@ impl SwitchPlaces {
 /// The switches, as their files have them now.
 #[derive(Debug)]
 pub struct Switches {
-    settings: Cached<Result<MachineSettings, String>>,
+    settings: Cached<Result<MachineSettings, SettingsError>>,
     machine: Cached<Said>,
     distribution: Cached<(WslConf, Vec<Diagnostic>)>,
     prefix: Option<Cached<Said>>,
@@ -122,7 +122,7 @@ impl Switches {
             settings: Cached::new(
                 in_directory("config.toml"),
                 of_root(machine::LARGEST),
-                |bytes, path| MachineSettings::parse(bytes, path).map_err(String::from),
+                MachineSettings::parse,
             ),
             machine: Cached::new(
                 in_directory("system.reg"),
@@ -174,7 +174,7 @@ impl Switches {
     /// [`Off::Unclear`].
     pub fn settings(&self) -> Result<MachineSettings, Off> {
         let settings = self.settings.get().map_err(|error| Off::Unclear(error.to_string()))?;
-        settings.as_ref().clone().map_err(Off::Unclear)
+        settings.as_ref().clone().map_err(|error| Off::Unclear(error.to_string()))
     }
 
     /// What the distribution says of itself.

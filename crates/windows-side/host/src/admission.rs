@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use winterop_serve::Peer;
 use winterop_settings::peer::{Connected, Undescribed};
-use winterop_settings::policy::{Asked, Digest, Verdict};
+use winterop_settings::policy::{Asked, Digest, NoDigest, Verdict};
 use winterop_settings::{Policy, Switches};
 use winterop_sys::{PeerCredentials, is_own_user, system_error};
 use winterop_words::{Failure, Words};
@@ -76,8 +76,8 @@ impl Admission {
         let settled = identified.and_then(|identity| note(&mut asked, identity, &program, own));
         let mut sealed = None;
         let mut digest = || {
-            let file = program.as_ref().ok_or("the request came without the open program")?;
-            let copy = seal(file.as_fd()).map_err(|error| format!("it cannot be read: {error}"))?;
+            let file = program.as_ref().ok_or(NoDigest::NoProgram)?;
+            let copy = seal(file.as_fd())?;
             let digest = copy.1;
             sealed = Some(copy.0);
             Ok(digest)

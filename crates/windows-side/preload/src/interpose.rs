@@ -14,7 +14,7 @@ const WAKE_UP: usize = 16;
 
 /// libc's `exit`: reports the code on the way.
 #[unsafe(no_mangle)]
-pub extern "C" fn exit(code: c_int) -> ! {
+pub(crate) extern "C" fn exit(code: c_int) -> ! {
     report::end(code);
     patience::leave();
     // SAFETY: looks a name up; the name is a string.
@@ -29,7 +29,7 @@ pub extern "C" fn exit(code: c_int) -> ! {
 
 /// libc's `_exit`: reports the code on the way.
 #[unsafe(no_mangle)]
-pub extern "C" fn _exit(code: c_int) -> ! {
+pub(crate) extern "C" fn _exit(code: c_int) -> ! {
     report::end(code);
     patience::leave();
     system::exit_group(code)
@@ -40,7 +40,7 @@ pub extern "C" fn _exit(code: c_int) -> ! {
 /// # Safety
 /// As for libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn fork() -> libc::pid_t {
+pub(crate) unsafe extern "C" fn fork() -> libc::pid_t {
     // SAFETY: looks a name up; the name is a string.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"fork".as_ptr()) };
     if next.is_null() {
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn fork() -> libc::pid_t {
 /// # Safety
 /// As for libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sigaction(
+pub(crate) unsafe extern "C" fn sigaction(
     signal: c_int,
     action: *const libc::sigaction,
     old: *mut libc::sigaction,
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn sigaction(
 
 /// libc's `isatty`: Wine makes consoles of terminals only where it is to.
 #[unsafe(no_mangle)]
-pub extern "C" fn isatty(fd: c_int) -> c_int {
+pub(crate) extern "C" fn isatty(fd: c_int) -> c_int {
     terminal::is_terminal(fd)
 }
 
@@ -82,7 +82,7 @@ pub extern "C" fn isatty(fd: c_int) -> c_int {
 /// # Safety
 /// As for libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usize) -> isize {
+pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usize) -> isize {
     let result = if length == MESSAGE {
         // SAFETY: the caller's promise.
         unsafe { patience::read_answer(fd, buffer, length) }
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usize) -> 
 /// # Safety
 /// As for libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) -> isize {
+pub(crate) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) -> isize {
     if length == MESSAGE && !buffer.is_null() {
         // SAFETY: the caller promises that many bytes; they may be unaligned.
         let request = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
@@ -137,7 +137,11 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) 
 /// # Safety
 /// As for libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_int) -> isize {
+pub(crate) unsafe extern "C" fn writev(
+    fd: c_int,
+    parts: *const libc::iovec,
+    count: c_int,
+) -> isize {
     // SAFETY: the caller's promise.
     let sent = unsafe { console_host::send(fd, parts, count) };
     let arguments = [fd.into(), parts as c_long, count.into(), 0, 0, 0];
@@ -151,7 +155,7 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const libc::iovec, count: c_i
 /// # Safety
 /// As for libc's.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn epoll_wait(
+pub(crate) unsafe extern "C" fn epoll_wait(
     fd: c_int,
     events: *mut libc::epoll_event,
     count: c_int,
@@ -168,7 +172,7 @@ pub unsafe extern "C" fn epoll_wait(
 /// As for libc's. It takes as many arguments as the call has; what lies where the others would be
 /// is passed on and not looked at by the kernel.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(
+pub(crate) unsafe extern "C" fn syscall(
     number: c_long,
     a: c_long,
     b: c_long,

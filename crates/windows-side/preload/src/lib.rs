@@ -36,7 +36,7 @@
 //! # Rules for this code
 //! It runs inside somebody else's program, in every thread, between `fork` and `exec` and in signal
 //! handlers: no allocation, no locks, no panics, nothing of std's. What fails is left undone.
-
+#![expect(unsafe_code, reason = "it stands in front of libc's functions in a foreign process")]
 #![no_std]
 
 // The panic strategy of a whole build is one setting, and without std only "abort" is possible.

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 /// The arguments that make Wine build a command line, behind the program's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passing {
+pub(crate) struct Passing {
     /// The arguments.
     pub arguments: Vec<OsString>,
     /// Whether the command line comes out exactly; if not, it means the same arguments, except
@@ -21,7 +21,7 @@ pub struct Passing {
 }
 
 /// Finds the arguments that make Wine build the command line `line` for the program `image`.
-pub fn arguments_for(line: &[u16], image: &[u16]) -> Passing {
+pub(crate) fn arguments_for(line: &[u16], image: &[u16]) -> Passing {
     let parts = split(line);
     let rest = parts.get(1..).unwrap_or_default();
     let text: Vec<Option<OsString>> =

@@ -3,7 +3,7 @@
 //! The prepared template is kept in cargo's folder for tests, so that only the first run makes one;
 //! every test works in a prefix of its own, copied from it. Without Wine the tests fail.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

@@ -1,5 +1,5 @@
 //! Images as `mke2fs` and `qemu-img` make them, and such as nobody should: what comes of them on disk.
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Trees that somebody changes while they are removed or read, and trees that are very deep.
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use rustix::fs::{AtFlags, Mode, OFlags, inotify};
 use std::fs;

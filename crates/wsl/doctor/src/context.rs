@@ -81,7 +81,7 @@ impl Context {
 }
 
 /// Whether two names lead to the same content: the same file, or one with the same bytes.
-pub fn is_same_content(one: &Path, other: &Path) -> io::Result<bool> {
+pub(crate) fn is_same_content(one: &Path, other: &Path) -> io::Result<bool> {
     let (one, other) = (File::open(one)?, File::open(other)?);
     let (first, second) = (one.metadata()?, other.metadata()?);
     if (first.dev(), first.ino()) == (second.dev(), second.ino()) {

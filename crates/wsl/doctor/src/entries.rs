@@ -27,7 +27,7 @@ fn is_ours(context: &Context, entry: &TableEntry) -> bool {
     entry.name == context.entry.as_str() || entry.name.starts_with("WSLInterop-")
 }
 
-pub fn entry(context: &Context) -> Finding {
+pub(crate) fn entry(context: &Context) -> Finding {
     let Some(table) = read() else { return no_table() };
     let Some(entry) = own(context, &table) else { return not_registered(context) };
     let name = &context.entry;
@@ -76,7 +76,7 @@ fn with_registration(context: &Context, finding: Finding, interpreter: String) -
 }
 
 /// Says which entry takes the file, and why.
-pub fn taker(context: &Context) -> Finding {
+pub(crate) fn taker(context: &Context) -> Finding {
     let Some(table) = read() else { return no_table() };
     let (path, head) = match &context.program {
         None => (PathBuf::from(ANY_PROGRAM.0), ANY_PROGRAM.1.to_vec()),
@@ -189,7 +189,7 @@ fn drop_in(name: &str) -> Option<PathBuf> {
 }
 
 /// Compares the interpreter that the kernel holds open with the one that belongs to this program.
-pub fn interpreter(context: &Context) -> Finding {
+pub(crate) fn interpreter(context: &Context) -> Finding {
     let Some(table) = read() else { return no_table() };
     let Some(entry) = own(context, &table).filter(|entry| entry.enabled) else {
         return Finding::skipped(format!("no entry {} is switched on", context.entry));

@@ -30,7 +30,7 @@ impl State {
 }
 
 /// Why something could not be done or looked at.
-pub type Mishap = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Mishap = Box<dyn std::error::Error + Send + Sync>;
 
 /// Something that can be done safely: nothing of the user's is lost by it.
 type Act = Box<dyn FnOnce(&Context) -> Result<(), Mishap> + Send>;

@@ -12,7 +12,7 @@ use winterop_serve::own_host;
 use winterop_serve::presence::{Presence, presence};
 use winterop_sys::{is_own_user, system_error};
 
-pub fn host(context: &Context) -> Finding {
+pub(crate) fn host(context: &Context) -> Finding {
     let Ok(socket) = user::host_socket() else {
         return Finding::skipped("there is no place for its socket");
     };

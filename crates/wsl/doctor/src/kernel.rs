@@ -13,7 +13,7 @@ use winterop_sys::{Fork, Namespaces, exit, fork, peer_process, unshare};
 /// The first Linux with a table of executables for each user namespace.
 const PRIVATE_TABLES: (u32, u32) = (6, 7);
 
-pub fn version(context: &Context) -> Finding {
+pub(crate) fn version(context: &Context) -> Finding {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     judge(&release, has_peers(), context.is_enabled())
 }
@@ -61,7 +61,7 @@ const DENIALS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-pub fn user_namespaces(context: &Context) -> Finding {
+pub(crate) fn user_namespaces(context: &Context) -> Finding {
     if context.is_in_session() {
         return Finding::good("this session lives in one");
     }
@@ -100,7 +100,7 @@ fn try_namespace() -> Option<rustix::io::Errno> {
     }
 }
 
-pub fn table(context: &Context) -> Finding {
+pub(crate) fn table(context: &Context) -> Finding {
     match Table::read(Path::new(BINFMT_MISC)) {
         Ok(table) if table.enabled => {
             let names: Vec<_> = table.entries.iter().map(|entry| &*entry.name).collect();

@@ -28,7 +28,7 @@ const PATIENCE: Timespec = Timespec { tv_sec: 50, tv_nsec: 0 };
 /// The most that is read of what it writes.
 const LARGEST: u64 = 64 * 1024;
 
-pub fn program(context: &Context) -> Finding {
+pub(crate) fn program(context: &Context) -> Finding {
     let Some(program) = &context.program else {
         return Finding::skipped("name one: `winterop doctor ./tool.exe`");
     };
@@ -67,7 +67,7 @@ pub fn program(context: &Context) -> Finding {
     Finding::wrong(says, mend)
 }
 
-pub fn trial(context: &Context) -> Finding {
+pub(crate) fn trial(context: &Context) -> Finding {
     if !context.uses_wine() {
         return Finding::skipped(
             "the settings start programs with a command, which may not have any",

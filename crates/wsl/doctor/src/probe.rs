@@ -22,7 +22,7 @@ use winterop_serve::socket::ListeningSocket;
 const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// The interpreter that the kernel has started.
-pub struct Held {
+pub(crate) struct Held {
     /// Its name, with ` (deleted)` where that is another file's by now.
     pub name: String,
     content: Vec<u8>,
@@ -30,13 +30,13 @@ pub struct Held {
 
 impl Held {
     /// Whether it has the content of this file.
-    pub fn is_same_as(&self, file: &Path) -> bool {
+    pub(crate) fn is_same_as(&self, file: &Path) -> bool {
         fs::read(file).is_ok_and(|content| content == self.content)
     }
 }
 
 /// Has the kernel start the interpreter for a program that begins with `head`.
-pub fn interpreter(head: &[u8]) -> Result<Held, Mishap> {
+pub(crate) fn interpreter(head: &[u8]) -> Result<Held, Mishap> {
     let folder = user::runtime()?;
     let path = folder.join(format!("doctor-{}", std::process::id()));
     let mut socket = ListeningSocket::bind(&path).map_err(|error| error.words())?;

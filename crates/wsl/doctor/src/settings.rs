@@ -4,13 +4,13 @@ use crate::context::Context;
 use crate::finding::Finding;
 use rustix::process::{getegid, getgroups};
 use std::path::Path;
-use winterop_settings::policy::{Asked, Digest, Verdict};
+use winterop_settings::policy::{Asked, Digest, NoDigest, Verdict};
 use winterop_settings::switches::examine;
 use winterop_settings::{
     MachineSettings, Off, Policy, Settings, SwitchPlaces, Switches, machine, wsl_conf,
 };
 
-pub fn files(_: &Context) -> Finding {
+pub(crate) fn files(_: &Context) -> Finding {
     let machine = MachineSettings::read(Path::new(machine::DIRECTORY));
     let machine = machine.map_err(|error| error.words());
     let user = Settings::of_user_with_warnings();
@@ -24,7 +24,7 @@ pub fn files(_: &Context) -> Finding {
     }
 }
 
-pub fn distribution(_: &Context) -> Finding {
+pub(crate) fn distribution(_: &Context) -> Finding {
     match examine(Path::new(wsl_conf::PATH)) {
         Err(error) => Finding::error(&error.words()),
         Ok(diagnostics) if diagnostics.is_empty() => {
@@ -38,7 +38,7 @@ pub fn distribution(_: &Context) -> Finding {
     }
 }
 
-pub fn switches(_: &Context) -> Finding {
+pub(crate) fn switches(_: &Context) -> Finding {
     match Switches::new(SwitchPlaces::of_user()).check() {
         Ok(()) => Finding::good("Windows programs are switched on"),
         Err(off) => Finding::error(&off.words()),
@@ -46,7 +46,7 @@ pub fn switches(_: &Context) -> Finding {
 }
 
 /// Whether the policy lets this user run the program from here.
-pub fn policy(context: &Context) -> Finding {
+pub(crate) fn policy(context: &Context) -> Finding {
     let directory = Path::new(machine::DIRECTORY);
     if let Err(error) = Policy::examine(directory) {
         let words = error.words();
@@ -82,9 +82,8 @@ fn asked(context: &Context, program: &Path) -> Asked {
     }
 }
 
-fn digest(program: &Path) -> Result<Digest, String> {
-    winterop_host::admission::digest_of(program)
-        .map_err(|error| format!("it cannot be read: {error}"))
+fn digest(program: &Path) -> Result<Digest, NoDigest> {
+    Ok(winterop_host::admission::digest_of(program)?)
 }
 
 /// What is wrong in the files that people write, a line each, and what switches Windows programs off.

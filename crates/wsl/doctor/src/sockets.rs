@@ -19,7 +19,7 @@ use winterop_sys::{is_own_user, peer_credentials, system_error, unmapped_user};
 /// The most sockets that are tried one by one.
 const MOST: usize = 200;
 
-pub fn runtime_directory(context: &Context) -> Finding {
+pub(crate) fn runtime_directory(context: &Context) -> Finding {
     let error = match user::runtime() {
         Ok(path) => return Finding::good(path.display().to_string()),
         Err(error) => error,
@@ -36,7 +36,7 @@ pub fn runtime_directory(context: &Context) -> Finding {
         .with_fix(mend, move |_| Ok(fs::set_permissions(&path, Permissions::from_mode(0o700))?))
 }
 
-pub fn directory(context: &Context) -> Finding {
+pub(crate) fn directory(context: &Context) -> Finding {
     let path = Path::new(SOCKET_DIRECTORY);
     let Ok(data) = fs::symlink_metadata(path) else {
         let says = format!("{SOCKET_DIRECTORY} is not there: only the user's own socket is tried");
@@ -160,7 +160,7 @@ fn sum_up(looks: Vec<Look>) -> Finding {
 }
 
 /// Says which server a launch from here would find.
-pub fn server(context: &Context) -> Finding {
+pub(crate) fn server(context: &Context) -> Finding {
     let variables = variables::own();
     let environment = Environment::new(variables.iter().map(Vec::as_slice));
     let named = environment.non_empty(b"WSL_INTEROP");

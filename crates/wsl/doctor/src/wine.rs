@@ -14,7 +14,7 @@ fn found() -> Option<Installation> {
     Search::from_env().run().ok().map(|found| found.installation)
 }
 
-pub fn installation(context: &Context) -> Finding {
+pub(crate) fn installation(context: &Context) -> Finding {
     if !context.uses_wine() {
         return Finding::skipped("the settings start programs with a command");
     }
@@ -29,7 +29,7 @@ pub fn installation(context: &Context) -> Finding {
     }
 }
 
-pub fn prefix(context: &Context) -> Finding {
+pub(crate) fn prefix(context: &Context) -> Finding {
     if !context.uses_wine() {
         return Finding::skipped("the settings start programs with a command");
     }
@@ -88,7 +88,7 @@ fn renewed(finding: Finding, wine: Installation) -> Finding {
     })
 }
 
-pub fn server(context: &Context) -> Finding {
+pub(crate) fn server(context: &Context) -> Finding {
     if !context.uses_wine() {
         return Finding::skipped("the settings start programs with a command");
     }

@@ -1,7 +1,7 @@
 //! Who splits command lines on Windows, written from the documentation of the rules.
 
 /// Splits as the C runtime does since 2008 (`parse_cmdline` in UCRT).
-pub fn c_runtime(line: &[u16]) -> Vec<Vec<u16>> {
+pub(crate) fn c_runtime(line: &[u16]) -> Vec<Vec<u16>> {
     let (program, mut rest) = c_runtime_program(line);
     let mut arguments = vec![program];
     while let Some((argument, behind)) = c_runtime_argument(rest) {
@@ -66,7 +66,7 @@ fn c_runtime_argument(line: &[u16]) -> Option<(Vec<u16>, &[u16])> {
 
 /// Splits as `CommandLineToArgvW` does: another rule for the program's name, and for quotes next
 /// to each other.
-pub fn command_line_to_argv(line: &[u16]) -> Vec<Vec<u16>> {
+pub(crate) fn command_line_to_argv(line: &[u16]) -> Vec<Vec<u16>> {
     let (program, mut rest) = shell_program(line);
     let mut arguments = vec![program];
     while let Some(start) = rest.iter().position(|&unit| !is_blank(unit)) {
@@ -134,7 +134,7 @@ fn shell_quotes<'a>(argument: &mut Vec<u16>, quotes: u8, line: &'a [u16]) -> (u8
 
 /// Splits what stands behind `cmd.exe … /s /c`, as cmd hands it to a batch file; `None` if cmd would
 /// see anything but one command.
-pub fn batch(line: &str) -> Option<Vec<String>> {
+pub(crate) fn batch(line: &str) -> Option<Vec<String>> {
     let line = line.strip_prefix('"')?.strip_suffix('"')?;
     let mut arguments = Vec::new();
     let mut argument = String::new();

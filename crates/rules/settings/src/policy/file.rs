@@ -61,13 +61,36 @@ pub(super) fn parse(bytes: Option<&[u8]>, path: &Path) -> Result<Vec<Rule>, Sett
     rules.collect()
 }
 
-fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule, String> {
+/// What is wrong in a rule.
+#[derive(Debug, thiserror::Error)]
+enum RuleError {
+    /// Root's programs are started by root alone.
+    #[error("host: programs never go to root's host")]
+    RootsHost,
+    /// No name of a variable.
+    #[error("variables: {0:?} must be a name, or the beginning of names with * behind")]
+    Variable(String),
+    /// No pattern of an absolute path.
+    #[error("program: {0:?} must begin with / or **")]
+    Relative(String),
+    /// No pattern at all.
+    #[error("program: {0}")]
+    Pattern(#[from] globset::Error),
+    /// No hash.
+    #[error("sha256: {0:?} is not 64 hexadecimal digits")]
+    Digest(String),
+    /// Nobody of this name.
+    #[error("{kind}: {name:?} is not in {file}; write its number")]
+    Unknown { kind: &'static str, name: String, file: &'static str },
+}
+
+fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule, RuleError> {
     let users: Result<_, _> = raw.user.iter().map(|named| user(named, accounts)).collect();
     let groups: Result<_, _> = raw.group.iter().map(|named| group(named, accounts)).collect();
-    let host = raw.host.as_ref().map(|host| -> Result<_, String> {
+    let host = raw.host.as_ref().map(|host| -> Result<_, RuleError> {
         let uid = user(host, accounts)?;
         if uid == 0 {
-            return Err("host: programs never go to root's host".to_owned());
+            return Err(RuleError::RootsHost);
         }
         let name = match host {
             Account::Number(number) => format!("uid {number}"),
@@ -92,33 +115,31 @@ fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule,
 }
 
 /// A variable's name, or its beginning with `*` behind.
-fn variable(pattern: String) -> Result<String, String> {
+fn variable(pattern: String) -> Result<String, RuleError> {
     let name = pattern.strip_suffix('*').unwrap_or(&pattern);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || !name.chars().all(is_plain) {
-        return Err(format!(
-            "variables: {pattern:?} must be a name, or the beginning of names with * behind"
-        ));
+        return Err(RuleError::Variable(pattern));
     }
     Ok(pattern)
 }
 
 /// A set of patterns; in one that refuses upper and lower case are the same.
-fn patterns(patterns: &[String], in_any_case: bool) -> Result<GlobSet, String> {
+fn patterns(patterns: &[String], in_any_case: bool) -> Result<GlobSet, RuleError> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
         if !pattern.starts_with(['/', '*']) {
-            return Err(format!("program: {pattern:?} must begin with / or **"));
+            return Err(RuleError::Relative(pattern.clone()));
         }
         let glob =
             GlobBuilder::new(pattern).literal_separator(true).case_insensitive(in_any_case).build();
-        set.add(glob.map_err(|error| format!("program: {error}"))?);
+        set.add(glob?);
     }
-    set.build().map_err(|error| format!("program: {error}"))
+    Ok(set.build()?)
 }
 
-fn digest_of(text: &str) -> Result<Digest, String> {
-    let wrong = || format!("sha256: {text:?} is not 64 hexadecimal digits");
+fn digest_of(text: &str) -> Result<Digest, RuleError> {
+    let wrong = || RuleError::Digest(text.to_owned());
     let mut digest = Digest::default();
     if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong());
@@ -144,25 +165,28 @@ fn accounts() -> Result<Accounts, FileError> {
 }
 
 /// The number of a user.
-fn user(named: &Account, accounts: &Accounts) -> Result<u32, String> {
+fn user(named: &Account, accounts: &Accounts) -> Result<u32, RuleError> {
     let of_name = |name: &[u8]| Some(accounts.by_name(name)?.user);
     number("user", named, of_name, ACCOUNTS[0])
 }
 
 /// The number of a group.
-fn group(named: &Account, accounts: &Accounts) -> Result<u32, String> {
+fn group(named: &Account, accounts: &Accounts) -> Result<u32, RuleError> {
     number("group", named, |name| accounts.group_by_name(name), ACCOUNTS[1])
 }
 
 fn number(
-    kind: &str,
+    kind: &'static str,
     named: &Account,
     of_name: impl Fn(&[u8]) -> Option<u32>,
-    file: &str,
-) -> Result<u32, String> {
+    file: &'static str,
+) -> Result<u32, RuleError> {
     match named {
         Account::Number(number) => Ok(*number),
-        Account::Name(name) => of_name(name.as_bytes())
-            .ok_or_else(|| format!("{kind}: {name:?} is not in {file}; write its number")),
+        Account::Name(name) => of_name(name.as_bytes()).ok_or_else(|| RuleError::Unknown {
+            kind,
+            name: name.clone(),
+            file,
+        }),
     }
 }

@@ -8,7 +8,7 @@ mod rule;
 pub use rule::{Asked, Digest};
 
 use crate::SettingsError;
-use crate::file::{Cached, Limits};
+use crate::file::{Cached, FileError, Limits};
 use file::{ACCOUNTS, parse};
 use rule::{Action, Namespace, Rule};
 use std::fmt::Display;
@@ -102,10 +102,21 @@ impl Denied {
     }
 }
 
+/// Why the SHA-256 of a program cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum NoDigest {
+    /// Nobody has the program's file.
+    #[error("the request came without the open program")]
+    NoProgram,
+    /// The system does not give it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+}
+
 /// The policy, as its file has it now.
 #[derive(Debug)]
 pub struct Policy {
-    rules: Cached<Result<Vec<Rule>, String>>,
+    rules: Cached<Result<Vec<Rule>, SettingsError>>,
 }
 
 impl Policy {
@@ -114,7 +125,6 @@ impl Policy {
     pub fn new(directory: &Path) -> Self {
         let limits = Limits::up_to(LARGEST).of_root();
         let path = directory.join("policy.toml");
-        let parse = |bytes: Option<&[u8]>, path: &Path| parse(bytes, path).map_err(String::from);
         // Names of users and groups may come to mean others, or somebody at all.
         Self { rules: Cached::new(path, limits, parse).with(&ACCOUNTS) }
     }
@@ -140,8 +150,7 @@ impl Policy {
     /// The rules as they are now, for one decision.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        let rules = self.rules.get().map_err(|error| error.to_string());
-        Rules { path: self.rules.path().to_owned(), rules }
+        Rules { path: self.rules.path().to_owned(), rules: self.rules.get() }
     }
 }
 
@@ -149,15 +158,15 @@ impl Policy {
 #[derive(Clone, Debug)]
 pub struct Rules {
     path: PathBuf,
-    rules: Result<Arc<Result<Vec<Rule>, String>>, String>,
+    rules: Result<Arc<Result<Vec<Rule>, SettingsError>>, FileError>,
 }
 
 impl Rules {
     /// The rules, or why there are none: then nothing runs.
     fn list(&self) -> Result<&[Rule], Denied> {
-        let unusable = |problem: &String| Denied::Unusable(problem.clone());
-        let rules = self.rules.as_ref().map_err(unusable)?;
-        rules.as_ref().as_ref().map(Vec::as_slice).map_err(unusable)
+        let rules = self.rules.as_ref().map_err(|error| Denied::Unusable(error.to_string()))?;
+        let rules = rules.as_ref().as_ref().map(Vec::as_slice);
+        rules.map_err(|error| Denied::Unusable(error.to_string()))
     }
 
     /// Whether the policy has anything to say: a rule, or an error.
@@ -191,7 +200,7 @@ impl Rules {
         &self,
         own: u32,
         asked: &Asked,
-        digest: &mut dyn FnMut() -> Result<Digest, String>,
+        digest: &mut dyn FnMut() -> Result<Digest, NoDigest>,
     ) -> Verdict {
         let rules = match self.list() {
             Ok(rules) => rules,
@@ -202,7 +211,7 @@ impl Rules {
             if !rule.digests.is_empty() {
                 let found = match known.map_or_else(&mut *digest, Ok) {
                     Ok(found) => found,
-                    Err(problem) => return Verdict::Refused(Denied::Digest(problem)),
+                    Err(problem) => return Verdict::Refused(Denied::Digest(problem.to_string())),
                 };
                 known = Some(found);
                 if !rule.digests.contains(&found) {

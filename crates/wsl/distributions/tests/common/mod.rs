@@ -1,5 +1,5 @@
 //! A tree with everything that is to be kept, and what of it is on disk.
-#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
+#![expect(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use rustix::fs::{Mode, OFlags};
 use std::fs;
@@ -9,12 +9,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use winterop_distributions::tree::remove::remove;
 
-pub fn open(path: &Path) -> OwnedFd {
+pub(crate) fn open(path: &Path) -> OwnedFd {
     rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap()
 }
 
 /// Everything below a directory, a line each: what `tar` is to keep.
-pub fn manifest(root: &Path) -> Vec<String> {
+pub(crate) fn manifest(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     let mut inodes = std::collections::HashMap::new();
     let mut names = vec![root.to_owned()];
@@ -53,7 +53,7 @@ pub fn manifest(root: &Path) -> Vec<String> {
     lines
 }
 
-pub fn sample(root: &Path) {
+pub(crate) fn sample(root: &Path) {
     let is_root = rustix::process::geteuid().is_root();
     fs::create_dir_all(root.join("a/deep/er")).unwrap();
     fs::create_dir(root.join("closed")).unwrap();
@@ -103,14 +103,14 @@ pub fn sample(root: &Path) {
 }
 
 #[track_caller]
-pub fn is_same(found: &[String], expected: &[String]) {
+pub(crate) fn is_same(found: &[String], expected: &[String]) {
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found, expected);
     }
     assert_eq!(found.len(), expected.len());
 }
 
-pub fn gone(folder: &tempfile::TempDir) {
+pub(crate) fn gone(folder: &tempfile::TempDir) {
     remove(open(folder.path()).as_fd(), "root").unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
