@@ -86,24 +86,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(if has_found { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Builds the targets where that can be done without installing anything; says so where not.
-///
-/// # Errors
-/// Where one does not build.
-pub(crate) fn build() -> Result<()> {
-    if !has_nightly() || !has_cargo_fuzz() {
-        eprintln!("the fuzz targets are not built: that needs a nightly compiler and cargo-fuzz");
-        return Ok(());
-    }
-    for folder in folders()? {
-        let mut command = cargo_fuzz("check", &folder);
-        if !command.status().context("cargo cannot be started")?.success() {
-            bail!("the fuzz targets do not build: `{}` failed", words(&command));
-        }
-    }
-    Ok(())
-}
-
 fn run_one(target: &Target, seconds: u64) -> Result<Run> {
     let (corpus, seeds) = (
         target.folder.join("corpus").join(&target.name),
@@ -180,6 +162,11 @@ pub(crate) fn folders() -> Result<Vec<PathBuf>> {
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+}
+
+/// The target folder for checks: they need no nightly compiler.
+pub(crate) fn checked() -> PathBuf {
+    paths::target().join("fuzz-check")
 }
 
 fn target_folder() -> PathBuf {

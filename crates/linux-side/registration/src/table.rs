@@ -125,7 +125,8 @@ impl Rule {
                 dot.and_then(|dot| path.get(dot + 1..)) == Some(&**extension)
             }
             Self::Magic { offset, magic, mask } => magic.iter().enumerate().all(|(index, byte)| {
-                let found = head.get(offset + index).copied().unwrap_or(0);
+                let place = offset.checked_add(index);
+                let found = place.and_then(|place| head.get(place)).copied().unwrap_or(0);
                 let mask = mask.as_ref().and_then(|mask| mask.get(index)).copied().unwrap_or(0xFF);
                 (found ^ byte) & mask == 0
             }),

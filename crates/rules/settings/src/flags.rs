@@ -32,7 +32,7 @@ pub(crate) type Said = Result<Option<u32>, NoFlags>;
 
 /// Why a registry file does not say which flags there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoFlags {
+pub enum NoFlags {
     /// It was there and is not any more.
     #[error("it has no {VALUE} in {KEY}")]
     Lost,
@@ -57,6 +57,12 @@ pub(crate) enum NoFlags {
     /// The value has another type.
     #[error("{VALUE} is no DWORD: {0}")]
     OtherType(String),
+}
+
+/// What the text of the machine's file says, and what that of a Wine prefix's registry, or why it says nothing.
+pub fn examine_text(text: &[u8]) -> [Result<Option<u32>, NoFlags>; 2] {
+    let path = Path::new("system.reg");
+    [of_machine(Some(text), path), of_prefix(Some(text), path)]
 }
 
 /// Reads the machine's file. One that is there and lacks the value has lost it.

@@ -145,6 +145,14 @@ impl MachineSettings {
         Self::parse(content.as_ref().map(|content| &*content.bytes), &path)
     }
 
+    /// What is wrong with the text of such a file.
+    ///
+    /// # Errors
+    /// A [`SettingsError`].
+    pub fn examine_text(text: &[u8]) -> Result<Self, SettingsError> {
+        Self::parse(Some(text), Path::new("config.toml"))
+    }
+
     pub(crate) fn parse(bytes: Option<&[u8]>, path: &Path) -> Result<Self, SettingsError> {
         bytes.map_or_else(|| Ok(Self::default()), |bytes| from_toml(bytes, path))
     }
