@@ -87,10 +87,10 @@ impl From<&Distribution> for Runnable {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// It did not come as far as the distribution.
-    #[error("{0}")]
+    #[error(transparent)]
     Outside(#[from] Words),
     /// The distribution refused, or was lost.
-    #[error("{0}")]
+    #[error(transparent)]
     Inside(#[from] ClientError),
 }
 
