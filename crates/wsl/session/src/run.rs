@@ -335,3 +335,18 @@ fn windows_path(settings: &Settings) -> Vec<u8> {
     let names = directories.iter().filter_map(|directory| windows_directory(directory));
     names.collect::<Vec<_>>().join(";").into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn what_went_wrong_outside_is_said_once() {
+        let words = Failure::InstanceDoesNotEnd { name: &"alpha" }.words();
+        let error = SessionError::from(words.clone());
+        assert_eq!(error.to_string(), words.to_string());
+        // Whoever prints an error with what lies behind it would print the same again.
+        assert!(error.source().is_none());
+    }
+}
