@@ -153,11 +153,11 @@ fn manage(arguments: &Arguments) -> Result<bool> {
         let name = name.as_ref().or(arguments.distribution.as_ref());
         let name = name.ok_or_else(|| half("--terminate", "a distribution's name"))?;
         match meant(Some(name))? {
-            Meant::Imported(one) => terminate(one.name.as_str())?,
+            Meant::Imported(one) => terminate(one.name.as_str()).map_err(Words::from)?,
             Meant::Machine => return Err(Failure::MachineNotEnded { name }.words().into()),
         }
     } else if arguments.shutdown {
-        shut_down()?;
+        shut_down().map_err(Words::from)?;
     } else if let Some([name, file]) = arguments.export.as_deref() {
         // A format is called as names of such files end.
         let format = arguments.format.as_ref();
@@ -234,7 +234,7 @@ fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> 
     let name = name.parse::<DistributionName>().map_err(Words::from)?;
     let name = name.as_str().to_owned();
     if arguments.terminate.is_some() {
-        terminate(&name)?;
+        terminate(&name).map_err(Words::from)?;
         return Ok(ExitCode::SUCCESS);
     }
     let one = Runnable { name, root: root.to_owned(), origin: Origin::Directory };
@@ -243,7 +243,9 @@ fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> 
 
 fn run_distribution(one: &Runnable, arguments: &Arguments) -> Result<ExitCode> {
     let tell = |line: &dyn Display| Progress::default().say(line);
-    Ok(ExitCode::from(run_in(one, &arguments.wanted(), &tell)?))
+    // An error of its own has sources, whose words it has said.
+    let status = run_in(one, &arguments.wanted(), &tell).map_err(Words::from)?;
+    Ok(ExitCode::from(status))
 }
 
 impl Arguments {

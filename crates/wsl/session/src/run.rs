@@ -87,10 +87,10 @@ impl From<&Distribution> for Runnable {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// It did not come as far as the distribution.
-    #[error("{0}")]
+    #[error(transparent)]
     Outside(#[from] Words),
     /// The distribution refused, or was lost.
-    #[error("{0}")]
+    #[error(transparent)]
     Inside(#[from] ClientError),
 }
 
@@ -334,4 +334,19 @@ fn windows_path(settings: &Settings) -> Vec<u8> {
     };
     let names = directories.iter().filter_map(|directory| windows_directory(directory));
     names.collect::<Vec<_>>().join(";").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn what_went_wrong_outside_is_said_once() {
+        let words = Failure::InstanceDoesNotEnd { name: &"alpha" }.words();
+        let error = SessionError::from(words.clone());
+        assert_eq!(error.to_string(), words.to_string());
+        // Whoever prints an error with what lies behind it would print the same again.
+        assert!(error.source().is_none());
+    }
 }
