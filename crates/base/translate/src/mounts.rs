@@ -35,7 +35,7 @@ pub struct Device {
 
 /// A file or directory by its position on its file system, whatever that is mounted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FilePosition {
     /// The file system.
     pub device: Device,
     /// The path below the root of the file system, with a slash in front; empty for the root.
@@ -165,14 +165,14 @@ impl MountTable {
     /// has the file system mounted anywhere; `None` where the table does not say.
     ///
     /// The path must be lexically normal and without links.
-    pub fn place(&self, path: &[u8]) -> Option<Place> {
+    pub fn place(&self, path: &[u8]) -> Option<FilePosition> {
         let mount = self.innermost(path)?;
         let rest = strip_directory(path.strip_suffix(b"/").unwrap_or(path), mount.point_key())?;
-        Some(Place { device: mount.device, path: [mount.root_key(), rest].concat() })
+        Some(FilePosition { device: mount.device, path: [mount.root_key(), rest].concat() })
     }
 
     /// The absolute paths that lead to a place in this table, shortest first.
-    pub fn paths_to(&self, place: &Place) -> Vec<Vec<u8>> {
+    pub fn paths_to(&self, place: &FilePosition) -> Vec<Vec<u8>> {
         let mut paths: Vec<Vec<u8>> = self
             .mounts
             .iter()

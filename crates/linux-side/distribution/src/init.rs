@@ -9,7 +9,7 @@
 use crate::drives::Drives;
 use crate::interop_server::{self, Found};
 use crate::outside::{Outside, host_address};
-use crate::plan::Plan;
+use crate::plan::InstancePlan;
 use crate::reaper::{everybody_else, reap, signal_if};
 use crate::{process, systemd};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -55,7 +55,7 @@ const MOUNT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stands ready when process 1 has built the root.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct BuiltRoot {
     pub(crate) conf: WslConf,
     pub(crate) drives: Drives,
     pub(crate) outside: Outside,
@@ -68,8 +68,8 @@ pub(crate) struct Prepared {
 /// # Errors
 /// The system's, where it cannot serve.
 pub(crate) fn serve(
-    plan: &Plan,
-    prepared: Prepared,
+    plan: &InstancePlan,
+    prepared: BuiltRoot,
     control: OwnedFd,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
@@ -144,8 +144,8 @@ struct State {
 }
 
 impl Init {
-    fn new(plan: &Plan, prepared: Prepared) -> Self {
-        let Prepared { conf, drives, outside, systemd } = prepared;
+    fn new(plan: &InstancePlan, prepared: BuiltRoot) -> Self {
+        let BuiltRoot { conf, drives, outside, systemd } = prepared;
         let state = State {
             drives,
             leaders: HashSet::new(),

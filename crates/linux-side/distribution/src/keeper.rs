@@ -9,7 +9,7 @@
 use crate::error::InstanceError;
 use crate::holder::Holder;
 use crate::outside::Outside;
-use crate::plan::{FAILED, NOTE, Plan, READY};
+use crate::plan::{FAILED, InstancePlan, NOTE, READY};
 use crate::systemd::{self, Cgroup};
 use crate::{init, root};
 use rustix::fd::{AsFd, OwnedFd};
@@ -36,7 +36,7 @@ use winterop_words::Failure;
 #[must_use]
 pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     let arguments = arguments.iter().skip(1).cloned().map(OsString::from_vec);
-    let plan = match Plan::parse(arguments) {
+    let plan = match InstancePlan::parse(arguments) {
         Ok(plan) => plan,
         Err(error) => return fail(&error.to_string()),
     };
@@ -46,7 +46,7 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
         Ok(held) => held,
         Err(error) => return fail(&error.to_string()),
     };
-    let plan = Plan { root, data, ..plan };
+    let plan = InstancePlan { root, data, ..plan };
     // Into the background: whoever started this waits for a line, and for no process.
     match fork() {
         Ok(Fork::Child) => {}
@@ -68,7 +68,7 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
 }
 
 /// The root, open, and its name without links. What is checked here is what the instance is made of.
-fn hold_root(plan: &Plan) -> Result<(PathBuf, Directory), InstanceError> {
+fn hold_root(plan: &InstancePlan) -> Result<(PathBuf, Directory), InstanceError> {
     let unusable = |source| InstanceError::Root { path: plan.root.clone(), source };
     if !plan.imported {
         let root = fs::canonicalize(&plan.root).map_err(unusable)?;
@@ -103,7 +103,7 @@ struct Made {
 }
 
 /// The cgroup for systemd, where that is wanted, or why there is none.
-fn cgroup(plan: &Plan, root: &Directory) -> io::Result<Option<Cgroup>> {
+fn cgroup(plan: &InstancePlan, root: &Directory) -> io::Result<Option<Cgroup>> {
     if !systemd::is_wanted(root) {
         return Ok(None);
     }
@@ -111,7 +111,7 @@ fn cgroup(plan: &Plan, root: &Directory) -> io::Result<Option<Cgroup>> {
 }
 
 /// Makes the instance; its init, and the keeper's socket.
-fn make(plan: &Plan, root: Directory) -> Result<Made, InstanceError> {
+fn make(plan: &InstancePlan, root: Directory) -> Result<Made, InstanceError> {
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(failed("becoming the parent of", &plan.name))?;
@@ -147,7 +147,7 @@ fn make(plan: &Plan, root: Directory) -> Result<Made, InstanceError> {
 }
 
 /// Says whose instance this is, for the host.
-fn describe(plan: &Plan) -> io::Result<()> {
+fn describe(plan: &InstancePlan) -> io::Result<()> {
     let link = plan.directory.join(ROOT);
     match fs::remove_file(&link) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -203,7 +203,7 @@ fn rest(reader: &mut PipeReader) -> String {
 /// In the child: the namespaces, then process 1, which never returns. `cgroup` says whether this
 /// process is in a cgroup for systemd; none is wanted where it is empty.
 fn enter(
-    plan: &Plan,
+    plan: &InstancePlan,
     root: Directory,
     own: &Path,
     mut entering: Entering,
@@ -253,7 +253,7 @@ fn enter_namespaces(entering: &mut Entering) -> Result<Fork, NamespaceError> {
 
 /// Process 1: builds the root, then serves until the instance ends; with systemd its child does.
 fn become_init(
-    plan: &Plan,
+    plan: &InstancePlan,
     root: Directory,
     own: &Path,
     writer: PipeWriter,
@@ -287,7 +287,7 @@ fn become_init(
 }
 
 /// Goes on in a child, and makes systemd of this process.
-fn leave_process_1(plan: &Plan) -> Result<(), InstanceError> {
+fn leave_process_1(plan: &InstancePlan) -> Result<(), InstanceError> {
     match fork().map_err(failed("forking for", "systemd"))? {
         Fork::Child => {
             let _ = rustix::process::setsid();
@@ -304,11 +304,11 @@ fn leave_process_1(plan: &Plan) -> Result<(), InstanceError> {
 }
 
 fn prepare(
-    plan: &Plan,
+    plan: &InstancePlan,
     root: &Directory,
     own: &Path,
     with_systemd: bool,
-) -> Result<(init::Prepared, OwnedFd), InstanceError> {
+) -> Result<(init::BuiltRoot, OwnedFd), InstanceError> {
     let open = |path: &Path| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(path, flags, Mode::empty()).map_err(failed("opening", path))
@@ -326,12 +326,12 @@ fn prepare(
     if with_systemd && !systemd::is_there() {
         return Err(InstanceError::NoSystemd);
     }
-    Ok((init::Prepared { conf, drives, outside, systemd: with_systemd }, control))
+    Ok((init::BuiltRoot { conf, drives, outside, systemd: with_systemd }, control))
 }
 
 /// Waits for the end of process 1. Meanwhile the host is told of the instance, and started for whoever
 /// asks.
-fn keep(plan: &Plan, process: Pid, socket: &ListeningSocket) {
+fn keep(plan: &InstancePlan, process: Pid, socket: &ListeningSocket) {
     silence();
     let Ok(ended) = pidfd_open(process, PidfdFlags::empty()) else { return };
     let Some(listener) = socket.descriptor() else { return };

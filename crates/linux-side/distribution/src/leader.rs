@@ -58,7 +58,7 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
 
 /// What a session leader is started with.
 #[derive(Debug)]
-struct Start {
+struct LeaderStart {
     name: String,
     host_socket: PathBuf,
     connection: OwnedFd,
@@ -66,7 +66,7 @@ struct Start {
     directory: OwnedFd,
 }
 
-fn prepare(arguments: &[Vec<u8>]) -> io::Result<Start> {
+fn prepare(arguments: &[Vec<u8>]) -> io::Result<LeaderStart> {
     let [_, name, socket, directory] = arguments else {
         return Err(io::Error::other("a session leader is started by an instance's init"));
     };
@@ -77,7 +77,7 @@ fn prepare(arguments: &[Vec<u8>]) -> io::Result<Start> {
         let taken = taken.ok_or_else(|| io::Error::other(format!("descriptor {number} is closed")));
         taken.and_then(|taken| Ok(rustix::io::fcntl_dupfd_cloexec(&taken, 3)?))
     };
-    let start = Start {
+    let start = LeaderStart {
         name: String::from_utf8_lossy(name).into_owned(),
         host_socket: PathBuf::from(OsString::from_vec(socket.clone())),
         connection: copy(0)?,
@@ -91,7 +91,7 @@ fn prepare(arguments: &[Vec<u8>]) -> io::Result<Start> {
     Ok(start)
 }
 
-fn lead(start: Start) -> io::Result<()> {
+fn lead(start: LeaderStart) -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -125,7 +125,7 @@ fn lead(start: Start) -> io::Result<()> {
 }
 
 /// The session's interop server.
-fn interop_server(start: &Start) -> io::Result<Option<ListeningSocket>> {
+fn interop_server(start: &LeaderStart) -> io::Result<Option<ListeningSocket>> {
     let address = host_address(&start.runtime, &start.directory, &start.host_socket);
     interop_server::start(address, Arc::default(), Found::ByProcess)
 }

@@ -37,4 +37,4 @@ mod successor;
 mod systemd;
 mod transport;
 
-pub use plan::Plan;
+pub use plan::InstancePlan;

@@ -7,7 +7,7 @@ use winterop_serve::starting::HostAddress;
 
 /// What to make an instance from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct InstancePlan {
     /// The distribution's name.
     pub name: String,
     /// The directory with its files.
@@ -41,8 +41,8 @@ pub const FAILED: &str = "failed ";
 /// The option that makes `init` an instance's keeper.
 pub const OPTION: &str = "--distribution";
 
-impl Plan {
-    /// The command line that [`Plan::parse`] reads.
+impl InstancePlan {
+    /// The command line that [`InstancePlan::parse`] reads.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
         OptionWriter::default()
@@ -56,7 +56,7 @@ impl Plan {
             .rest("--host", &self.host.command)
     }
 
-    /// Reads what [`Plan::to_arguments`] wrote: this is no interface for people.
+    /// Reads what [`InstancePlan::to_arguments`] wrote: this is no interface for people.
     ///
     /// # Errors
     /// The option that is not known, or has no value.
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_plan_survives_a_command_line() {
-        let plan = Plan {
+        let plan = InstancePlan {
             name: "Debian 12".into(),
             root: "/home/me/distributions/Debian/rootfs".into(),
             imported: true,
@@ -100,9 +100,9 @@ mod tests {
             idle: Duration::from_millis(1500),
             log: PathBuf::new(),
         };
-        assert_eq!(Plan::parse(plan.to_arguments()), Ok(plan));
+        assert_eq!(InstancePlan::parse(plan.to_arguments()), Ok(plan));
         for bad in [&["--what", "x"][..], &["--root"], &["--idle-milliseconds", "x"]] {
-            assert!(Plan::parse(bad.iter().map(OsString::from)).is_err(), "{bad:?}");
+            assert!(InstancePlan::parse(bad.iter().map(OsString::from)).is_err(), "{bad:?}");
         }
     }
 }

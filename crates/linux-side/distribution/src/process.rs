@@ -148,9 +148,9 @@ fn account(
     })
 }
 
-type Environment = BTreeMap<Vec<u8>, Vec<u8>>;
+type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What [`Environment`] is for the boot command.
+/// What [`Variables`] is for the boot command.
 pub(crate) fn environment_of_boot(distribution: &str) -> Vec<Vec<u8>> {
     [
         format!("PATH={PATH}"),
@@ -172,8 +172,8 @@ fn environment(
     request: &LinuxProcess<'_>,
     conf: &WslConf,
     account: &Account,
-) -> Environment {
-    let mut environment = Environment::new();
+) -> Variables {
+    let mut environment = Variables::new();
     let mut set = |name: &str, value: &[u8]| {
         environment.insert(name.as_bytes().to_vec(), value.to_vec());
     };
@@ -211,7 +211,7 @@ fn environment(
 }
 
 /// Adds the directories of the Windows PATH, those that lie on a drive of this instance.
-fn append_windows_path(environment: &mut Environment, request: &LinuxProcess<'_>, conf: &WslConf) {
+fn append_windows_path(environment: &mut Variables, request: &LinuxProcess<'_>, conf: &WslConf) {
     let is_wanted =
         conf.interop.append_windows_path && environment.contains_key(b"WSL_INTEROP".as_slice());
     let Some(windows) = request.windows_path.filter(|_| is_wanted) else { return };
@@ -230,7 +230,7 @@ fn append_windows_path(environment: &mut Environment, request: &LinuxProcess<'_>
 fn program(
     request: &LinuxProcess<'_>,
     account: &Account,
-    environment: &Environment,
+    environment: &Variables,
 ) -> Result<(Vec<u8>, Vec<Vec<u8>>), Problem> {
     let mut arguments: Vec<Vec<u8>> =
         request.arguments.iter().map(|argument| argument.to_vec()).collect();
@@ -266,7 +266,7 @@ fn shell(account: &Account) -> Result<Vec<u8>, Problem> {
 }
 
 /// Finds a program by the PATH that it will have.
-fn find(name: &[u8], environment: &Environment) -> Result<Vec<u8>, Problem> {
+fn find(name: &[u8], environment: &Variables) -> Result<Vec<u8>, Problem> {
     if name.contains(&b'/') {
         return Ok(name.to_vec());
     }

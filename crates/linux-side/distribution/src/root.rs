@@ -15,7 +15,7 @@ use crate::drives::{DATA, Drives};
 use crate::mounts::{
     bind, ensure_directory, ensure_file, make_directory, mount_new, own_directory,
 };
-use crate::plan::Plan;
+use crate::plan::InstancePlan;
 use crate::{devices, network};
 use rustix::fs::symlinkat;
 use rustix::mount::{
@@ -37,7 +37,7 @@ use winterop_settings::WslConf;
 /// # Errors
 /// A [`NamespaceError`]; the process should end then.
 pub(crate) fn enter(
-    plan: &Plan,
+    plan: &InstancePlan,
     root: &Directory,
     init: &Path,
     own_cgroups: bool,

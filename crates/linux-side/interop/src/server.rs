@@ -18,8 +18,8 @@ use tokio::net::UnixStream;
 use winterop_accounts::Accounts;
 use winterop_channel::unix::send_some;
 use winterop_serve::{
-    Closer, Crowded, Door, Listener, NotKnown, Pace, Peer, Place, Shares, TooFast, TurnedAway, Who,
-    queries,
+    Closer, Crowded, Door, HeldShare, Listener, NotKnown, Pace, Peer, Shares, TooFast, TurnedAway,
+    Who, queries,
 };
 use winterop_settings::{Off, Switches};
 use winterop_sys::{PeerCredentials, peer_credentials};
@@ -166,7 +166,7 @@ impl<A: Admit> Server<A> {
         }
     }
 
-    fn enter(&self, who: Who) -> Result<Place, (Refusal, Option<Place>)> {
+    fn enter(&self, who: Who) -> Result<HeldShare, (Refusal, Option<HeldShare>)> {
         if let Some(pace) = &self.pace
             && let Err(too_fast) = pace.count(who.user)
         {
@@ -188,7 +188,13 @@ impl<A: Admit> Server<A> {
     }
 
     /// Serves one connection: it is handed over, or refused with words.
-    async fn attend(self: Arc<Self>, connection: UnixStream, peer: Peer, who: Who, place: Place) {
+    async fn attend(
+        self: Arc<Self>,
+        connection: UnixStream,
+        peer: Peer,
+        who: Who,
+        place: HeldShare,
+    ) {
         let handed = tokio::select! {
             handed = self.hand_over(&connection, &peer) => handed,
             () = place.taken_away() => {
@@ -226,7 +232,7 @@ impl<A: Admit> Server<A> {
         who: Who,
         credentials: Option<PeerCredentials>,
         refusal: &Refusal,
-        place: Option<Place>,
+        place: Option<HeldShare>,
     ) {
         let uid = who.uid;
         if let Some(before) = winterop_audit::may_log(uid) {

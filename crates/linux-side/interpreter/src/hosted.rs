@@ -1,7 +1,7 @@
 //! Waits for a program that the host runs: passes signals and sizes on, and takes its exit status.
 
 use crate::ending::ExitCode;
-use crate::response::Running;
+use crate::response::HostedProgram;
 use crate::signals::Watch;
 use crate::terminal::{Back, Terminal};
 use crate::words::{Failure, Why, system_error};
@@ -26,7 +26,7 @@ pub(crate) struct Hosted<'a> {
     /// What has arrived on it already.
     pub inbox: Inbox,
     /// What the host said of the program.
-    pub running: Running,
+    pub running: HostedProgram,
     /// The terminal, where the program is interactive.
     pub terminal: Option<&'a Terminal>,
     /// The signal after which the program did not end within its time.
@@ -44,7 +44,7 @@ impl<'a> Hosted<'a> {
     pub(crate) fn new(
         connection: &'a OwnedFd,
         inbox: Inbox,
-        running: Running,
+        running: HostedProgram,
         terminal: Option<&'a Terminal>,
     ) -> Self {
         let terminal = terminal.filter(|_| !running.graphical);

@@ -5,7 +5,7 @@
 //! code into a status.
 
 use crate::ending::{Ending, ExitCode};
-use crate::response::Plan;
+use crate::response::InPlacePlan;
 use crate::signals::{Arrival, Watch};
 use crate::terminal::{Back, Terminal};
 use crate::words::{Failure, Why, shown, system_error};
@@ -45,7 +45,7 @@ impl Ended {
 /// # Errors
 /// A [`Failure`] where the program could not be started.
 pub(crate) fn run(
-    plan: &Plan,
+    plan: &InPlacePlan,
     watch: &Watch,
     terminal: Option<&Terminal>,
     errors: impl AsFd,
@@ -54,7 +54,7 @@ pub(crate) fn run(
         Some(_) => Some(pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot_start(plan, error))?),
         None => None,
     };
-    let prepared = Prepared::new(plan, report.as_ref().map(|(_, writer)| writer), terminal);
+    let prepared = PreparedExec::new(plan, report.as_ref().map(|(_, writer)| writer), terminal);
     let writer = report.as_ref().map(|(_, writer)| writer);
     let child = fork_sharing(|| prepared.become_program(watch, writer))
         .map_err(|error| cannot_start(plan, error))?;
@@ -72,7 +72,7 @@ pub(crate) fn run(
 }
 
 /// Everything that exec needs, made before the fork.
-struct Prepared {
+struct PreparedExec {
     program: alloc::ffi::CString,
     arguments: CStrings,
     environment: CStrings,
@@ -82,8 +82,8 @@ struct Prepared {
 /// The status with which a child ends that could not become the program, and how it says why.
 const EXEC_FAILED: u8 = 126;
 
-impl Prepared {
-    fn new(plan: &Plan, writer: Option<&OwnedFd>, terminal: Option<&Terminal>) -> Self {
+impl PreparedExec {
+    fn new(plan: &InPlacePlan, writer: Option<&OwnedFd>, terminal: Option<&Terminal>) -> Self {
         let report = plan.report.as_ref().zip(writer).map(|(name, writer)| {
             [&**name, b"=", format!("{}", writer.as_raw_fd()).as_bytes()].concat()
         });
@@ -124,7 +124,7 @@ impl Prepared {
     }
 }
 
-fn cannot_start(plan: &Plan, error: Errno) -> Failure {
+fn cannot_start(plan: &InPlacePlan, error: Errno) -> Failure {
     if error == Errno::TOOBIG {
         return too_big(plan);
     }
@@ -132,7 +132,7 @@ fn cannot_start(plan: &Plan, error: Errno) -> Failure {
 }
 
 /// Names what does not fit into what Linux gives a program at its start.
-fn too_big(plan: &Plan) -> Failure {
+fn too_big(plan: &InPlacePlan) -> Failure {
     let bytes = |list: &[Vec<u8>]| list.iter().map(|entry| entry.len() + 1).sum::<usize>();
     let longest = plan.environment.iter().max_by_key(|entry| entry.len());
     let name = longest.and_then(|entry| entry.split(|byte| *byte == b'=').next());
@@ -234,7 +234,11 @@ fn give(child: Pid, terminal: Option<&Terminal>) {
 }
 
 /// The program's end: the full code from the report, else what the kernel kept of it.
-fn ended(status: WaitStatus, report: Option<&OwnedFd>, plan: &Plan) -> Result<Ended, Failure> {
+fn ended(
+    status: WaitStatus,
+    report: Option<&OwnedFd>,
+    plan: &InPlacePlan,
+) -> Result<Ended, Failure> {
     let record = report.map(read_report).unwrap_or_default();
     match record {
         Report::Code(code) => return Ok(Ended::Code(ExitCode(code))),

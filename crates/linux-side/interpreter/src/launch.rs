@@ -5,7 +5,7 @@ use crate::ending::{Crash, Ending, ExitCode};
 use crate::hosted::Hosted;
 use crate::in_place::{self, Ended};
 use crate::request::{self, Caller, Request, Wishes};
-use crate::response::{Answer, Plan, understand};
+use crate::response::{Answer, InPlacePlan, understand};
 use crate::signals::Watch;
 use crate::start::{Environment, Invocation, Start};
 use crate::terminal::Terminal;
@@ -172,7 +172,7 @@ fn no_answer(error: &ReceiveError, invocation: &Invocation<'_>) -> Failure {
 }
 
 fn run_in_place(
-    plan: &Plan,
+    plan: &InPlacePlan,
     watch: &Watch,
     terminal: Option<&Terminal>,
     connection: &OwnedFd,

@@ -13,14 +13,14 @@ use winterop_wire::{
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Run this in the caller's place.
-    InPlace(Plan),
+    InPlace(InPlacePlan),
     /// The host runs the program.
-    Hosted(Running),
+    Hosted(HostedProgram),
 }
 
 /// What to run in the caller's place.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct InPlacePlan {
     /// The path to execute.
     pub program: Vec<u8>,
     /// Its argv.
@@ -44,7 +44,7 @@ const GRACE: u32 = 5_000;
 
 /// A program that runs below the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Running {
+pub(crate) struct HostedProgram {
     /// It is a graphical program: the terminal is the shell's again at once.
     pub graphical: bool,
     /// What the host understands beyond WSL's protocol.
@@ -77,7 +77,7 @@ pub(crate) fn understand(
         }
         None => {
             let features = extensions.features(Tag::HOST_FEATURES).unwrap_or(Features::NONE);
-            Ok(Answer::Hosted(Running { graphical, features, grace }))
+            Ok(Answer::Hosted(HostedProgram { graphical, features, grace }))
         }
     }
 }
@@ -87,12 +87,12 @@ fn plan(
     extensions: &Extensions<'_>,
     graphical: bool,
     grace: u32,
-) -> Result<Plan, ValueError> {
+) -> Result<InPlacePlan, ValueError> {
     let list = |tag| -> Result<Vec<Vec<u8>>, ValueError> {
         let strings = extensions.strings(tag)?;
         Ok(strings.into_iter().flat_map(Strings::into_iter).map(<[u8]>::to_vec).collect())
     };
-    Ok(Plan {
+    Ok(InPlacePlan {
         program: program.to_vec(),
         arguments: list(Tag::IN_PLACE_ARGUMENTS)?,
         environment: list(Tag::IN_PLACE_ENVIRONMENT)?,

@@ -30,6 +30,6 @@ pub use door::{Door, Who};
 pub use listener::Listener;
 pub use pace::{Pace, TooFast};
 pub use peer::{NotKnown, Peer};
-pub use shares::{Crowded, Place, Shares};
+pub use shares::{Crowded, HeldShare, Shares};
 pub use starter::Starter;
 pub use turned_away::{Backlog, TurnedAway};

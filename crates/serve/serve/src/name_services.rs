@@ -1,7 +1,7 @@
 //! The name services, which a static program does not have: `getent` is asked, as a program of its own.
 
 use crate::Starter;
-use crate::starter::{self, Plan};
+use crate::starter::{self, ProgramStart};
 use crate::wait::until_readable;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -32,13 +32,13 @@ pub fn ask(key: &[u8], reaped: Reaped, starter: Option<&Starter>) -> Option<Acco
     let getent =
         ["/usr/bin/getent", "/bin/getent"].into_iter().find(|it| Path::new(it).exists())?;
     let words = [&b"getent"[..], b"passwd", b"--", key];
-    let plan = Plan {
+    let plan = ProgramStart {
         program: getent.as_bytes(),
         arguments: words.map(<[u8]>::to_vec).to_vec(),
         environment: vec![format!("PATH={PATH}").into_bytes()],
         standard: [None, Some(writer.as_fd()), None],
         patience: Some(starter::PATIENCE),
-        ..Plan::default()
+        ..ProgramStart::default()
     };
     let child = starter::start(starter, &plan).ok()?;
     drop(writer);

@@ -50,7 +50,7 @@ impl Shares {
     /// # Errors
     /// [`Crowded`] where the user's share is used up, nobody holds more than the user, or too many are on
     /// their way out already.
-    pub fn enter(self: &Arc<Self>, user: u32) -> Result<Place, Crowded> {
+    pub fn enter(self: &Arc<Self>, user: u32) -> Result<HeldShare, Crowded> {
         let most_leaving = self.all.div_ceil(2);
         self.enter_or(user, |state, own| state.turn_away_somebody(own, most_leaving))
     }
@@ -59,7 +59,7 @@ impl Shares {
     ///
     /// # Errors
     /// [`Crowded`] where the user's share is used up, or all places are taken.
-    pub fn enter_quietly(self: &Arc<Self>, user: u32) -> Result<Place, Crowded> {
+    pub fn enter_quietly(self: &Arc<Self>, user: u32) -> Result<HeldShare, Crowded> {
         self.enter_or(user, |_, _| false)
     }
 
@@ -67,7 +67,7 @@ impl Shares {
         self: &Arc<Self>,
         user: u32,
         make_room: impl FnOnce(&mut State, usize) -> bool,
-    ) -> Result<Place, Crowded> {
+    ) -> Result<HeldShare, Crowded> {
         let mut state = self.lock();
         let own = state.of(user);
         if own >= self.each || (state.total >= self.all && !make_room(&mut state, own)) {
@@ -76,7 +76,7 @@ impl Shares {
         let told = Arc::new(Notify::new());
         state.held.entry(user).or_default().push(Arc::clone(&told));
         state.total += 1;
-        Ok(Place { shares: Arc::clone(self), user, told })
+        Ok(HeldShare { shares: Arc::clone(self), user, told })
     }
 
     /// Whether nobody holds a place.
@@ -155,20 +155,20 @@ impl State {
 
 /// One place; it is free again when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct HeldShare {
     shares: Arc<Shares>,
     user: u32,
     told: Arc<Notify>,
 }
 
-impl Place {
+impl HeldShare {
     /// Is done when the place was taken away for somebody who holds fewer.
     pub async fn taken_away(&self) {
         self.told.notified().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for HeldShare {
     fn drop(&mut self) {
         self.shares.leave(self.user, &self.told);
     }
@@ -178,7 +178,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn many(shares: &Arc<Shares>, user: u32, count: usize) -> Vec<Place> {
+    fn many(shares: &Arc<Shares>, user: u32, count: usize) -> Vec<HeldShare> {
         (0..count).map(|_| shares.enter(user).unwrap()).collect()
     }
 
@@ -229,9 +229,9 @@ mod tests {
     }
 
     /// How many of the places were taken away.
-    fn taken_of(places: &[Place]) -> usize {
+    fn taken_of(places: &[HeldShare]) -> usize {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let taken = |place: &&Place| {
+        let taken = |place: &&HeldShare| {
             std::pin::pin!(place.taken_away()).as_mut().poll(&mut context).is_ready()
         };
         places.iter().filter(taken).count()

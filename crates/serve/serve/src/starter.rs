@@ -67,7 +67,7 @@ impl RunsAs {
 
 /// What is to be started.
 #[derive(Debug, Default)]
-pub struct Plan<'a> {
+pub struct ProgramStart<'a> {
     /// The path to execute.
     pub program: &'a [u8],
     /// Its argv.
@@ -117,7 +117,7 @@ impl Starter {
     ///
     /// # Errors
     /// The system's; `EPIPE` where the starter is gone, `ETIMEDOUT` for one that takes too long.
-    pub fn spawn(&self, plan: &Plan<'_>) -> Result<Pid, Errno> {
+    pub fn spawn(&self, plan: &ProgramStart<'_>) -> Result<Pid, Errno> {
         let (own, theirs) = connection()?;
         // No time at all would stand for any time.
         let longest = plan.patience.unwrap_or(LONGEST).max(Duration::from_millis(1));
@@ -165,7 +165,7 @@ fn connection() -> Result<(OwnedFd, OwnedFd), Errno> {
 ///
 /// # Errors
 /// The system's.
-pub fn start(starter: Option<&Starter>, plan: &Plan<'_>) -> Result<Pid, Errno> {
+pub fn start(starter: Option<&Starter>, plan: &ProgramStart<'_>) -> Result<Pid, Errno> {
     match starter.map(|starter| starter.spawn(plan)) {
         Some(Err(Errno::PIPE)) | None => start_here(plan),
         Some(started) => started,
@@ -184,7 +184,7 @@ impl StartedProgram {
     ///
     /// # Errors
     /// The system's.
-    pub fn start(starter: Option<&Starter>, plan: &Plan<'_>) -> io::Result<Self> {
+    pub fn start(starter: Option<&Starter>, plan: &ProgramStart<'_>) -> io::Result<Self> {
         Ok(Self { pid: start(starter, plan)?, ended: None })
     }
 
@@ -231,7 +231,7 @@ impl StartedProgram {
 }
 
 /// Starts it as this process's own child, without the starter.
-fn start_here(plan: &Plan<'_>) -> Result<Pid, Errno> {
+fn start_here(plan: &ProgramStart<'_>) -> Result<Pid, Errno> {
     let mut environment = plan.environment.clone();
     if let Some((name, report)) = plan.report {
         environment.push(format!("{name}={}", report.as_raw_fd()).into_bytes());
@@ -336,7 +336,7 @@ fn header(body: usize) -> Vec<u8> {
 const DIRECTORY: u8 = 3;
 const REPORT: u8 = 4;
 
-fn encode<'a>(plan: &'a Plan<'_>) -> (Vec<u8>, Vec<BorrowedFd<'a>>) {
+fn encode<'a>(plan: &'a ProgramStart<'_>) -> (Vec<u8>, Vec<BorrowedFd<'a>>) {
     let mut attached = Vec::new();
     let mut roles = Vec::new();
     let mut attach = |role: u8, descriptor: Option<BorrowedFd<'a>>| {
@@ -509,7 +509,7 @@ mod tests {
     #[test]
     fn a_plan_arrives_as_it_was_sent() {
         let null = std::fs::File::open("/dev/null").unwrap();
-        let plan = Plan {
+        let plan = ProgramStart {
             program: b"/bin/sh",
             arguments: vec![b"sh".to_vec(), b"".to_vec(), b"a\n\xFF".to_vec()],
             environment: vec![b"A=".to_vec()],
@@ -549,9 +549,9 @@ mod tests {
         }
     }
 
-    fn sh(script: &str) -> Plan<'static> {
+    fn sh(script: &str) -> ProgramStart<'static> {
         let arguments = [b"sh", &b"-c"[..], script.as_bytes()].map(<[u8]>::to_vec).to_vec();
-        Plan { program: b"/bin/sh", arguments, ..Plan::default() }
+        ProgramStart { program: b"/bin/sh", arguments, ..ProgramStart::default() }
     }
 
     fn status(pid: Pid) -> Option<i32> {
@@ -565,7 +565,7 @@ mod tests {
         let starter = forked();
         let script = format!("test -e /proc/self/fd/{} && exit 1; exit 7", open.as_raw_fd());
         assert_eq!(status(starter.spawn(&sh(&script)).unwrap()), Some(7));
-        let missing = Plan { program: b"/no/such/program", ..sh("") };
+        let missing = ProgramStart { program: b"/no/such/program", ..sh("") };
         assert_eq!(starter.spawn(&missing).unwrap_err(), Errno::NOENT);
     }
 
@@ -573,7 +573,7 @@ mod tests {
     fn a_program_that_does_not_come_to_run_is_given_up() {
         let starter = forked();
         kill_process(starter.process, Signal::STOP).unwrap();
-        let stopped = Plan { patience: Some(Duration::ZERO), ..sh("exit 7") };
+        let stopped = ProgramStart { patience: Some(Duration::ZERO), ..sh("exit 7") };
         assert_eq!(starter.spawn(&stopped).unwrap_err(), Errno::TIMEDOUT);
         kill_process(starter.process, Signal::CONT).unwrap();
         // What it starts later all the same is ended, and nothing of it is left.

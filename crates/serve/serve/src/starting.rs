@@ -7,7 +7,7 @@
 use crate::Starter;
 use crate::name_services::said_by;
 use crate::notify;
-use crate::starter::{self, Plan, RunsAs};
+use crate::starter::{self, ProgramStart, RunsAs};
 use crate::wait::until_readable;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -174,7 +174,7 @@ fn start_as(
     let (user, group) = (owner.account.user, owner.account.group);
     Ok(starter::start(
         starter,
-        &Plan {
+        &ProgramStart {
             program: program.as_bytes(),
             arguments: vec![b"wslhost".to_vec()],
             environment: owner.environment.clone(),
@@ -182,7 +182,7 @@ fn start_as(
             directory: Some(root.as_fd()),
             runs_as: Some(RunsAs { user, group, groups: owner.groups.clone() }),
             patience: Some(starter::PATIENCE),
-            ..Plan::default()
+            ..ProgramStart::default()
         },
     )?)
 }
@@ -235,14 +235,14 @@ pub fn run_aside(
     let null = File::options().read(true).write(true).open("/dev/null")?;
     let (root, (reader, writer)) = (File::open("/")?, io::pipe()?);
     let name = program.rsplit('/').next().unwrap_or(program).as_bytes().to_vec();
-    let plan = Plan {
+    let plan = ProgramStart {
         program: program.as_bytes(),
         arguments: std::iter::once(name).chain(arguments).collect(),
         environment: vec![format!("PATH={PATH}").into_bytes()],
         standard: [Some(null.as_fd()), Some(null.as_fd()), Some(writer.as_fd())],
         directory: Some(root.as_fd()),
         patience: Some(starter::PATIENCE),
-        ..Plan::default()
+        ..ProgramStart::default()
     };
     let child = starter::start(starter, &plan)?;
     drop(writer);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
-use winterop_serve::{Closer, Crowded, Peer, Place, Shares};
+use winterop_serve::{Closer, Crowded, HeldShare, Peer, Shares};
 
 /// The largest request. What Windows can take fits into it several times.
 pub const LARGEST_REQUEST: usize = 2 << 20;
@@ -81,7 +81,7 @@ impl Places {
     ///
     /// # Errors
     /// [`Crowded`].
-    pub fn enter(&self, peer: &Peer, is_guest: bool) -> Result<Place, Crowded> {
+    pub fn enter(&self, peer: &Peer, is_guest: bool) -> Result<HeldShare, Crowded> {
         let shares = if is_guest { &self.guests } else { &self.own };
         shares.enter(peer.credentials.uid)
     }
@@ -90,7 +90,7 @@ impl Places {
     ///
     /// # Errors
     /// [`Crowded`]; no program that runs is ended for another one.
-    pub fn run(&self, peer: &Peer, is_guest: bool) -> Result<Place, Crowded> {
+    pub fn run(&self, peer: &Peer, is_guest: bool) -> Result<HeldShare, Crowded> {
         let shares = if is_guest { &self.running } else { &self.running_own };
         shares.enter_quietly(peer.credentials.uid)
     }
@@ -99,7 +99,7 @@ impl Places {
     ///
     /// # Errors
     /// [`Crowded`]; it can connect again.
-    pub fn keep(&self, server: &Peer) -> Result<Place, Crowded> {
+    pub fn keep(&self, server: &Peer) -> Result<HeldShare, Crowded> {
         self.servers.enter_quietly(server.credentials.uid)
     }
 }
@@ -113,7 +113,7 @@ pub struct Client {
     pub residence: Residence,
     /// Its connection; it is there until the client is dropped.
     channel: Option<Channel>,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<HeldShare>>,
     closer: Closer,
 }
 
@@ -124,7 +124,7 @@ impl Client {
         channel: Channel,
         peer: Peer,
         residence: Residence,
-        place: Place,
+        place: HeldShare,
         closer: &Closer,
     ) -> Self {
         let channel = Some(channel.up_to(LARGEST_REQUEST));
@@ -175,7 +175,7 @@ impl Client {
 
     /// Its place, for what goes on when nobody looks at the client any more.
     #[must_use]
-    pub fn place(&self) -> Option<Arc<Place>> {
+    pub fn place(&self) -> Option<Arc<HeldShare>> {
         self.place.clone()
     }
 
@@ -185,12 +185,12 @@ impl Client {
     }
 
     /// Gives its place back for one among the servers that are kept.
-    pub fn is_kept(&mut self, place: Place) {
+    pub fn is_kept(&mut self, place: HeldShare) {
         self.place = Some(Arc::new(place));
     }
 
     /// Is done when its place was taken away for somebody who holds fewer.
-    pub async fn is_turned_away(place: Option<Arc<Place>>) {
+    pub async fn is_turned_away(place: Option<Arc<HeldShare>>) {
         match place {
             Some(place) => place.taken_away().await,
             None => std::future::pending().await,

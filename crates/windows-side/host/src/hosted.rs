@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use winterop_serve::starter::{self, Plan, Starter};
+use winterop_serve::starter::{self, ProgramStart, Starter};
 
 /// Stack of the thread that waits for a program; it makes two calls.
 const WAITER_STACK: usize = 64 * 1024;
@@ -158,7 +158,7 @@ fn start_process(
     let assignment =
         |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
     let directory = open_directory(&execution.directory);
-    let plan = Plan {
+    let plan = ProgramStart {
         program: execution.program.as_os_str().as_bytes(),
         arguments: execution.arguments.iter().map(|it| it.as_bytes().to_vec()).collect(),
         environment: execution.environment.iter().map(|(name, it)| assignment(name, it)).collect(),

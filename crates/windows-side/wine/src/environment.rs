@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use winterop_serve::starter::Plan;
+use winterop_serve::starter::ProgramStart;
 
 /// The variable that names the descriptor which gets the exit code as 4 bytes, little-endian, when the
 /// process ends; read by the preloaded library. Whoever starts the process sets it.
@@ -52,19 +52,19 @@ impl ProcessEnvironment {
         arguments: &[&str],
         standard: [BorrowedFd<'a>; 3],
         directory: BorrowedFd<'a>,
-    ) -> Plan<'a> {
+    ) -> ProgramStart<'a> {
         let program = program.as_os_str().as_bytes();
         let arguments = arguments.iter().map(|argument| argument.as_bytes().to_vec());
         let variable =
             |(name, value): (&OsStr, &OsStr)| [name.as_bytes(), b"=", value.as_bytes()].concat();
-        Plan {
+        ProgramStart {
             program,
             arguments: std::iter::once(program.to_vec()).chain(arguments).collect(),
             environment: self.iter().map(variable).collect(),
             standard: standard.map(Some),
             directory: Some(directory),
             caller: rustix::thread::gettid().as_raw_nonzero().get(),
-            ..Plan::default()
+            ..ProgramStart::default()
         }
     }
 

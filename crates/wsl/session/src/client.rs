@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use winterop_channel::unix::{ReceiveError, connect_path};
 use winterop_channel::{Frame, Promise};
-use winterop_distribution::plan::{FAILED, NOTE, Plan, READY};
+use winterop_distribution::plan::{FAILED, InstancePlan, NOTE, READY};
 use winterop_places::instance::{CONTROL, KEEPER};
 use winterop_serve::Peer;
 use winterop_wire::{
@@ -166,7 +166,7 @@ impl Instance {
     ///
     /// # Errors
     /// [`ClientError::Keeper`] and [`ClientError::NoInstance`]; nothing is left behind then.
-    pub fn start(init: &Path, plan: &Plan) -> Result<(Self, Vec<String>), ClientError> {
+    pub fn start(init: &Path, plan: &InstancePlan) -> Result<(Self, Vec<String>), ClientError> {
         let failed = |source| ClientError::Keeper { program: init.to_owned(), source };
         let mut child = Command::new(init)
             .arg0("init")

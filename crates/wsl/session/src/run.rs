@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use winterop_distribution::Plan;
+use winterop_distribution::InstancePlan;
 use winterop_distributions::care::registry;
 use winterop_distributions::registry::Distribution;
 use winterop_distributions::{DistributionName, Instances};
@@ -190,7 +190,7 @@ fn instance(one: &Runnable, tell: &dyn Fn(&dyn Display)) -> Result<Instance, Ses
     if let Some(running) = Instance::find(&directory) {
         return running_with(running, one);
     }
-    let plan = Plan {
+    let plan = InstancePlan {
         name: one.name.clone(),
         root: match one.origin {
             Origin::Imported { .. } => one.root.clone(),

@@ -40,7 +40,7 @@ pub const VARIABLE_LIMIT: usize = 32_766;
 
 /// What to start, and the command line for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct ProgramLine {
     /// The program to start: the one asked for, or cmd.exe for a batch file.
     pub program: WindowsPath,
     /// Its command line.
@@ -58,13 +58,13 @@ pub fn build<A: AsRef<[u8]>>(
     program: &WindowsPath,
     arguments: &[A],
     host: &BatchHost,
-) -> Result<Start, CommandLineError> {
+) -> Result<ProgramLine, CommandLineError> {
     let (program, line) = match ProgramKind::of(program.as_bytes()) {
         ProgramKind::Batch => (host.processor, batch(host, program, arguments)?),
         ProgramKind::CommandProcessor => (program, command_processor(arguments)?),
         ProgramKind::Other => (program, c_runtime(arguments)?),
     };
-    Ok(Start { program: program.clone(), line })
+    Ok(ProgramLine { program: program.clone(), line })
 }
 
 /// Writes a line of the program's name and text that is passed on as it is.

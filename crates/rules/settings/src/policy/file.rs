@@ -21,16 +21,16 @@ struct RawRule {
     name: Option<String>,
     action: Action,
     #[serde(default)]
-    user: Vec<Account>,
+    user: Vec<Named>,
     #[serde(default)]
-    group: Vec<Account>,
+    group: Vec<Named>,
     #[serde(default)]
     namespace: Namespace,
     #[serde(default)]
     program: Vec<String>,
     #[serde(default)]
     sha256: Vec<String>,
-    host: Option<Account>,
+    host: Option<Named>,
     #[serde(default)]
     variables: Vec<String>,
 }
@@ -38,7 +38,7 @@ struct RawRule {
 /// A user or group, by name or by number.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-enum Account {
+enum Named {
     Number(u32),
     Name(String),
 }
@@ -93,8 +93,8 @@ fn understand(raw: RawRule, quoted: String, accounts: &Accounts) -> Result<Rule,
             return Err(RuleError::RootsHost);
         }
         let name = match host {
-            Account::Number(number) => format!("uid {number}"),
-            Account::Name(name) => name.clone(),
+            Named::Number(number) => format!("uid {number}"),
+            Named::Name(name) => name.clone(),
         };
         Ok((uid, name))
     });
@@ -165,25 +165,25 @@ fn accounts() -> Result<Accounts, FileError> {
 }
 
 /// The number of a user.
-fn user(named: &Account, accounts: &Accounts) -> Result<u32, RuleError> {
+fn user(named: &Named, accounts: &Accounts) -> Result<u32, RuleError> {
     let of_name = |name: &[u8]| Some(accounts.by_name(name)?.user);
     number("user", named, of_name, ACCOUNTS[0])
 }
 
 /// The number of a group.
-fn group(named: &Account, accounts: &Accounts) -> Result<u32, RuleError> {
+fn group(named: &Named, accounts: &Accounts) -> Result<u32, RuleError> {
     number("group", named, |name| accounts.group_by_name(name), ACCOUNTS[1])
 }
 
 fn number(
     kind: &'static str,
-    named: &Account,
+    named: &Named,
     of_name: impl Fn(&[u8]) -> Option<u32>,
     file: &'static str,
 ) -> Result<u32, RuleError> {
     match named {
-        Account::Number(number) => Ok(*number),
-        Account::Name(name) => of_name(name.as_bytes()).ok_or_else(|| RuleError::Unknown {
+        Named::Number(number) => Ok(*number),
+        Named::Name(name) => of_name(name.as_bytes()).ok_or_else(|| RuleError::Unknown {
             kind,
             name: name.clone(),
             file,

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use winterop_audit::{Audit, Record};
 use winterop_channel::Frame;
-use winterop_serve::Place;
+use winterop_serve::HeldShare;
 use winterop_settings::machine::AuditSetting;
 use winterop_sys::PeerCredentials;
 use winterop_wire::Features;
@@ -189,7 +189,7 @@ struct Asking {
     request: LaunchRequest,
     mark: Mark,
     /// Its place, taken as long as it is decided on.
-    place: Option<Arc<Place>>,
+    place: Option<Arc<HeldShare>>,
 }
 
 /// A launch that was decided, and has come to something.
@@ -199,7 +199,7 @@ struct Decided {
     /// The answer to its caller.
     response: Vec<u8>,
     /// Its place among those whose programs run.
-    running: Place,
+    running: HeldShare,
 }
 
 /// Waits for a launch's preparation and tells the client now and then that it goes on.

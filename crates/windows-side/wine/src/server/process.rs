@@ -74,14 +74,14 @@ pub(crate) fn wait_readable(
 mod tests {
     use super::*;
     use crate::successor::{Successor, has_own_pids};
-    use winterop_serve::starter::Plan;
+    use winterop_serve::starter::ProgramStart;
 
     #[test]
     fn whoever_has_the_pid_of_a_server_that_was_waited_for_is_neither_ended_nor_waited_for() {
         if !has_own_pids() {
             return;
         }
-        let plan = Plan { program: b"/bin/true", ..Plan::default() };
+        let plan = ProgramStart { program: b"/bin/true", ..ProgramStart::default() };
         let mut child = StartedProgram::start(None, &plan).unwrap();
         assert!(wait(&mut child, Instant::now() + ENDING).is_some());
         let other = Successor::of(child.pid().as_raw_nonzero().get().cast_unsigned());
