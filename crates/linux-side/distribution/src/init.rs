@@ -6,15 +6,17 @@
 //! instance. Port fields are 0: where a virtual machine would have the other side connect to a port,
 //! the answer carries the connection.
 
+use crate::boot::{mount_table_of_file_systems, run_shell, wait_for_systemd};
 use crate::drives::Drives;
+use crate::ending::{end_everything, end_sessions, end_systemd, has_session_processes};
 use crate::interop_server::{self, Found};
 use crate::outside::{Outside, host_address};
 use crate::plan::InstancePlan;
-use crate::reaper::{everybody_else, reap, signal_if};
-use crate::{process, systemd};
+use crate::process;
+use crate::reaper::reap;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, getuid};
+use rustix::process::{Pid, getuid};
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,10 +29,8 @@ use winterop_accounts as accounts;
 use winterop_accounts::release::Release;
 use winterop_channel::Promise;
 use winterop_channel::asynchronous::Channel;
-use winterop_places::inside::{Directory, read_text};
-use winterop_places::names::{INIT, SESSION_LEADER, SHARED_SOCKET, SOCKET_DIRECTORY, socket_name};
-use winterop_registration::keep_registered;
-use winterop_serve::processes::Environment;
+use winterop_places::inside::Directory;
+use winterop_places::names::{SESSION_LEADER, SHARED_SOCKET, SOCKET_DIRECTORY, socket_name};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::{Listener, queries};
 use winterop_settings::{Switches, WslConf};
@@ -40,18 +40,12 @@ use winterop_wire::{
     Message, MessageType, TerminateInstance, TransactionResult,
 };
 
-/// How long processes may take to end that were told to, before the kernel ends them.
-const ENDING: Duration = Duration::from_secs(1);
-
 /// How long an instance waits for its first session.
 const FIRST_SESSION: Duration = Duration::from_secs(15);
 
 /// How often an instance without sessions looks whether something that a crashed session leader has
 /// left is still there. The kernel has no event for it.
 const LEFTOVER_CHECK: Duration = Duration::from_secs(1);
-
-/// How long `mount -a` may take before the instance goes on without it.
-const MOUNT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stands ready when process 1 has built the root.
 #[derive(Debug)]
@@ -83,24 +77,6 @@ pub(crate) fn serve(
         let init = Arc::new(Init::new(plan, prepared));
         init.run(control, ready).await
     })
-}
-
-/// Waits until systemd has started what it starts, or has failed to, and keeps the registration from
-/// it.
-fn wait_for_systemd(conf: &WslConf) {
-    let patience = Duration::from_millis(u64::try_from(conf.boot.init_timeout).unwrap_or(0));
-    let begin = Instant::now();
-    if !systemd::wait_until_it_listens(patience) {
-        tracing::warn!(?patience, "systemd does not take orders yet; sessions do not wait for it");
-    }
-    let question = "exec systemctl is-system-running --wait >/dev/null 2>&1";
-    match run_shell(question, &process::environment_of_boot("")) {
-        Ok(pid) => wait_at_most(pid, patience.saturating_sub(begin.elapsed())),
-        Err(error) => tracing::warn!(%error, "systemctl does not run"),
-    }
-    if conf.boot.protect_binfmt {
-        std::thread::spawn(|| keep_registered(INIT, None));
-    }
 }
 
 /// Why a request has no answer.
@@ -386,90 +362,4 @@ fn remove_leftover(leader: Pid) {
     let name = socket_name(leader.as_raw_nonzero());
     // Its own end has removed it mostly.
     let _ = std::fs::remove_file(Path::new(SOCKET_DIRECTORY).join(name));
-}
-
-/// Whether something that a session has started is left although its leader is not.
-fn has_session_processes() -> bool {
-    everybody_else().into_iter().any(is_of_a_session)
-}
-
-/// One that is just becoming a program counts as a session's: to go on for nothing harms nobody.
-fn is_of_a_session(pid: Pid) -> bool {
-    let is_meant = |entry: &[u8]| {
-        let server = entry.strip_prefix(b"WSL_INTEROP=");
-        server.is_some_and(|server| !server.ends_with(b"/1_interop"))
-    };
-    Environment::of(pid).is_ok_and(|it| it.any(is_meant).unwrap_or(true))
-}
-
-/// Tells what sessions have started to end, and waits a moment.
-async fn end_sessions(children: &mut tokio::signal::unix::Signal) {
-    end(is_of_a_session, children).await;
-}
-
-/// Has systemd end its services and itself. At last it tells this process to end too, and waits for
-/// that.
-async fn end_systemd(terminated: &mut tokio::signal::unix::Signal) {
-    for at_once in [false, true] {
-        systemd::power_off(at_once);
-        if tokio::time::timeout(systemd::SHUTDOWN, terminated.recv()).await.is_ok() {
-            return;
-        }
-    }
-}
-
-/// Tells every process to end, and waits a moment. What is left then ends with this one.
-async fn end_everything(children: &mut tokio::signal::unix::Signal) {
-    end(|_| true, children).await;
-}
-
-async fn end(are_meant: fn(Pid) -> bool, children: &mut tokio::signal::unix::Signal) {
-    for pid in everybody_else() {
-        // SIGHUP for shells, which ignore the other; one that has stopped must go on to hear it.
-        signal_if(pid, || are_meant(pid), &[Signal::TERM, Signal::HUP, Signal::CONT]);
-    }
-    let all = async {
-        while reap().any_left {
-            children.recv().await;
-        }
-    };
-    let _ = tokio::time::timeout(ENDING, all).await;
-}
-
-/// `/etc/fstab`, where it has lines and the distribution has a `mount`.
-fn mount_table_of_file_systems(conf: &WslConf) {
-    let text = read_text("/etc/fstab");
-    let has_lines =
-        text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#'));
-    if !conf.automount.mount_fs_tab || !has_lines {
-        return;
-    }
-    match run_shell("mount -a", &process::environment_of_boot("")) {
-        Ok(pid) => wait_at_most(pid, MOUNT_PATIENCE),
-        Err(error) => tracing::warn!(%error, "mount -a does not run"),
-    }
-}
-
-fn wait_at_most(pid: Pid, patience: Duration) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let Ok(ended) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else {
-        return;
-    };
-    let patience = Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: 0 };
-    let _ = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&patience));
-}
-
-fn run_shell(line: &str, environment: &[Vec<u8>]) -> io::Result<Pid> {
-    let null = std::fs::File::open("/dev/null")?;
-    let stderr = io::stderr();
-    spawn(&Spawn {
-        program: b"/bin/sh",
-        arguments: &CStrings::new([&b"sh"[..], b"-c", line.as_bytes()]),
-        environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
-        standard: [Some(null.as_fd()), Some(stderr.as_fd()), Some(stderr.as_fd())],
-        inherited: None,
-        directory: None,
-        login: None,
-    })
-    .map_err(|error| io::Error::from(error.error))
 }

@@ -16,8 +16,10 @@
 //! started anew finds it by connecting. What `wsl` does there is the crate `session`'s.
 #![forbid(unsafe_code)]
 
+mod boot;
 mod devices;
 mod drives;
+mod ending;
 mod error;
 pub mod holder;
 mod init;
