@@ -27,7 +27,7 @@ fn a_host_whose_program_was_replaced_gives_way_as_soon_as_nothing_runs() {
     let run = |script: &str| {
         finish(host.command("sh", Placement::InPlace).args(["-c", script])).clean().text()
     };
-    run("winterop host stop; l=$(dirname $(dirname $(command -v winterop))); mkdir own; \
+    run("l=$(dirname $(dirname $(command -v winterop))); mkdir own; \
          cp -r $l/bin $l/lib own; own/bin/winterop host start");
     let program = || {
         let process = host.process().expect("a host");

@@ -1,6 +1,6 @@
 //! `winterop doctor`: everything on the way from exec to Windows, looked at.
 
-use crate::say;
+use crate::say::say;
 use anyhow::Result;
 use clap::Args;
 use std::io::{IsTerminal as _, Write as _};

@@ -23,13 +23,14 @@ mod host;
 mod machine;
 mod progress;
 mod run;
+mod say;
 mod shell;
 mod wsl;
 
+use crate::say::say;
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::OsStr;
-use std::fmt::Display;
 use std::process::ExitCode;
 use winterop_serve::starter;
 use winterop_session::from_windows::run_for_caller;
@@ -95,11 +96,6 @@ fn main() -> ExitCode {
             ExitCode::from(if error.downcast_ref().is_some_and(is_missing) { 127 } else { 126 })
         }
     }
-}
-
-/// Tells people something on standard error.
-fn say(line: &dyn Display) {
-    eprintln!("winterop: {line}");
 }
 
 fn dispatch() -> Result<ExitCode> {

@@ -1,6 +1,6 @@
 //! `winterop shell`: an instance of its own, with COMMAND in the caller's own process.
 
-use crate::say;
+use crate::say::say;
 use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
 //! `wsl`: runs a command in a distribution. The machine itself is one.
 
 use crate::progress::Progress;
-use crate::say;
+use crate::say::say;
 use anyhow::Result;
 use clap::Parser;
 use std::ffi::OsString;

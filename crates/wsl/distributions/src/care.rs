@@ -5,7 +5,7 @@
 //! `wsl` that was killed has left unfinished, the next one takes away.
 
 use crate::attendance::Listener;
-use crate::files::{Outcome, in_child};
+use crate::files::{Outcome, remove_in_child};
 use crate::registry::{Distribution, ROOT, Registry, State};
 use crate::store::{Shelf, Store};
 use crate::tree::remove::remove;
@@ -72,7 +72,7 @@ pub(crate) fn remove_files(
         Err(error) if error.is_missing() => return Ok(()),
         holder => holder.map_err(|error| error.words())?,
     };
-    let outcome = in_child(listener, || Ok(remove(holder.as_fd(), ROOT)?))?;
+    let outcome = remove_in_child(listener, || Ok(remove(holder.as_fd(), ROOT)?))?;
     if outcome != Outcome::Done {
         return Err(Failure::NotRemoved { path: &distribution.root().display() }.words());
     }

@@ -28,6 +28,26 @@ pub(crate) fn in_child(
     listener: &dyn Listener,
     work: impl FnOnce() -> Result<(), Words>,
 ) -> Result<Outcome, Words> {
+    let (outcome, note) = outcome_of(listener, work)?;
+    if let Some(note) = note {
+        listener.say(&note);
+    }
+    Ok(outcome)
+}
+
+/// The same to remove files, of which nothing has to be preserved.
+pub(crate) fn remove_in_child(
+    listener: &dyn Listener,
+    work: impl FnOnce() -> Result<(), Words>,
+) -> Result<Outcome, Words> {
+    outcome_of(listener, work).map(|(outcome, _)| outcome)
+}
+
+/// How the work ended, and what could not be preserved in it.
+fn outcome_of(
+    listener: &dyn Listener,
+    work: impl FnOnce() -> Result<(), Words>,
+) -> Result<(Outcome, Option<String>), Words> {
     let told = || match work() {
         Ok(()) => 0,
         Err(error) => {
@@ -37,14 +57,12 @@ pub(crate) fn in_child(
     };
     let done = with_ids(told).map_err(|error| Failure::NoIds { error: &error }.words());
     let Done { status, note } = done?;
-    if let Some(note) = note {
-        listener.say(&note);
-    }
-    Ok(match status {
+    let outcome = match status {
         Some(0) => Outcome::Done,
         Some(_) => Outcome::Failed,
         None => Outcome::Interrupted,
-    })
+    };
+    Ok((outcome, note))
 }
 
 /// Opens a directory that is held, to be read.

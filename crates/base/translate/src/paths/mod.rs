@@ -1,7 +1,7 @@
 //! Linux paths to Windows paths and back.
 //!
 //! A [`Translator`] knows three kinds of places with a name on both sides:
-//! - mounts that show a Windows directory (from the [`MountTable`]): the truth under WSL;
+//! - mounts that show a Windows directory (from the [`MountTable`](crate::MountTable)): the truth under WSL;
 //! - [`Drives`]: Linux directories that the host offers as drive letters, as Wine offers a prefix's
 //!   `dosdevices`. A mount that shows the same directory of the same file system counts too, so
 //!   `/mnt/c` is `C:\` where a prefix's `drive_c` is bind mounted there;
