@@ -30,12 +30,12 @@ const LARGEST_REGISTRY: u64 = 64 << 20;
 
 /// The keys of the machine's variables: by its link, and by what that leads to.
 const MACHINE: [&str; 2] = [
-    "System\\CurrentControlSet\\Control\\Session Manager\\ProcessEnvironment",
-    "System\\ControlSet001\\Control\\Session Manager\\ProcessEnvironment",
+    "System\\CurrentControlSet\\Control\\Session Manager\\Environment",
+    "System\\ControlSet001\\Control\\Session Manager\\Environment",
 ];
 
 /// The key of the user's variables.
-const USER: &str = "ProcessEnvironment";
+const USER: &str = "Environment";
 
 /// The files of a prefix's registry in which variables are.
 #[derive(Debug)]
@@ -263,9 +263,9 @@ mod tests {
         symlink("../drive_c", path.join("dosdevices/c:")).unwrap();
         symlink(path.join("other"), path.join("dosdevices/d:")).unwrap();
         let key =
-            "[System\\\\CurrentControlSet\\\\Control\\\\Session Manager\\\\ProcessEnvironment] 1";
+            "[System\\\\CurrentControlSet\\\\Control\\\\Session Manager\\\\Environment] 1";
         fs::write(path.join("system.reg"), format!("{key}\n{machine}")).unwrap();
-        fs::write(path.join("user.reg"), format!("[ProcessEnvironment] 1\n{user}")).unwrap();
+        fs::write(path.join("user.reg"), format!("[Environment] 1\n{user}")).unwrap();
         prefix
     }
 
