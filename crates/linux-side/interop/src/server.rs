@@ -247,6 +247,8 @@ impl<A: Admit> Server<A> {
             self.admit.write_down(&self.switches, peer, &words);
         }
         match place {
+            // Nothing lies on it, and nothing can come any more: nothing of it hangs.
+            _ if look(&connection) == Some(false) => {}
             Some(place) => self.closer.close((connection, place)),
             None => self.turned_away.close(connection, who),
         }
