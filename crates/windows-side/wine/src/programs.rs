@@ -262,8 +262,7 @@ mod tests {
         }
         symlink("../drive_c", path.join("dosdevices/c:")).unwrap();
         symlink(path.join("other"), path.join("dosdevices/d:")).unwrap();
-        let key =
-            "[System\\\\CurrentControlSet\\\\Control\\\\Session Manager\\\\Environment] 1";
+        let key = "[System\\\\CurrentControlSet\\\\Control\\\\Session Manager\\\\Environment] 1";
         fs::write(path.join("system.reg"), format!("{key}\n{machine}")).unwrap();
         fs::write(path.join("user.reg"), format!("[Environment] 1\n{user}")).unwrap();
         prefix
