@@ -172,7 +172,10 @@ fn a_command_runs_with_its_user_directory_variables_and_status() {
     let code = |arguments: &[&str]| finish(&mut it.wsl(arguments)).code();
     assert_eq!(code(&["exit", "7"]), 7);
     assert_eq!(code(&["-e", "sh", "-c", "kill -9 $$"]), 137);
-    assert_eq!(finish(&mut it.wsl(&["echo", "$HOME;", "echo", "b"])).clean().text(), "/root\nb\n");
+    // A shell runs them, and has the same words.
+    assert_eq!(finish(&mut it.wsl(&["echo", "$HOME;", "a  b"])).clean().text(), "$HOME; a  b\n");
+    assert_eq!(code(&["sh", "-c", "exit 5"]), 5);
+    assert_eq!(finish(&mut it.wsl(&["A=1", "eval", "echo $A"])).clean().text(), "1\n");
     let mut listed = it.wsl(&["-e", "sh", "-c", "echo $A $B $C"]);
     listed.env("WSLENV", "A:B/u:C/w").env("A", "1").env("B", "2").env("C", "3");
     assert_eq!(finish(&mut listed).clean().text(), "1 2\n");

@@ -328,6 +328,36 @@ fn a_linux_program_of_a_windows_program_gets_what_wslenv_lists() {
 }
 
 #[test]
+fn what_a_windows_program_writes_behind_wsl_reaches_the_shell_as_it_is() {
+    let host = Host::new();
+    host.settled();
+    for folder in ["sub", "a dir"] {
+        std::fs::create_dir(host.work().join(folder)).expect("a folder");
+    }
+    for placement in placements() {
+        let said = |command: &str| host.shell(placement, &format!("cmd.exe /c '{command}'"));
+        for (command, text) in [
+            ("wsl echo \"a  b\"", "a  b\n"),
+            ("wsl sh -c \"echo x\"", "x\n"),
+            ("wsl echo $((1+1));  echo b", "2\nb\n"),
+            ("wsl  --cd \"a dir\"  basename \"$PWD\"", "a dir\n"),
+            ("wsl -- printf \"%s_\" a\\ b  c", "a b_c_"),
+            ("wsl -e printf %s_ \"a  b\" c", "a  b_c_"),
+        ] {
+            assert_eq!(said(command).clean().text(), text, "{command}");
+        }
+        assert_eq!(said("wsl sh -c \"exit 5\"").code(), 5);
+        // What was to happen in one folder happens in no other.
+        let (here, there) = (host.work().join("here.txt"), host.work().join("sub/there.txt"));
+        for file in [&here, &there] {
+            std::fs::write(file, "text").expect("a file");
+        }
+        said("wsl sh -c \"cd sub && rm -f *.txt\"").clean();
+        assert!(here.exists() && !there.exists());
+    }
+}
+
+#[test]
 fn a_windows_program_sees_how_its_linux_program_ends() {
     let host = Host::new();
     for placement in placements() {

@@ -18,6 +18,7 @@ use winterop_distributions::listing::{Listed, Shown, default_name, lines, list};
 use winterop_distributions::registry::{Distribution, Version};
 use winterop_distributions::removal::unregister;
 use winterop_distributions::{DistributionName, Listener as _};
+use winterop_session::from_windows::Line;
 use winterop_session::run::{OwnInstances, run as run_in, shut_down, terminate};
 use winterop_session::{Origin, Runnable, Shell, Wanted, here};
 use winterop_words::{Failure, Words, visible};
@@ -114,6 +115,9 @@ pub(crate) struct Arguments {
     /// End all distributions.
     #[arg(long)]
     shutdown: bool,
+    /// The command's words as they were written, for the shell.
+    #[arg(long, value_name = "TEXT", hide = true)]
+    typed: Option<OsString>,
     /// The command; without it your shell.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
@@ -249,12 +253,23 @@ fn run_distribution(one: &Runnable, arguments: &Arguments) -> Result<ExitCode> {
 }
 
 impl Arguments {
+    /// What this process was called with; by a Windows program with one text, of which the shell gets the
+    /// rest behind the options as it is.
+    pub(crate) fn of_process() -> Self {
+        let Some(line) = Line::of_process() else { return Self::parse() };
+        let words = std::iter::once("wsl".into()).chain(line.words());
+        let arguments = Self::parse_from(words);
+        let typed = line.end(arguments.command.len());
+        Self { typed, ..arguments }
+    }
+
     /// What is to be run.
     fn wanted(&self) -> Wanted {
         Wanted {
             user: self.user.clone(),
             directory: self.cd.clone().map(PathBuf::into_os_string),
             command: self.command.clone(),
+            line: self.typed.clone(),
             shell: match self.shell_type.as_deref() {
                 Some("none") => Shell::None,
                 _ if self.exec => Shell::None,

@@ -11,9 +11,11 @@
 //! status, once there is one; or `e`, then standard error until it ends.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::windows::ffi::OsStringExt as _;
 use std::os::windows::io::AsRawHandle as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -31,6 +33,8 @@ use crate::{end, fail, interrupt, status_for};
 const LINUX_PROGRAM: &str = "\\winterop-wsl";
 /// Where to report: `PORT TOKEN`, and ` stderr` where standard error is to come over the port.
 const VARIABLE: &str = "WINTEROP_WINDOWS_CALLER";
+/// What stands behind our own name, as it was written: Wine gives a Linux program words.
+const LINE_VARIABLE: &str = "WINTEROP_WINDOWS_LINE";
 /// How long the Linux side may take to connect.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection may take to show its token.
@@ -70,7 +74,10 @@ fn report_of(rest: &[u16]) -> io::Result<u32> {
     let errors = if with_errors { " stderr" } else { "" };
     let value = format!("{} {token}{errors}", listener.local_addr()?.port());
     // SAFETY: on Windows the call is safe in itself, and no other thread runs yet.
-    unsafe { std::env::set_var(VARIABLE, value) };
+    unsafe {
+        std::env::set_var(VARIABLE, value);
+        std::env::set_var(LINE_VARIABLE, OsString::from_wide(rest));
+    }
     interrupt::install(Interrupts::Shared)?;
     start(rest);
     let (connected, connections) = channel();

@@ -35,6 +35,7 @@ pub mod groups;
 pub mod mounts;
 pub mod pathext;
 pub mod paths;
+pub mod shell;
 pub mod wslenv;
 pub mod wslpath;
 

@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -19,8 +20,48 @@ use tokio::signal::unix::{SignalKind, signal};
 use winterop_accounts::release::Release;
 use winterop_places::program;
 use winterop_shell::session::code_of;
+use winterop_translate::command_line::words;
 use winterop_wine::linux_side::{self, CALLER_VARIABLE};
 use winterop_words::{Failure, Words};
+
+/// By this variable the Windows `wsl.exe` says what stood behind its name, as it was written: Wine gives a
+/// Linux program words, and by rules that are not the shell's.
+const LINE_VARIABLE: &str = "WINTEROP_WINDOWS_LINE";
+
+/// The option by which the `wsl` that [`run_for_caller`] starts gets it.
+const LINE: &str = "--windows-line";
+
+/// The option by which `wsl` is told the text of the command that its words are of, for the shell.
+pub const TYPED: &str = "--typed";
+
+/// What a Windows program has written behind `wsl`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line(Vec<u8>);
+
+impl Line {
+    /// What `wsl` was called with where [`run_for_caller`] has started it.
+    #[must_use]
+    pub fn of_process() -> Option<Self> {
+        let mut arguments = std::env::args_os().skip(1);
+        let (option, line) = (arguments.next()?, arguments.next()?);
+        (option == LINE && arguments.next().is_none()).then(|| Self(line.into_vec()))
+    }
+
+    /// Its words, by Windows' rules.
+    #[must_use]
+    pub fn words(&self) -> Vec<OsString> {
+        words(&self.0).into_iter().map(|word| OsString::from_vec(word.value)).collect()
+    }
+
+    /// The text of the last `count` words, as it was written.
+    #[must_use]
+    pub fn end(&self, count: usize) -> Option<OsString> {
+        let words = words(&self.0);
+        let first = words.get(words.len().checked_sub(count)?)?;
+        let text = self.0.get(first.begin..)?.trim_ascii_end();
+        Some(OsString::from_vec(text.to_vec()))
+    }
+}
 
 /// Where the Windows side waits.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,7 +183,11 @@ fn command() -> Result<Command, Words> {
     let variables = linux_side::variables(&prefix, &distribution, &windows);
     let variables = variables.map_err(|error| Failure::WindowsCaller { error: &error }.words())?;
     let mut command = Command::new(program::own()?);
-    command.arg0("wsl").args(std::env::args_os().skip(1)).env_clear().envs(variables);
+    command.arg0("wsl").env_clear().envs(variables);
+    match std::env::var_os(LINE_VARIABLE) {
+        Some(line) => command.arg(LINE).arg(line),
+        None => command.args(std::env::args_os().skip(1)),
+    };
     if let Some(directory) = directory_of_this_namespace() {
         command.current_dir(directory);
     }
@@ -187,6 +232,16 @@ mod tests {
         for wrong in ["", "80", "x ab", "70000 ab", "80 ab stderr more"] {
             assert_eq!(Caller::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_was_written_behind_the_options_is_the_shells() {
+        let line = Line(br#" -u me  bash -c "cd sub && rm -f *.txt"  "#.to_vec());
+        let words = line.words();
+        assert_eq!(words, ["-u", "me", "bash", "-c", "cd sub && rm -f *.txt"]);
+        assert_eq!(line.end(3).unwrap(), r#"bash -c "cd sub && rm -f *.txt""#);
+        assert_eq!(line.end(0), None);
+        assert_eq!(line.end(6), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A command on the machine itself, which is a distribution as well.
 
+use crate::from_windows::TYPED;
 use crate::run::{Shell, Wanted};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -32,11 +33,7 @@ pub fn run(wanted: &Wanted, tell: &dyn Fn(&dyn Display)) -> Result<u8, Words> {
 
 /// The program and its arguments.
 fn words(wanted: &Wanted) -> Vec<OsString> {
-    if wanted.shell == Shell::None || wanted.command.is_empty() {
-        return wanted.command.clone();
-    }
-    // As WSL does it, the words are joined and given to the shell.
-    let line = wanted.command.join(OsStr::new(" "));
+    let Some(line) = wanted.line() else { return wanted.command.clone() };
     let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
     let login = Some("-l".into()).filter(|_| wanted.shell == Shell::Login);
     std::iter::once(shell).chain(login).chain(["-c".into(), line]).collect()
@@ -70,6 +67,9 @@ fn become_user(user: &str, wanted: &Wanted) -> Result<Infallible, Words> {
         Shell::None => drop(command.arg("--exec")),
         Shell::Login => drop(command.args(["--shell-type", "login"])),
         Shell::Standard => {}
+    }
+    if let Some(line) = &wanted.line {
+        command.arg(TYPED).arg(line);
     }
     // Root's runtime directory is not the user's.
     command.arg("--").args(&wanted.command).env_remove("XDG_RUNTIME_DIR");

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use winterop_distribution::InstancePlan;
@@ -18,6 +18,7 @@ use winterop_places::{program, user};
 use winterop_serve::own_host;
 use winterop_settings::{LauncherKind, Settings, SwitchPlaces, Switches, WindowsPathSetting};
 use winterop_shell::variables;
+use winterop_translate::shell;
 use winterop_translate::wslenv::{self, Direction};
 use winterop_wine::session_path;
 use winterop_wire::{LinuxProcess, ProcessFlags, ShellOptions};
@@ -48,8 +49,22 @@ pub struct Wanted {
     pub directory: Option<OsString>,
     /// The program and its arguments; without it the user's shell.
     pub command: Vec<OsString>,
+    /// The same as it was written, for the shell that runs it; without it the shell gets the words.
+    pub line: Option<OsString>,
     /// How it is started.
     pub shell: Shell,
+}
+
+impl Wanted {
+    /// What the shell is to run; `None` where it is to ask, or there is none.
+    pub(crate) fn line(&self) -> Option<OsString> {
+        if self.shell == Shell::None || self.command.is_empty() {
+            return None;
+        }
+        let words: Vec<_> = self.command.iter().map(|word| word.as_bytes()).collect();
+        let written = self.line.clone();
+        Some(written.unwrap_or_else(|| OsString::from_vec(shell::line(&words))))
+    }
 }
 
 /// Where a distribution comes from.
@@ -278,14 +293,10 @@ fn run_in(mut session: Session, one: &Runnable, wanted: &Wanted) -> Result<u8, S
 
 /// File name and arguments of the message: no name stands for the user's shell.
 fn words(wanted: &Wanted) -> (OsString, Vec<OsString>) {
-    match wanted.command.first() {
-        None => (OsString::new(), Vec::new()),
-        Some(program) if wanted.shell == Shell::None => (program.clone(), wanted.command.clone()),
-        // As WSL does it, the words are joined and given to the shell.
-        Some(_) => {
-            let line = wanted.command.join(OsStr::new(" "));
-            (OsString::new(), vec!["".into(), "-c".into(), line])
-        }
+    match (wanted.line(), wanted.command.first()) {
+        (Some(line), _) => (OsString::new(), vec!["".into(), "-c".into(), line]),
+        (None, Some(program)) => (program.clone(), wanted.command.clone()),
+        (None, None) => (OsString::new(), Vec::new()),
     }
 }
 

@@ -19,6 +19,7 @@ mod c_runtime;
 mod kind;
 mod line;
 mod processor;
+mod words;
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -34,6 +35,7 @@ pub use line::{
     COMMAND_LINE_LIMIT, COMMAND_PROCESSOR_LIMIT, CommandLine, CommandLineError, TooLong,
 };
 pub use processor::command_processor;
+pub use words::{Word, words};
 
 /// The most UTF-16 units that one variable may have: name, `=` and value, without the NUL.
 pub const VARIABLE_LIMIT: usize = 32_766;
