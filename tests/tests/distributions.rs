@@ -400,10 +400,13 @@ fn crashes_end_what_they_must_and_nothing_else() {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
     };
     let init = it.init();
+    // What a shell has said comes before what it becomes.
     let leader_of = |line: &str| {
-        let all = processes();
-        let found = all.iter().find(|p| p.command_line() == line && p.is_below(init));
-        found.and_then(|process| process.parent()).expect("its session leader")
+        expect_soon("its session leader", || {
+            let all = processes();
+            let found = all.iter().find(|p| p.command_line() == line && p.is_below(init));
+            found.and_then(|process| process.parent())
+        })
     };
     // A session leader: its session ends with words, the other one does not notice.
     kill(leader_of("/bin/sleep 7007"));

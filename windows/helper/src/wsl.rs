@@ -74,10 +74,9 @@ fn report_of(rest: &[u16]) -> io::Result<u32> {
     let errors = if with_errors { " stderr" } else { "" };
     let value = format!("{} {token}{errors}", listener.local_addr()?.port());
     // SAFETY: on Windows the call is safe in itself, and no other thread runs yet.
-    unsafe {
-        std::env::set_var(VARIABLE, value);
-        std::env::set_var(LINE_VARIABLE, OsString::from_wide(rest));
-    }
+    unsafe { std::env::set_var(VARIABLE, value) };
+    // SAFETY: the same.
+    unsafe { std::env::set_var(LINE_VARIABLE, OsString::from_wide(rest)) };
     interrupt::install(Interrupts::Shared)?;
     start(rest);
     let (connected, connections) = channel();

@@ -45,8 +45,6 @@ fn means_nothing(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn words_stay_what_they_are() {
         let cases: [(&[&str], &str); 6] = [
