@@ -61,10 +61,9 @@ impl Check {
 /// What has to pass. The profile is the tests', so that one build serves both.
 fn checks() -> Result<Vec<Check>> {
     let mut checks = vec![Check::cargo("fmt --all --check")];
-    let mut others = fuzz::folders()?;
-    others.push(paths::root().join("windows"));
-    for folder in others {
-        checks.push(Check::of(Command::new(cargo()), &folder, "fmt --all --check"));
+    let fuzzed = fuzz::folders()?;
+    for folder in fuzzed.iter().chain([&paths::root().join("windows")]) {
+        checks.push(Check::of(Command::new(cargo()), folder, "fmt --all --check"));
     }
     // The second lint knows the version of Rust that `Cargo.toml` states.
     let lints = "clippy --release --locked --workspace --all-targets -- -D warnings \
@@ -99,8 +98,8 @@ fn checks() -> Result<Vec<Check>> {
     );
     checks.push(Check::cargo("test --doc --release --locked --workspace"));
     // That the fuzz targets build; running them needs a nightly compiler.
-    for folder in fuzz::folders()? {
-        let mut check = Check::of(Command::new(cargo()), &folder, "check");
+    for folder in &fuzzed {
+        let mut check = Check::of(Command::new(cargo()), folder, "check");
         check.command.env("CARGO_TARGET_DIR", fuzz::checked());
         checks.push(check);
     }

@@ -4,6 +4,7 @@
 //! is a pidfd, and whatever is read of `/proc/PID` is believed only if the process of the pidfd is
 //! there afterwards.
 
+use crate::processes::numbers;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -156,10 +157,7 @@ fn facts_of(pid: i32) -> Option<(u32, Moment)> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     let uid = ids.split_whitespace().nth(1)?.parse().ok()?;
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // A name may hold anything, parentheses too.
-    let behind = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 1..)?;
-    let started = std::str::from_utf8(behind).ok()?.split_whitespace().nth(19)?.parse().ok()?;
+    let [started] = numbers(&format!("/proc/{pid}"), [22])?;
     Some((uid, Moment(started)))
 }
 

@@ -54,13 +54,22 @@ impl Environment {
 /// `/proc/PID/stat` (proc(5)). No length fits while exec fills it: the code is still nowhere (the 26th
 /// field) then.
 fn length(folder: &str) -> Option<usize> {
+    let [code, begin, end] = numbers(folder, [26, 50, 51])?;
+    let length = usize::try_from(end.checked_sub(begin)?).ok()?;
+    Some(if code == 0 { usize::MAX } else { length })
+}
+
+/// Fields of a process's `stat`, by their numbers in proc(5), which begin at 3 behind the name.
+pub(crate) fn numbers<const N: usize>(folder: &str, fields: [usize; N]) -> Option<[u64; N]> {
     let stat = fs::read(format!("{folder}/stat")).ok()?;
-    // The third field is the first one behind the name, which may hold anything.
+    // A name may hold anything, parentheses too.
     let behind = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 1..)?;
-    let fields: Vec<&str> = std::str::from_utf8(behind).ok()?.split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3)?.parse::<usize>().ok();
-    let length = field(51)?.checked_sub(field(50)?)?;
-    Some(if field(26)? == 0 { usize::MAX } else { length })
+    let behind: Vec<&str> = std::str::from_utf8(behind).ok()?.split_whitespace().collect();
+    let mut found = [0; N];
+    for (number, field) in found.iter_mut().zip(fields) {
+        *number = behind.get(field.checked_sub(3)?)?.parse().ok()?;
+    }
+    Some(found)
 }
 
 #[cfg(test)]

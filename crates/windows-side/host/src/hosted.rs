@@ -7,6 +7,7 @@ use crate::mark::Mark;
 use crate::request::LaunchRequest;
 use crate::tree;
 use crate::unix::{Endpoints, ExitReport};
+use crate::variables::entry;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -15,7 +16,6 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal,
     waitpid,
 };
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -155,13 +155,11 @@ fn start_process(
     report: Option<&OwnedFd>,
     starter: Option<&Starter>,
 ) -> Result<Pid, Errno> {
-    let assignment =
-        |name: &OsStr, value: &OsStr| [name.as_bytes(), b"=", value.as_bytes()].concat();
     let directory = open_directory(&execution.directory);
     let plan = ProgramStart {
         program: execution.program.as_os_str().as_bytes(),
         arguments: execution.arguments.iter().map(|it| it.as_bytes().to_vec()).collect(),
-        environment: execution.environment.iter().map(|(name, it)| assignment(name, it)).collect(),
+        environment: execution.environment.iter().map(|(name, it)| entry(name, it)).collect(),
         standard: request.endpoints.borrowed_standard(),
         report: execution.report.zip(report.map(AsFd::as_fd)),
         directory: directory.as_ref().map(AsFd::as_fd),
@@ -200,9 +198,7 @@ fn reported(report: &OwnedFd) -> Option<u32> {
 
 /// The exit code of a process that did not report one: as a shell would show it.
 fn code_of(status: WaitStatus) -> u32 {
-    let exit = status.exit_status().map(i32::cast_unsigned);
-    let signal = status.terminating_signal().map(|signal| 128 + signal.cast_unsigned());
-    exit.or(signal).unwrap_or(1)
+    winterop_sys::status_of(status).cast_unsigned()
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
 
-    /// How often; in the way that was wrong about one in a hundred was missed.
+    /// How often; in the way that was wrong about one in forty was missed.
     const ROUNDS: u64 = 100;
 
     #[test]

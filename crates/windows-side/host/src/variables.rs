@@ -16,6 +16,11 @@ use winterop_settings::VariableGroup;
 use winterop_translate::Translator;
 use winterop_translate::wslenv::{self, Direction};
 
+/// `NAME=value`.
+pub(crate) fn entry(name: &OsStr, value: &OsStr) -> Vec<u8> {
+    [name.as_bytes(), b"=", value.as_bytes()].concat()
+}
+
 /// Splits `NAME=value`; none where there is no `=`.
 #[must_use]
 pub fn split(entry: &[u8]) -> Option<(&OsStr, &OsStr)> {

@@ -146,15 +146,15 @@ where
     let log = move || Printable(log());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
     let listened = failed("saying that it listens");
-    let socket = user::host_socket().map_err(|error| error.words())?;
-    let socket = match bind(&socket) {
+    let path = user::host_socket().map_err(|error| error.words())?;
+    let socket = match bind(&path) {
         // Two were started at the same time: the other one serves.
         Err(SocketError::InUse(_)) => return listening().map_err(listened),
         socket => socket.map_err(|error| error.words())?,
     };
     let build = Build::own(&program::own()?).map_err(failed("looking at its own program"))?;
     // Before anybody is served: it is to have nothing of theirs.
-    let starter = Starter::start(&program::own()?)
+    let starter = Starter::start(build.program())
         .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
         .ok()
         .map(Arc::new);
@@ -191,7 +191,6 @@ where
     let Some((socket, waiting)) = successor else { return Ok(()) };
     let error = become_successor(&build, socket, waiting);
     // Whoever comes now finds that nobody serves, and starts a host.
-    let path = user::host_socket().map_err(|error| error.words())?;
     let _ = std::fs::remove_file(path);
     Err(failed("becoming the program in its place")(error))
 }

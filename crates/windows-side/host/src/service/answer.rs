@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::execution::{Execution, Interface};
 use crate::launcher::{Launched, Placed, RefusedLaunch};
 use crate::mark::Mark;
-use std::ffi::{OsStr, OsString};
+use crate::variables::entry;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 use winterop_serve::Crowded;
@@ -86,7 +86,7 @@ pub(super) fn of(
 /// Adds what the caller is to execute.
 fn push_execution<'a>(extensions: &mut Extensions<'a>, execution: &'a Execution) {
     let assignments: Vec<Vec<u8>> =
-        execution.environment.iter().map(|(name, value)| assignment(name, value)).collect();
+        execution.environment.iter().map(|(name, value)| entry(name, value)).collect();
     extensions.push(Tag::IN_PLACE_PROGRAM, execution.program.as_os_str().as_bytes());
     extensions.push(
         Tag::IN_PLACE_ARGUMENTS,
@@ -102,10 +102,6 @@ fn push_execution<'a>(extensions: &mut Extensions<'a>, execution: &'a Execution)
     if let Some(console) = execution.console {
         extensions.push(Tag::IN_PLACE_CONSOLE, console.as_bytes());
     }
-}
-
-fn assignment(name: &OsString, value: &OsStr) -> Vec<u8> {
-    [name.as_bytes(), b"=", value.as_bytes()].concat()
 }
 
 fn list<'a>(strings: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
