@@ -436,12 +436,12 @@ fn who_starts_commands_and_how_is_set_and_said() {
     assert_eq!(said, format!("Default Distribution: {machine}\nDefault Version: 1\n"));
     wsl(&host, &["--mount", "/dev/sdb", "--bare"]).refused(126, &["share this kernel"]);
     for (shell, name) in [("login", "-sh"), ("standard", "sh")] {
-        let words = ["-d", "alpha", "-u", "root", "--shell-type", shell, "echo", "$0"];
+        let words = ["-d", "alpha", "-u", "root", "--shell-type", shell, "eval", "echo $0"];
         assert_eq!(wsl(&host, &words).clean().text().trim_end(), name);
     }
     let none = ["-d", "alpha", "--shell-type", "none", "echo", "$0"];
     assert_eq!(wsl(&host, &none).clean().text(), "$0\n");
-    let dashes = ["-d", "alpha", "--", "echo", "-n", "$0"];
+    let dashes = ["-d", "alpha", "--", "eval", "echo -n $0"];
     assert_eq!(wsl(&host, &dashes).clean().text(), "sh");
     wsl(&host, &["--unregister", "alpha", "--yes"]).clean();
 }

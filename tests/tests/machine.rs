@@ -390,7 +390,7 @@ fn wsl_runs_commands_as_the_users_that_root_names() {
     let mut machine = Machine::enabled();
     let asked = "wsl -u alice -e sh -c 'id -un; $0' $W/hello.exe; echo $?";
     assert_eq!(machine.root(asked), "alice\nhello\n0\n");
-    let said = machine.root("wsl -u bob --cd '~' pwd '&&' exit 3; echo $?");
+    let said = machine.root("wsl -u bob --cd '~' eval 'pwd && exit 3'; echo $?");
     assert_eq!(said, "/home/bob\n3\n");
     let said = machine.user("alice", "wsl -u bob -e true; echo $?");
     assert!(said.contains("sudo -u bob") && said.ends_with("\n126\n"), "{said}");
