@@ -14,7 +14,7 @@ use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::alloc::System;
-use winterop_interpreter::{Environment, Start};
+use winterop_interpreter::{CallerEnvironment, Start};
 
 core::arch::global_asm!(
     ".globl winterop_entry",
@@ -54,7 +54,7 @@ unsafe extern "C" fn decide(stack: *const usize) {
     unsafe { thread_local_block(&words) };
     let start = Start {
         arguments: words.arguments().collect(),
-        environment: Environment::new(words.environment()),
+        environment: CallerEnvironment::new(words.environment()),
         auxiliary,
     };
     winterop_interpreter::end(winterop_interpreter::interpret(&start))

@@ -18,7 +18,7 @@ use role::Role;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
-use winterop_interpreter::{Auxiliary, Environment, Start};
+use winterop_interpreter::{Auxiliary, CallerEnvironment, Start};
 
 fn main() -> ExitCode {
     let arguments: Vec<Vec<u8>> = std::env::args_os().map(OsString::into_vec).collect();
@@ -69,7 +69,7 @@ fn log(level: &str) {
 
 fn interpret(arguments: Vec<&[u8]>, auxiliary: Auxiliary) -> ExitCode {
     let variables = winterop_shell::variables::own();
-    let environment = Environment::new(variables.iter().map(Vec::as_slice));
+    let environment = CallerEnvironment::new(variables.iter().map(Vec::as_slice));
     let ending = winterop_interpreter::interpret(&Start { arguments, environment, auxiliary });
     winterop_interpreter::end(ending)
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use winterop_interpreter::{Auxiliary, Environment, Invocation, Start, Wishes, request_length};
+use winterop_interpreter::{
+    Auxiliary, CallerEnvironment, Invocation, Start, Wishes, request_length,
+};
 
 use super::figures::median;
 
@@ -30,7 +32,7 @@ pub(super) fn measure(program: &Path, turns: usize) -> Result<f64> {
     let path = program.as_os_str().as_bytes();
     let start = Start {
         arguments: Vec::new(),
-        environment: Environment::new(entries.iter().map(|entry| entry.as_bytes())),
+        environment: CallerEnvironment::new(entries.iter().map(|entry| entry.as_bytes())),
         auxiliary: Auxiliary::default(),
     };
     let arguments = words.iter().map(|word| word.as_bytes()).collect();

@@ -51,6 +51,12 @@ impl NoPlace {
     }
 }
 
+impl From<NoPlace> for Words {
+    fn from(error: NoPlace) -> Self {
+        error.words()
+    }
+}
+
 /// What is ours in each of the user's directories.
 const OURS: &str = "winterop";
 

@@ -78,6 +78,12 @@ impl HolderError {
     }
 }
 
+impl From<HolderError> for Words {
+    fn from(error: HolderError) -> Self {
+        error.words()
+    }
+}
+
 fn failed<E: Into<io::Error>>(path: &Path) -> impl FnOnce(E) -> HolderError {
     let path = path.to_owned();
     move |source| HolderError::System { path, source: source.into() }

@@ -14,6 +14,7 @@ use crate::outside::{Outside, host_address};
 use crate::plan::InstancePlan;
 use crate::process;
 use crate::reaper::reap;
+use crate::systemd::FirstProcess;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, getuid};
@@ -53,8 +54,7 @@ pub(crate) struct BuiltRoot {
     pub(crate) conf: WslConf,
     pub(crate) drives: Drives,
     pub(crate) outside: Outside,
-    /// Whether systemd is process 1, and this its child.
-    pub(crate) systemd: bool,
+    pub(crate) first: FirstProcess,
 }
 
 /// Serves until the instance ends; `ready` is called once it does.
@@ -67,10 +67,9 @@ pub(crate) fn serve(
     control: OwnedFd,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
-    if prepared.systemd {
-        wait_for_systemd(&prepared.conf);
-    } else {
-        mount_table_of_file_systems(&prepared.conf);
+    match prepared.first {
+        FirstProcess::Systemd => wait_for_systemd(&prepared.conf),
+        FirstProcess::Init => mount_table_of_file_systems(&prepared.conf),
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -104,7 +103,7 @@ struct Init {
     host_socket: PathBuf,
     outside: Outside,
     idle: Duration,
-    systemd: bool,
+    first: FirstProcess,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -121,7 +120,7 @@ struct State {
 
 impl Init {
     fn new(plan: &InstancePlan, prepared: BuiltRoot) -> Self {
-        let BuiltRoot { conf, drives, outside, systemd } = prepared;
+        let BuiltRoot { conf, drives, outside, first } = prepared;
         let state = State {
             drives,
             leaders: HashSet::new(),
@@ -135,7 +134,7 @@ impl Init {
             host_socket: plan.host.socket.file_name().unwrap_or_default().into(),
             outside,
             idle: plan.idle,
-            systemd,
+            first,
             state: Mutex::new(state),
             changed: Notify::new(),
         }
@@ -172,13 +171,14 @@ impl Init {
                 break;
             }
         }
-        if self.systemd {
-            end_sessions(&mut children).await;
-            if !is_told {
-                end_systemd(&mut terminated).await;
+        match self.first {
+            FirstProcess::Systemd => {
+                end_sessions(&mut children).await;
+                if !is_told {
+                    end_systemd(&mut terminated).await;
+                }
             }
-        } else {
-            end_everything(&mut children).await;
+            FirstProcess::Init => end_everything(&mut children).await,
         }
         drop(interop);
         Ok(())
@@ -189,7 +189,10 @@ impl Init {
     fn interop_server(&self, switches: &Arc<Switches>) -> io::Result<Option<ListeningSocket>> {
         let outside = &self.outside;
         let address = host_address(&outside.runtime, &outside.directory, &self.host_socket);
-        let found = if self.systemd { Found::ByAll } else { Found::ByProcess };
+        let found = match self.first {
+            FirstProcess::Systemd => Found::ByAll,
+            FirstProcess::Init => Found::ByProcess,
+        };
         interop_server::start(address, Arc::clone(switches), found)
     }
 
@@ -303,7 +306,7 @@ impl Init {
             plan9_port: 0,
             default_uid: default,
             interop_port: if has_server { 0 } else { InitializeResponse::INTEROP_OFF },
-            systemd: self.systemd,
+            systemd: self.first == FirstProcess::Systemd,
             pid_namespace: namespace,
             flavour: release.id.as_deref().map(str::as_bytes),
             version: release.version.as_deref().map(str::as_bytes),

@@ -9,8 +9,8 @@
 use crate::error::InstanceError;
 use crate::holder::Holder;
 use crate::outside::Outside;
-use crate::plan::{FAILED, InstancePlan, NOTE, READY};
-use crate::systemd::{self, Cgroup};
+use crate::plan::{FAILED, InstancePlan, NOTE, READY, RootOf};
+use crate::systemd::{self, Cgroup, FirstProcess};
 use crate::{init, root};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -70,7 +70,7 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
 /// The root, open, and its name without links. What is checked here is what the instance is made of.
 fn hold_root(plan: &InstancePlan) -> Result<(PathBuf, Directory), InstanceError> {
     let unusable = |source| InstanceError::Root { path: plan.root.clone(), source };
-    if !plan.imported {
+    if plan.root_of == RootOf::Anybody {
         let root = fs::canonicalize(&plan.root).map_err(unusable)?;
         let held = Directory::plain(&root).map_err(unusable)?;
         return Ok((root, held));
@@ -212,7 +212,7 @@ fn enter(
 ) -> ! {
     // Whoever started the keeper waits for the end of what that says.
     silence();
-    let with_systemd = cgroup.is_some();
+    let first = if cgroup.is_some() { FirstProcess::Systemd } else { FirstProcess::Init };
     let entered = cgroup
         .unwrap_or(Ok(()))
         .map_err(failed("entering the cgroup for", "systemd"))
@@ -224,7 +224,7 @@ fn enter(
         }
         Ok(Fork::Child) => {
             drop(entering);
-            let status = become_init(plan, root, own, writer, with_systemd);
+            let status = become_init(plan, root, own, writer, first);
             winterop_sys::exit(status)
         }
         Err(error) => {
@@ -257,7 +257,7 @@ fn become_init(
     root: Directory,
     own: &Path,
     writer: PipeWriter,
-    with_systemd: bool,
+    first: FirstProcess,
 ) -> u8 {
     let mut writer = Some(writer);
     // The keeper reads to the end, so the pipe is closed with the first word.
@@ -266,11 +266,11 @@ fn become_init(
             let _ = writer.write_all(word.as_bytes());
         }
     };
-    let prepared = prepare(plan, &root, own, with_systemd);
+    let prepared = prepare(plan, &root, own, first);
     // From it a way leads up to the machine's own.
     drop(root);
     let served = prepared.and_then(|(prepared, control)| {
-        if prepared.systemd {
+        if prepared.first == FirstProcess::Systemd {
             leave_process_1(plan)?;
         }
         let served = init::serve(plan, prepared, control, || tell(READY));
@@ -307,7 +307,7 @@ fn prepare(
     plan: &InstancePlan,
     root: &Directory,
     own: &Path,
-    with_systemd: bool,
+    first: FirstProcess,
 ) -> Result<(init::BuiltRoot, OwnedFd), InstanceError> {
     let open = |path: &Path| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -322,11 +322,11 @@ fn prepare(
     let control = control.map_err(listening)?;
     let runtime = plan.host.socket.parent().unwrap_or(Path::new("/"));
     let outside = Outside { runtime: open(runtime)?, directory: open(&plan.directory)? };
-    let (conf, drives) = root::enter(plan, root, own, with_systemd)?;
-    if with_systemd && !systemd::is_there() {
+    let (conf, drives) = root::enter(plan, root, own, first)?;
+    if first == FirstProcess::Systemd && !systemd::is_there() {
         return Err(InstanceError::NoSystemd);
     }
-    Ok((init::BuiltRoot { conf, drives, outside, systemd: with_systemd }, control))
+    Ok((init::BuiltRoot { conf, drives, outside, first }, control))
 }
 
 /// Waits for the end of process 1. Meanwhile the host is told of the instance, and started for whoever

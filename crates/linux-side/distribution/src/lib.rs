@@ -39,4 +39,4 @@ mod successor;
 mod systemd;
 mod transport;
 
-pub use plan::InstancePlan;
+pub use plan::{InstancePlan, RootOf};

@@ -5,6 +5,19 @@ use std::time::Duration;
 use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 use winterop_serve::starting::HostAddress;
 
+/// Who made the directory with an instance's files, and so what it may be trusted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RootOf {
+    /// Somebody has named it: it is what its files' rights make of it.
+    #[default]
+    Anybody,
+    /// An import: the directory which holds it must be its user's own and closed to others.
+    Import,
+}
+
+/// The flag for [`RootOf::Import`].
+const IMPORTED: &str = "--imported";
+
 /// What to make an instance from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstancePlan {
@@ -12,9 +25,8 @@ pub struct InstancePlan {
     pub name: String,
     /// The directory with its files.
     pub root: PathBuf,
-    /// Whether an import made it, so that the directory which holds it must be its user's own and closed
-    /// to others.
-    pub imported: bool,
+    /// Who made that directory.
+    pub root_of: RootOf,
     /// The instance's own directory, in the user's runtime directory. The keeper makes and removes
     /// it; at most 90 bytes, because sockets are in it.
     pub directory: PathBuf,
@@ -45,13 +57,16 @@ impl InstancePlan {
     /// The command line that [`InstancePlan::parse`] reads.
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
-        OptionWriter::default()
-            .value(OPTION, &self.name)
+        let writer = OptionWriter::default().value(OPTION, &self.name);
+        let writer = match self.root_of {
+            RootOf::Anybody => writer,
+            RootOf::Import => writer.flag(IMPORTED),
+        };
+        writer
             .value("--root", &self.root)
             .value("--directory", &self.directory)
             .value("--data", &self.data)
             .value("--idle-milliseconds", self.idle.as_millis().to_string())
-            .value("--imported", if self.imported { "yes" } else { "no" })
             .value("--host-socket", &self.host.socket)
             .rest("--host", &self.host.command)
     }
@@ -67,7 +82,7 @@ impl InstancePlan {
             match &*option {
                 OPTION => plan.name = reader.text()?,
                 "--root" => plan.root = reader.value()?.into(),
-                "--imported" => plan.imported = reader.value()? == "yes",
+                IMPORTED => plan.root_of = RootOf::Import,
                 "--directory" => plan.directory = reader.value()?.into(),
                 "--data" => plan.data = reader.value()?.into(),
                 "--idle-milliseconds" => plan.idle = Duration::from_millis(reader.number()?),
@@ -89,7 +104,7 @@ mod tests {
         let plan = InstancePlan {
             name: "Debian 12".into(),
             root: "/home/me/distributions/Debian/rootfs".into(),
-            imported: true,
+            root_of: RootOf::Import,
             directory: "/run/user/1000/winterop/instances/1".into(),
             data: "/home/me/.local/share/winterop".into(),
             host: HostAddress {

@@ -16,6 +16,7 @@ use crate::mounts::{
     bind, ensure_directory, ensure_file, make_directory, mount_new, own_directory,
 };
 use crate::plan::InstancePlan;
+use crate::systemd::FirstProcess;
 use crate::{devices, network};
 use rustix::fs::symlinkat;
 use rustix::mount::{
@@ -40,13 +41,13 @@ pub(crate) fn enter(
     plan: &InstancePlan,
     root: &Directory,
     init: &Path,
-    own_cgroups: bool,
+    first: FirstProcess,
 ) -> Result<(WslConf, Drives), NamespaceError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(failed("making private", "/"))?;
     let outside = change_root(root, &plan.root)?;
     mount_kernel(&outside)?;
-    if own_cgroups {
+    if first == FirstProcess::Systemd {
         let cgroups = Path::new("/sys/fs/cgroup");
         mount_new("tmpfs", cgroups, c"mode=0755")?;
         mount_new("cgroup2", cgroups, c"")?;

@@ -16,6 +16,15 @@ use winterop_places::inside::Directory;
 use winterop_settings::WslConf;
 use winterop_sys::{CStrings, real_time_signal};
 
+/// What an instance's process 1 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstProcess {
+    /// This program.
+    Init,
+    /// systemd, and this program is its child.
+    Systemd,
+}
+
 /// Where a distribution has it, in the order in which it is looked for.
 const PROGRAMS: [&std::ffi::CStr; 3] =
     [c"/usr/lib/systemd/systemd", c"/lib/systemd/systemd", c"/sbin/init"];

@@ -3,7 +3,7 @@
 //! `$WSL_INTEROP` is a hint. Whatever goes wrong with one candidate, the next is tried; only when
 //! none is left does the user hear of it, with the list of what was tried.
 
-use crate::start::{Environment, base_name};
+use crate::start::{CallerEnvironment, base_name};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -77,7 +77,7 @@ pub struct Found {
 /// The sockets to try, in their order, computed one at a time: the first one is nearly always right,
 /// and the chain of parents costs a read a step.
 struct Candidates<'a> {
-    environment: &'a Environment<'a>,
+    environment: &'a CallerEnvironment<'a>,
     /// Whether the environment may steer us (not with AT_SECURE).
     trusts_environment: bool,
     step: Step,
@@ -177,7 +177,7 @@ impl Iterator for Candidates<'_> {
 ///
 /// # Errors
 /// Everything that was tried, where nothing was right.
-pub fn find(environment: &Environment<'_>, secure: bool) -> Result<Found, Vec<Attempt>> {
+pub fn find(environment: &CallerEnvironment<'_>, secure: bool) -> Result<Found, Vec<Attempt>> {
     let candidates = Candidates { environment, trusts_environment: !secure, step: Step::Variable };
     let mut attempts: Vec<Attempt> = Vec::new();
     for path in candidates {
@@ -364,7 +364,7 @@ mod tests {
         std::fs::DirBuilder::new().mode(mode).create(&path).unwrap();
         let path_bytes = path.as_os_str().as_encoded_bytes().to_vec();
         let variable = [b"XDG_RUNTIME_DIR=", path_bytes.as_slice()].concat();
-        let environment = Environment::new([&b"WSL_INTEROP=/x"[..], &variable]);
+        let environment = CallerEnvironment::new([&b"WSL_INTEROP=/x"[..], &variable]);
         let candidates = Candidates {
             environment: &environment,
             trusts_environment: true,
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn with_at_secure_the_environment_does_not_steer() {
-        let environment = Environment::new([&b"WSL_INTEROP=/x"[..], b"XDG_RUNTIME_DIR=/r"]);
+        let environment = CallerEnvironment::new([&b"WSL_INTEROP=/x"[..], b"XDG_RUNTIME_DIR=/r"]);
         let candidates = Candidates {
             environment: &environment,
             trusts_environment: false,

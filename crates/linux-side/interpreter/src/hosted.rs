@@ -4,7 +4,7 @@ use crate::ending::ExitCode;
 use crate::response::HostedProgram;
 use crate::signals::Watch;
 use crate::terminal::{Back, Terminal};
-use crate::words::{Failure, Why, system_error};
+use crate::words::{FailedLaunch, Why, system_error};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -71,7 +71,7 @@ impl<'a> Hosted<'a> {
     ///
     /// # Errors
     /// The connection ended first, or what came on it is no message.
-    pub(crate) fn wait(&mut self, watch: &Watch) -> Result<ExitCode, Failure> {
+    pub(crate) fn wait(&mut self, watch: &Watch) -> Result<ExitCode, FailedLaunch> {
         loop {
             while let Some(frame) = self.next_frame()? {
                 if let Some(code) = self.understand(&frame)? {
@@ -101,15 +101,15 @@ impl<'a> Hosted<'a> {
         }
     }
 
-    fn next_frame(&mut self) -> Result<Option<Frame>, Failure> {
+    fn next_frame(&mut self) -> Result<Option<Frame>, FailedLaunch> {
         self.inbox.next_frame().map_err(|error| self.broken(&error.into()))
     }
 
     /// Waits for the end of a program whose host has ended: its own report says how.
     ///
     /// Signals cannot be passed on any more; they end this process as they would any other.
-    fn outlive_host(&self, watch: &Watch) -> Result<ExitCode, Failure> {
-        let lost = || Failure::from(Why::HostEnded { program: &self.program });
+    fn outlive_host(&self, watch: &Watch) -> Result<ExitCode, FailedLaunch> {
+        let lost = || FailedLaunch::from(Why::HostEnded { program: &self.program });
         let report = self.report.as_ref().ok_or_else(lost)?;
         watch.release();
         let mut code = [0_u8; 4];
@@ -120,7 +120,7 @@ impl<'a> Hosted<'a> {
     }
 
     /// Reads what has arrived; false at the connection's end.
-    fn read(&mut self) -> Result<bool, Failure> {
+    fn read(&mut self) -> Result<bool, FailedLaunch> {
         match read_into(self.connection, &mut self.inbox).map_err(|error| self.broken(&error))? {
             Read::Data(_) | Read::NotYet => Ok(true),
             Read::End => {
@@ -131,11 +131,11 @@ impl<'a> Hosted<'a> {
     }
 
     /// Takes one message; the exit code where it is the exit status.
-    fn understand(&mut self, frame: &Frame) -> Result<Option<ExitCode>, Failure> {
+    fn understand(&mut self, frame: &Frame) -> Result<Option<ExitCode>, FailedLaunch> {
         let program = self.program;
         let bad = |error: winterop_wire::DecodeError| {
             let error = format!("what is no message: {error}");
-            Failure::from(Why::WrongWord { program: &program, error: &error })
+            FailedLaunch::from(Why::WrongWord { program: &program, error: &error })
         };
         let message = Message::parse(&frame.bytes).map_err(bad)?;
         match message.header.message_type {
@@ -160,7 +160,7 @@ impl<'a> Hosted<'a> {
         }
     }
 
-    fn broken(&self, error: &ReceiveError) -> Failure {
+    fn broken(&self, error: &ReceiveError) -> FailedLaunch {
         let text = match error {
             ReceiveError::System(error) => system_error(*error).to_string(),
             other => other.to_string(),

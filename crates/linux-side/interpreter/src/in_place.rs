@@ -8,7 +8,7 @@ use crate::ending::{Ending, ExitCode};
 use crate::response::InPlacePlan;
 use crate::signals::{Arrival, Watch};
 use crate::terminal::{Back, Terminal};
-use crate::words::{Failure, Why, shown, system_error};
+use crate::words::{FailedLaunch, Why, shown, system_error};
 use alloc::format;
 use alloc::vec::Vec;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -43,13 +43,13 @@ impl Ended {
 /// Runs what the host has planned and waits for its end.
 ///
 /// # Errors
-/// A [`Failure`] where the program could not be started.
+/// A [`FailedLaunch`] where the program could not be started.
 pub(crate) fn run(
     plan: &InPlacePlan,
     watch: &Watch,
     terminal: Option<&Terminal>,
     errors: impl AsFd,
-) -> Result<Ended, Failure> {
+) -> Result<Ended, FailedLaunch> {
     let report = match &plan.report {
         Some(_) => Some(pipe_with(PipeFlags::CLOEXEC).map_err(|error| cannot_start(plan, error))?),
         None => None,
@@ -124,7 +124,7 @@ impl PreparedExec {
     }
 }
 
-fn cannot_start(plan: &InPlacePlan, error: Errno) -> Failure {
+fn cannot_start(plan: &InPlacePlan, error: Errno) -> FailedLaunch {
     if error == Errno::TOOBIG {
         return too_big(plan);
     }
@@ -132,7 +132,7 @@ fn cannot_start(plan: &InPlacePlan, error: Errno) -> Failure {
 }
 
 /// Names what does not fit into what Linux gives a program at its start.
-fn too_big(plan: &InPlacePlan) -> Failure {
+fn too_big(plan: &InPlacePlan) -> FailedLaunch {
     let bytes = |list: &[Vec<u8>]| list.iter().map(|entry| entry.len() + 1).sum::<usize>();
     let longest = plan.environment.iter().max_by_key(|entry| entry.len());
     let name = longest.and_then(|entry| entry.split(|byte| *byte == b'=').next());
@@ -153,7 +153,7 @@ fn attend(
     watch: &Watch,
     terminal: Option<&Terminal>,
     grace: u32,
-) -> Result<(WaitStatus, Option<Signal>), Failure> {
+) -> Result<(WaitStatus, Option<Signal>), FailedLaunch> {
     let mut overdue = None;
     loop {
         wait_for_signal(watch, grace, terminal);
@@ -195,7 +195,7 @@ fn pass_on(child: Pid, arrival: Arrival) {
 }
 
 /// Looks whether the child has ended; where it was stopped instead, stops with it.
-fn reap(child: Pid, terminal: Option<&Terminal>) -> Result<Option<WaitStatus>, Failure> {
+fn reap(child: Pid, terminal: Option<&Terminal>) -> Result<Option<WaitStatus>, FailedLaunch> {
     loop {
         match waitpid(Some(child), WaitOptions::NOHANG | WaitOptions::UNTRACED) {
             Ok(None) => return Ok(None),
@@ -238,7 +238,7 @@ fn ended(
     status: WaitStatus,
     report: Option<&OwnedFd>,
     plan: &InPlacePlan,
-) -> Result<Ended, Failure> {
+) -> Result<Ended, FailedLaunch> {
     let record = report.map(read_report).unwrap_or_default();
     match record {
         Report::Code(code) => return Ok(Ended::Code(ExitCode(code))),

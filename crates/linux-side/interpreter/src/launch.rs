@@ -7,9 +7,9 @@ use crate::in_place::{self, Ended};
 use crate::request::{self, Caller, Request, Wishes};
 use crate::response::{Answer, InPlacePlan, understand};
 use crate::signals::Watch;
-use crate::start::{Environment, Invocation, Start};
+use crate::start::{CallerEnvironment, Invocation, Start};
 use crate::terminal::Terminal;
-use crate::words::{Failure, Why, shown, system_error};
+use crate::words::{FailedLaunch, Why, shown, system_error};
 use crate::{complain, say};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -42,7 +42,7 @@ fn try_launch(
     start: &Start<'_>,
     invocation: &Invocation<'_>,
     wishes: &Wishes<'_>,
-) -> Result<(Ended, Option<Signal>), Failure> {
+) -> Result<(Ended, Option<Signal>), FailedLaunch> {
     refuse_privileges(start, invocation)?;
     let caller = Caller::inspect(start, invocation.program, wishes)?;
     let Found { connection, path } = discovery::find(&start.environment, start.auxiliary.secure)
@@ -56,7 +56,7 @@ fn try_launch(
     let program = shown(invocation.program);
     let watch = Watch::start().map_err(|error| {
         let error = system_error(error);
-        Failure::from(Why::NoSignals { program: &program, error: &error })
+        FailedLaunch::from(Why::NoSignals { program: &program, error: &error })
     })?;
     let ended = match answer {
         Answer::InPlace(plan) => run_in_place(&plan, &watch, terminal.as_ref(), &connection),
@@ -72,7 +72,7 @@ fn try_launch(
 
 /// Refuses to start a program with rights that the caller does not have: which environment, which
 /// server and which host would be whose is not defined then.
-fn refuse_privileges(start: &Start<'_>, invocation: &Invocation<'_>) -> Result<(), Failure> {
+fn refuse_privileges(start: &Start<'_>, invocation: &Invocation<'_>) -> Result<(), FailedLaunch> {
     let (real, effective) = (rustix::process::getuid(), rustix::process::geteuid());
     if !start.auxiliary.secure && real == effective {
         return Ok(());
@@ -85,7 +85,7 @@ fn refuse_privileges(start: &Start<'_>, invocation: &Invocation<'_>) -> Result<(
     Err(why.into())
 }
 
-fn no_server(invocation: &Invocation<'_>, attempts: &[discovery::Attempt]) -> Failure {
+fn no_server(invocation: &Invocation<'_>, attempts: &[discovery::Attempt]) -> FailedLaunch {
     let attempts = discovery::describe(attempts);
     Why::NoServer { program: &shown(invocation.program), attempts: &attempts }.into()
 }
@@ -96,7 +96,7 @@ fn send_request(
     terminal: Option<&Terminal>,
     path: &[u8],
     invocation: &Invocation<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), FailedLaunch> {
     let Err(error) = send(connection, &request.bytes, &request.attached(terminal)) else {
         return Ok(());
     };
@@ -112,7 +112,10 @@ fn send_request(
 }
 
 /// The refusal that a server has left before it closed the connection.
-fn refusal_without_request(connection: &OwnedFd, invocation: &Invocation<'_>) -> Option<Failure> {
+fn refusal_without_request(
+    connection: &OwnedFd,
+    invocation: &Invocation<'_>,
+) -> Option<FailedLaunch> {
     let frame = receive(connection, &mut Inbox::default(), Some(PATIENCE)).ok()?;
     let message = Message::parse(&frame.bytes).ok()?;
     let response = CreateProcessResponse::decode(&message).ok()?;
@@ -124,7 +127,7 @@ fn receive_answer(
     connection: &OwnedFd,
     inbox: &mut Inbox,
     invocation: &Invocation<'_>,
-) -> Result<(Answer, Vec<OwnedFd>), Failure> {
+) -> Result<(Answer, Vec<OwnedFd>), FailedLaunch> {
     loop {
         let frame =
             receive(connection, inbox, Some(PATIENCE)).map_err(|e| no_answer(&e, invocation))?;
@@ -154,15 +157,15 @@ fn show_notice(frame: &Frame) -> Result<(), DecodeError> {
     Ok(())
 }
 
-fn bad_message(error: &DecodeError, invocation: &Invocation<'_>) -> Failure {
+fn bad_message(error: &DecodeError, invocation: &Invocation<'_>) -> FailedLaunch {
     wrong_answer(&format_args!("what is no message: {error}"), invocation)
 }
 
-fn wrong_answer(error: &dyn Display, invocation: &Invocation<'_>) -> Failure {
+fn wrong_answer(error: &dyn Display, invocation: &Invocation<'_>) -> FailedLaunch {
     Why::WrongAnswer { program: &shown(invocation.program), error }.into()
 }
 
-fn no_answer(error: &ReceiveError, invocation: &Invocation<'_>) -> Failure {
+fn no_answer(error: &ReceiveError, invocation: &Invocation<'_>) -> FailedLaunch {
     let text = match error {
         ReceiveError::System(error) => system_error(*error).to_string(),
         ReceiveError::Timeout => format!("it was silent for {} s", PATIENCE.tv_sec),
@@ -176,7 +179,7 @@ fn run_in_place(
     watch: &Watch,
     terminal: Option<&Terminal>,
     connection: &OwnedFd,
-) -> Result<Ended, Failure> {
+) -> Result<Ended, FailedLaunch> {
     let terminal = terminal.filter(|_| !plan.graphical);
     let ended = in_place::run(plan, watch, terminal, connection.as_fd())?;
     if !matches!(ended, Ended::Overdue(_)) {
@@ -202,7 +205,7 @@ fn report_end(connection: &OwnedFd, ended: Ended) {
     }
 }
 
-fn wait_for_host(mut hosted: Hosted<'_>, watch: &Watch) -> Result<Ended, Failure> {
+fn wait_for_host(mut hosted: Hosted<'_>, watch: &Watch) -> Result<Ended, FailedLaunch> {
     let terminal = hosted.terminal;
     // The program's input and output are the program's: whoever reads or writes the other end must
     // see when it closes them. 2 stays for our own words.
@@ -219,7 +222,7 @@ fn conclude(
     ended: Ended,
     demanded: Option<Signal>,
     invocation: &Invocation<'_>,
-    environment: &Environment<'_>,
+    environment: &CallerEnvironment<'_>,
 ) -> Ending {
     if let Ended::Code(code) = ended {
         write_full_code(code, environment);
@@ -245,7 +248,7 @@ fn crash_in_words(crash: &Crash, program: &str) -> String {
 }
 
 /// Writes the 32-bit code as text to the descriptor that `WINTEROP_EXIT_FD` names.
-fn write_full_code(code: ExitCode, environment: &Environment<'_>) {
+fn write_full_code(code: ExitCode, environment: &CallerEnvironment<'_>) {
     let number = environment
         .get(b"WINTEROP_EXIT_FD")
         .and_then(|text| core::str::from_utf8(text).ok()?.parse().ok());

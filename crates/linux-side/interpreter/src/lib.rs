@@ -32,12 +32,12 @@ pub mod words;
 pub use ending::{Ending, ExitCode};
 pub use launch::launch;
 pub use request::Wishes;
-pub use start::{Auxiliary, Environment, Invocation, Start, base_name};
+pub use start::{Auxiliary, CallerEnvironment, Invocation, Start, base_name};
 
 use alloc::vec::Vec;
 use rustix::process::{Signal, getpid, kill_process};
 use winterop_words::visible;
-use words::Failure;
+use words::FailedLaunch;
 
 /// Runs the program that this process was started for, and says how to end.
 ///
@@ -55,19 +55,19 @@ pub fn interpret(start: &Start<'_>) -> Ending {
 /// The length of the request that `invocation` would send, built and thrown away: for measuring.
 ///
 /// # Errors
-/// A [`Failure`] where the program cannot be opened or the request is over the protocol's limits.
+/// A [`FailedLaunch`] where the program cannot be opened or the request is over the protocol's limits.
 pub fn request_length(
     start: &Start<'_>,
     invocation: &Invocation<'_>,
     wishes: &Wishes<'_>,
-) -> Result<usize, Failure> {
+) -> Result<usize, FailedLaunch> {
     let caller = request::Caller::inspect(start, invocation.program, wishes)?;
     let (request, _) = request::build(caller, &start.environment, invocation, wishes)?;
     Ok(request.bytes.len())
 }
 
 /// Tells the user of a failure and returns the ending that goes with it.
-pub fn complain(failure: &Failure) -> Ending {
+pub fn complain(failure: &FailedLaunch) -> Ending {
     say(failure.text.as_bytes());
     Ending::Status(failure.status)
 }

@@ -1,6 +1,6 @@
 //! The Windows names that go into WSL's own fields: from the mount table, read only if it is needed.
 
-use crate::start::Environment;
+use crate::start::CallerEnvironment;
 use alloc::vec::Vec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fstatfs, open};
@@ -23,7 +23,7 @@ pub(crate) struct WindowsNames<'a> {
 }
 
 impl<'a> WindowsNames<'a> {
-    pub(crate) fn new(environment: &Environment<'a>) -> Self {
+    pub(crate) fn new(environment: &CallerEnvironment<'a>) -> Self {
         let distribution = environment.non_empty(b"WSL_DISTRO_NAME").unwrap_or(b"Linux");
         let own = Translator::new(MountTable::default()).with_distribution(distribution, b"/");
         Self { distribution, full: None, own }
@@ -48,7 +48,7 @@ impl<'a> WindowsNames<'a> {
     }
 
     /// What WSLENV sends.
-    pub(crate) fn variables(&mut self, environment: &Environment<'_>) -> Vec<Vec<u8>> {
+    pub(crate) fn variables(&mut self, environment: &CallerEnvironment<'_>) -> Vec<Vec<u8>> {
         let listed = environment.get(b"WSLENV");
         let has_paths = wslenv::entries(listed.unwrap_or_default()).any(|entry| entry.is_path);
         let translator = if has_paths { self.full() } else { &self.own };
@@ -77,7 +77,7 @@ fn read_mounts() -> MountTable {
 }
 
 /// The untranslated values of WSLENV's paths, for a host that knows drives of its own.
-pub(crate) fn raw_paths<'a>(environment: &Environment<'a>) -> Vec<Vec<u8>> {
+pub(crate) fn raw_paths<'a>(environment: &CallerEnvironment<'a>) -> Vec<Vec<u8>> {
     let listed = environment.get(b"WSLENV").unwrap_or_default();
     wslenv::entries(listed)
         .filter(|entry| entry.is_path && entry.travels(Direction::ToWindows))

@@ -1,9 +1,9 @@
 //! Builds the create-process message: what the caller has, with the descriptors that prove it.
 
 use crate::names::WindowsNames;
-use crate::start::{Environment, Invocation, Start, base_name};
+use crate::start::{CallerEnvironment, Invocation, Start, base_name};
 use crate::terminal::{Size, Terminal};
-use crate::words::{Failure, Why, shown, system_error};
+use crate::words::{FailedLaunch, Why, shown, system_error};
 use alloc::vec::Vec;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
@@ -80,12 +80,12 @@ impl Caller {
     /// no executable yet where the host is to find it.
     ///
     /// # Errors
-    /// A [`Failure`] that says why the program cannot be opened.
+    /// A [`FailedLaunch`] that says why the program cannot be opened.
     pub(crate) fn inspect(
         start: &Start<'_>,
         program: &[u8],
         wishes: &Wishes<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, FailedLaunch> {
         let executable = start.auxiliary.executable;
         // Before anything is opened, or a closed descriptor would seem to be open. The executable
         // that the kernel opened may sit on such a number itself.
@@ -164,7 +164,7 @@ fn above_standard(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
     fcntl_dupfd_cloexec(&descriptor, 3)
 }
 
-fn cannot_open(program: &[u8], error: Errno) -> Failure {
+fn cannot_open(program: &[u8], error: Errno) -> FailedLaunch {
     let (program, text) = (shown(program), system_error(error));
     match error {
         Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => {
@@ -177,13 +177,13 @@ fn cannot_open(program: &[u8], error: Errno) -> Failure {
 /// Builds the message for `invocation`.
 ///
 /// # Errors
-/// A [`Failure`] where the request is over the protocol's limits.
+/// A [`FailedLaunch`] where the request is over the protocol's limits.
 pub(crate) fn build(
     caller: Caller,
-    environment: &Environment<'_>,
+    environment: &CallerEnvironment<'_>,
     invocation: &Invocation<'_>,
     wishes: &Wishes<'_>,
-) -> Result<(Request, Option<Terminal>), Failure> {
+) -> Result<(Request, Option<Terminal>), FailedLaunch> {
     let path = caller.absolute(invocation.program);
     let mut names = WindowsNames::new(environment);
     let filename = match &caller.executable {
@@ -217,7 +217,10 @@ pub(crate) fn build(
     let mut bytes = Vec::with_capacity(4096);
     let header = Header::request(MessageType::CREATE_PROCESS);
     message.encode(&header, &mut bytes).map_err(|error| {
-        Failure::from(Why::RequestTooLong { program: &shown(invocation.program), error: &error })
+        FailedLaunch::from(Why::RequestTooLong {
+            program: &shown(invocation.program),
+            error: &error,
+        })
     })?;
     let descriptors = [caller.executable, Some(caller.root), caller.directory];
     let request = Request {
@@ -230,7 +233,7 @@ pub(crate) fn build(
 
 fn extensions<'a>(
     caller: &'a Caller,
-    environment: &Environment<'a>,
+    environment: &CallerEnvironment<'a>,
     invocation: &Invocation<'a>,
     wishes: &Wishes<'a>,
     path: &'a [u8],
@@ -281,7 +284,7 @@ fn push_list<'v>(extensions: &mut Extensions<'_>, tag: Tag, list: impl Iterator<
     }
 }
 
-fn passed_variables<'a>(environment: &Environment<'a>) -> impl Iterator<Item = &'a [u8]> {
+fn passed_variables<'a>(environment: &CallerEnvironment<'a>) -> impl Iterator<Item = &'a [u8]> {
     let passed = |entry: &&[u8]| {
         let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
         PASSED_VARIABLES.contains(&name) || groups::contain(name)

@@ -1,6 +1,6 @@
 //! Reads the host's answer to a create-process message.
 
-use crate::words::{Failure, Why, shown, status, system_error};
+use crate::words::{FailedLaunch, Why, shown, status, system_error};
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -60,7 +60,7 @@ pub(crate) struct HostedProgram {
 pub(crate) fn understand(
     response: &CreateProcessResponse<'_>,
     program: &[u8],
-) -> Result<Answer, Failure> {
+) -> Result<Answer, FailedLaunch> {
     let extensions = &response.extensions;
     if response.result != 0 {
         return Err(refusal(response.result, extensions, program));
@@ -108,7 +108,7 @@ fn plan(
 const MAX_ERRNO: i32 = 4095;
 
 /// What to say and how to exit where the host sent the error number `result`.
-fn refusal(result: i32, extensions: &Extensions<'_>, program: &[u8]) -> Failure {
+fn refusal(result: i32, extensions: &Extensions<'_>, program: &[u8]) -> FailedLaunch {
     // Whatever is no error number of Linux counts as one of WSL's that says nothing in particular.
     let known = (1..=MAX_ERRNO).contains(&result);
     let error = if known { Errno::from_raw_os_error(result) } else { Errno::INVAL };
@@ -126,5 +126,5 @@ fn refusal(result: i32, extensions: &Extensions<'_>, program: &[u8]) -> Failure 
     };
     let status = extensions.get_u8(Tag::ERROR_STATUS).ok().flatten().unwrap_or(by_number);
     // A failure must never look like success.
-    Failure { text, status: if status == 0 { status::FAILED } else { status } }
+    FailedLaunch { text, status: if status == 0 { status::FAILED } else { status } }
 }

@@ -8,11 +8,11 @@ pub const PRESERVED_ARGV0: usize = 1;
 
 /// The caller's environment: `NAME=value` entries, as they came.
 #[derive(Clone, Debug, Default)]
-pub struct Environment<'a> {
+pub struct CallerEnvironment<'a> {
     entries: Vec<&'a [u8]>,
 }
 
-impl<'a> Environment<'a> {
+impl<'a> CallerEnvironment<'a> {
     /// Takes entries in their order; of a name that stands twice, the first counts, as in libc.
     pub fn new(entries: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self { entries: entries.into_iter().collect() }
@@ -53,7 +53,7 @@ pub struct Start<'a> {
     /// argv, the interpreter's own name first.
     pub arguments: Vec<&'a [u8]>,
     /// The environment.
-    pub environment: Environment<'a>,
+    pub environment: CallerEnvironment<'a>,
     /// The kernel's words.
     pub auxiliary: Auxiliary,
 }
@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn f1_an_empty_variable_counts_as_unset() {
-        let environment = Environment::new([&b"WSL_INTEROP="[..], b"A=b=c", b"WSL_INTEROP=x"]);
+        let environment =
+            CallerEnvironment::new([&b"WSL_INTEROP="[..], b"A=b=c", b"WSL_INTEROP=x"]);
         assert_eq!(environment.get(b"WSL_INTEROP"), Some(&b""[..]));
         assert_eq!(environment.non_empty(b"WSL_INTEROP"), None);
         assert_eq!(environment.get(b"A"), Some(&b"b=c"[..]));

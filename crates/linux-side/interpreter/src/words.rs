@@ -18,14 +18,14 @@ pub mod status {
 
 /// A launch that did not happen: one or more lines for the user, and the status to exit with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedLaunch {
     /// What was tried, on what, why it failed, what to do.
     pub text: String,
     /// What the interpreter exits with.
     pub status: u8,
 }
 
-impl From<Why<'_>> for Failure {
+impl From<Why<'_>> for FailedLaunch {
     fn from(why: Why<'_>) -> Self {
         let words = why.words();
         Self { text: words.to_string(), status: words.kind.status() }

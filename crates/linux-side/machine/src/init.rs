@@ -6,7 +6,7 @@
 use crate::admit::{AllUsers, GuestsAlone};
 use crate::directory::prepare_directory;
 use crate::guests::Guests;
-use crate::options::Options;
+use crate::options::{Ground, Options};
 use crate::users::Users;
 use rustix::fd::OwnedFd;
 use std::fs::{self, Permissions};
@@ -37,7 +37,7 @@ fn start(options: &Options) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(io::Error::other("only root can serve all users of a machine"));
     }
-    if options.background {
+    if let Ground::Back(_) = options.ground {
         if let winterop_sys::Fork::Parent(_) = winterop_sys::fork()? {
             return Ok(());
         }
@@ -58,9 +58,9 @@ async fn serve_machine(options: &Options, starter: Arc<Starter>) -> io::Result<(
     let (users, switches) = (Arc::new(users), Arc::new(Switches::default()));
     // Whoever waits for this server may start a guest next.
     Guests::new(GuestsAlone(Arc::clone(&users)), Arc::clone(&switches)).keep_served();
-    if options.background {
+    if let Ground::Back(log) = &options.ground {
         announce(&options.socket_directory.join(SHARED_SOCKET))?;
-        move_log(options)?;
+        move_log(log)?;
     }
     winterop_serve::notify::ready()?;
     tokio::spawn(winterop_serve::notify::stay_alive());
@@ -113,8 +113,7 @@ fn passed_by_systemd() -> Option<OwnedFd> {
 }
 
 /// From here on what is to be said goes to the log's file, if there is one.
-fn move_log(options: &Options) -> io::Result<()> {
-    let Some(path) = &options.log else { return Ok(()) };
+fn move_log(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let log = fs::OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
     // What a library has to say goes there too; our own log sees to it that the file has an end.

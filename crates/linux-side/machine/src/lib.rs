@@ -16,4 +16,4 @@ mod options;
 mod subordinates;
 pub mod users;
 
-pub use options::{MACHINE_OPTION, Options};
+pub use options::{Ground, MACHINE_OPTION, Options};

@@ -8,6 +8,16 @@ use winterop_serve::options::{OptionError, OptionReader, OptionWriter};
 /// The first argument of a machine's init.
 pub const MACHINE_OPTION: &str = "--machine";
 
+/// Where a server runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// As whoever started it made it: a service manager has its output.
+    Front,
+    /// In the background, where it tells on standard output that it serves, and this file gets what is to
+    /// be said.
+    Back(PathBuf),
+}
+
 /// How the machine's init is told what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -17,10 +27,8 @@ pub struct Options {
     pub host: PathBuf,
     /// What the entry in the kernel's table starts that is kept there.
     pub interpreter: String,
-    /// Whether it goes into the background and tells on standard output that it serves.
-    pub background: bool,
-    /// In the background: the file that gets what is to be said.
-    pub log: Option<PathBuf>,
+    /// Where it runs.
+    pub ground: Ground,
 }
 
 impl Default for Options {
@@ -29,8 +37,7 @@ impl Default for Options {
             socket_directory: SOCKET_DIRECTORY.into(),
             host: PathBuf::new(),
             interpreter: INIT.to_owned(),
-            background: false,
-            log: None,
+            ground: Ground::Front,
         }
     }
 }
@@ -43,10 +50,11 @@ impl Options {
             .flag(MACHINE_OPTION)
             .value("--socket-directory", &self.socket_directory)
             .value("--host", &self.host)
-            .value("--interpreter", &self.interpreter)
-            .optional("--log", self.log.as_ref());
-        let writer = if self.background { writer.flag("--background") } else { writer };
-        writer.words()
+            .value("--interpreter", &self.interpreter);
+        match &self.ground {
+            Ground::Front => writer.words(),
+            Ground::Back(log) => writer.value("--background", log).words(),
+        }
     }
 
     /// Reads the process's arguments, the program's name and [`MACHINE_OPTION`] included.
@@ -62,8 +70,7 @@ impl Options {
                 "--socket-directory" => options.socket_directory = reader.value()?.into(),
                 "--host" => options.host = reader.value()?.into(),
                 "--interpreter" => options.interpreter = reader.text()?,
-                "--log" => options.log = Some(reader.value()?.into()),
-                "--background" => options.background = true,
+                "--background" => options.ground = Ground::Back(reader.value()?.into()),
                 _ => return Err(reader.unknown()),
             }
         }
@@ -83,8 +90,7 @@ mod tests {
         let options = Options {
             host: "/usr/lib/winterop/bin/winterop".into(),
             interpreter: "/usr/lib/winterop/init".to_owned(),
-            background: true,
-            log: Some("/var/log/winterop.log".into()),
+            ground: Ground::Back("/var/log/winterop.log".into()),
             ..Options::default()
         };
         let mut arguments = vec![b"init".to_vec()];
@@ -102,7 +108,10 @@ mod tests {
                 .contains("--what")
         );
         assert!(
-            parse(&["init", MACHINE_OPTION, "--log"]).unwrap_err().to_string().contains("no value")
+            parse(&["init", MACHINE_OPTION, "--background"])
+                .unwrap_err()
+                .to_string()
+                .contains("no value")
         );
     }
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use winterop_interpreter::{Auxiliary, Environment, Invocation, Start, Wishes, end, launch};
+use winterop_interpreter::{Auxiliary, CallerEnvironment, Invocation, Start, Wishes, end, launch};
 use winterop_serve::own_host;
 use winterop_sys::reset_action;
 use winterop_translate::wslenv;
@@ -128,7 +128,7 @@ impl Launch {
             search: found.is_none(),
         };
         let variables = variables::own();
-        let environment = Environment::new(variables.iter().map(Vec::as_slice));
+        let environment = CallerEnvironment::new(variables.iter().map(Vec::as_slice));
         if environment.non_empty(b"WSL_INTEROP").is_none() {
             own_host::ensure()?;
         }

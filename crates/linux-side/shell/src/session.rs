@@ -151,10 +151,6 @@ fn step<'a>(step: &'a str, on: &'a dyn Display) -> impl FnOnce(io::Error) -> Wor
     move |error| Failure::InstanceStep { step: &step, on, error: &error }.words()
 }
 
-fn runtime() -> Result<PathBuf, Words> {
-    user::runtime().map_err(|error| error.words())
-}
-
 /// An empty directory to build the instance's root on.
 struct Scratch {
     path: PathBuf,
@@ -162,7 +158,7 @@ struct Scratch {
 
 impl Scratch {
     fn create() -> Result<Self, Words> {
-        let path = runtime()?.join(format!("root-{}", std::process::id()));
+        let path = user::runtime()?.join(format!("root-{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(step("making", &path.display()))?;
         Ok(Self { path })
     }
@@ -208,7 +204,7 @@ impl Keeper {
     }
 
     fn try_start(init: &Path) -> Result<Self, Words> {
-        let socket = runtime()?.join(format!("keeper-{}", std::process::id()));
+        let socket = user::runtime()?.join(format!("keeper-{}", std::process::id()));
         let HostAddress { socket: host_socket, command: host_command, .. } = own_host::address()?;
         let options = keeper::Options { socket: socket.clone(), host_socket, host_command };
         let pair = UnixStream::pair().map_err(step("connecting to", &"the keeper"))?;

@@ -38,7 +38,7 @@ pub fn address() -> Result<HostAddress, Words> {
 }
 
 fn socket() -> Result<PathBuf, Words> {
-    user::host_socket().map_err(|error| error.words())
+    Ok(user::host_socket()?)
 }
 
 /// Starts the host where none serves.
@@ -50,11 +50,11 @@ fn socket() -> Result<PathBuf, Words> {
 pub fn ensure() -> Result<(), Words> {
     let address = HostAddress { keeper: keeper(), ..address()? };
     if address.keeper.is_some() {
-        return start(&address, None).map_err(|error| error.words());
+        return Ok(start(&address, None)?);
     }
     match present(&address.socket)? {
         Presence::Answers(_) => Ok(()),
-        Presence::Nobody => start(&address, None).map_err(|error| error.words()),
+        Presence::Nobody => Ok(start(&address, None)?),
         Presence::Silent(_) | Presence::Foreign(_) => {
             Err(HostError::Silent(address.socket).words())
         }

@@ -43,6 +43,12 @@ pub enum SocketError {
     },
 }
 
+impl From<SocketError> for Words {
+    fn from(error: SocketError) -> Self {
+        error.words()
+    }
+}
+
 impl SocketError {
     /// The error in words.
     #[must_use]

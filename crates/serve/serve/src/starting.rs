@@ -55,6 +55,12 @@ pub enum HostError {
     },
 }
 
+impl From<HostError> for Words {
+    fn from(error: HostError) -> Self {
+        error.words()
+    }
+}
+
 impl HostError {
     /// The error in words.
     #[must_use]

@@ -23,6 +23,10 @@ use crate::names;
 /// standard error is to come over the port too.
 pub const CALLER_VARIABLE: &str = "WINTEROP_WINDOWS_CALLER";
 
+/// By this variable the Windows `wsl.exe` says what stood behind its name, as it was written: Wine gives a
+/// Linux program words, and by rules that are not the shell's.
+pub const LINE_VARIABLE: &str = "WINTEROP_WINDOWS_LINE";
+
 /// Where the host's variables are, below the prefix.
 const FILE: &str = "winterop-linux-environment";
 

@@ -99,13 +99,9 @@ fn say_nothing_more() -> io::Result<()> {
     Ok(rustix::stdio::dup2_stdout(null)?)
 }
 
-fn runtime() -> Result<PathBuf, Words> {
-    user::runtime().map_err(|error| error.words())
-}
-
 fn serve_with_log(listening: impl FnOnce() -> io::Result<()>) -> Result<(), Words> {
     std::env::set_current_dir("/").map_err(failed("going to /"))?;
-    let path = runtime()?.join("host.log");
+    let path = user::runtime()?.join("host.log");
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let log = Arc::new(log.map_err(failed("opening the log"))?);
     // What a library prints to standard error belongs into the log too.
@@ -146,11 +142,11 @@ where
     let log = move || Printable(log());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(log).init();
     let listened = failed("saying that it listens");
-    let path = user::host_socket().map_err(|error| error.words())?;
+    let path = user::host_socket()?;
     let socket = match bind(&path) {
         // Two were started at the same time: the other one serves.
         Err(SocketError::InUse(_)) => return listening().map_err(listened),
-        socket => socket.map_err(|error| error.words())?,
+        socket => socket?,
     };
     let build = Build::own(&program::own()?).map_err(failed("looking at its own program"))?;
     // Before anybody is served: it is to have nothing of theirs.
@@ -216,7 +212,7 @@ fn admission(switches: Arc<Switches>, settings: &Settings) -> Admission {
 }
 
 fn audit() -> Result<Audit, Words> {
-    let folder = user::data().or_else(|_| user::runtime()).map_err(|error| error.words())?;
+    let folder = user::data().or_else(|_| user::runtime())?;
     Ok(Audit::new(folder.join("audit.log"), rustix::process::geteuid().as_raw()))
 }
 
@@ -253,8 +249,8 @@ fn wine_places() -> Result<Places, Words> {
     let libraries = program::parts()?;
     let part = |name: &str| Some(libraries.join(name)).filter(|path: &PathBuf| path.exists());
     Ok(Places {
-        data: user::data().map_err(|error| error.words())?,
-        runtime: runtime()?,
+        data: user::data()?,
+        runtime: user::runtime()?,
         preload: part("libwinterop_preload.so"),
         helper: part("winterop-helper.exe"),
         program: Some(program::own()?),

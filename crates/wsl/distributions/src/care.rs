@@ -6,10 +6,11 @@
 
 use crate::attendance::Listener;
 use crate::files::{Outcome, remove_in_child};
+use crate::name::DistributionName;
 use crate::registry::{Distribution, ROOT, Registry, State};
 use crate::store::{Shelf, Store};
 use crate::tree::remove::remove;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use winterop_distribution::holder::Holder;
 use winterop_places::user;
@@ -17,7 +18,7 @@ use winterop_words::{Failure, Words};
 
 /// Where this user's distributions are listed.
 pub(crate) fn shelf() -> Result<Shelf, Words> {
-    Ok(Shelf::below(&user::data().map_err(|error| error.words())?))
+    Ok(Shelf::below(&user::data()?))
 }
 
 /// All of this user's distributions as they are now.
@@ -26,6 +27,12 @@ pub(crate) fn shelf() -> Result<Shelf, Words> {
 /// In words: the list cannot be read, or has no place.
 pub fn registry() -> Result<Registry, Words> {
     Ok(shelf()?.read()?)
+}
+
+/// The lock of whoever works on the files of `name`, or that somebody else does.
+pub(crate) fn alone_on(store: &Store, name: &DistributionName) -> Result<File, Words> {
+    let busy = || Failure::DistributionBusy { name, state: &"being imported or removed" }.words();
+    store.work_on(name)?.ok_or_else(busy)
 }
 
 /// The store, without what others have left unfinished.
@@ -70,7 +77,7 @@ pub(crate) fn remove_files(
     let directory = &distribution.directory;
     let holder = match Holder::open(directory) {
         Err(error) if error.is_missing() => return Ok(()),
-        holder => holder.map_err(|error| error.words())?,
+        holder => holder?,
     };
     let outcome = remove_in_child(listener, || Ok(remove(holder.as_fd(), ROOT)?))?;
     if outcome != Outcome::Done {

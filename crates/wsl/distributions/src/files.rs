@@ -79,8 +79,8 @@ pub(crate) fn opened(directory: impl AsFd) -> Result<OwnedFd, Words> {
 
 /// The root of a distribution, open, by what holds it.
 pub(crate) fn root_of(one: &Distribution) -> Result<Directory, Words> {
-    let holder = Holder::open(&one.directory).map_err(|error| error.words())?;
-    holder.root(OsStr::new(ROOT)).map_err(|error| error.words())
+    let holder = Holder::open(&one.directory)?;
+    Ok(holder.root(OsStr::new(ROOT))?)
 }
 
 /// Says what could not be kept.

@@ -3,7 +3,7 @@
 use crate::archive::compression::decompressed;
 use crate::archive::{Source, read::Reader};
 use crate::attendance::{Counted, Listener, Work};
-use crate::care::{clear, forget, shelf, store};
+use crate::care::{alone_on, clear, forget, shelf, store};
 use crate::files::{Outcome, in_child, opened, tell};
 use crate::image::{Image, ImageError, ext4::Walk};
 use crate::name::DistributionName;
@@ -55,9 +55,7 @@ pub fn import(
     let store = store(&**listener)?;
     let mut registry = store.read()?;
     registry.begin(distribution.clone())?;
-    let Some(_work) = store.work_on(name)? else {
-        return Err(Failure::DistributionBusy { name, state: &"being imported or removed" }.words());
-    };
+    let _work = alone_on(&store, name)?;
     store.write(&registry)?;
     let holder = match hold(&distribution) {
         Ok(holder) => holder,
@@ -82,9 +80,9 @@ pub fn import(
 
 /// The entry of one that is to be imported into `directory`, where no other root may be.
 fn planned(name: DistributionName, directory: &Path) -> Result<Distribution, Words> {
-    let directory = plain_name(directory).map_err(|error| error.words())?;
+    let directory = plain_name(directory)?;
     let is_there = directory.symlink_metadata().is_ok();
-    if is_there && Holder::open(&directory).map_err(|error| error.words())?.has(ROOT) {
+    if is_there && Holder::open(&directory)?.has(ROOT) {
         return Err(Failure::RootThere { path: &directory.join(ROOT).display() }.words());
     }
     Ok(Distribution {
@@ -147,9 +145,9 @@ fn write_files(
 ) -> Result<(), Words> {
     let name = &distribution.name;
     let what = if content.is_image() { &"disk image" } else { &"archive" };
-    let root = holder.root(OsStr::new(ROOT)).map_err(|error| error.words())?;
+    let root = holder.root(OsStr::new(ROOT))?;
     match in_child(&**listener, || extract_all(content, &root, listener))? {
-        Outcome::Done => holder.sync().map_err(|error| error.words()),
+        Outcome::Done => Ok(holder.sync()?),
         Outcome::Failed => Err(Failure::ImportFailed { name, what }.words()),
         Outcome::Interrupted => Err(Failure::ImportInterrupted { name }.words()),
     }

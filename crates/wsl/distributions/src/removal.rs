@@ -1,7 +1,7 @@
 //! Removal of a distribution with its files.
 
 use crate::attendance::{Instances, Listener};
-use crate::care::{clear, registry, remove_files, shelf, store};
+use crate::care::{alone_on, clear, registry, remove_files, shelf, store};
 use crate::registry::{Distribution, State};
 use winterop_words::{Failure, Words};
 
@@ -22,10 +22,7 @@ pub fn unregister(
     let store = store(listener)?;
     let mut registry = store.read()?;
     let found = registry.installed(name)?.clone();
-    let Some(_work) = store.work_on(&found.name)? else {
-        let (name, state) = (&found.name, &"being imported or removed");
-        return Err(Failure::DistributionBusy { name, state }.words());
-    };
+    let _work = alone_on(&store, &found.name)?;
     instances.end(&found.name)?;
     // From here on nobody starts it, and whoever comes next goes on with this.
     registry.set_state(&found.name, State::Uninstalling)?;

@@ -39,7 +39,7 @@ impl Held {
 pub(crate) fn interpreter(head: &[u8]) -> Result<Held, Mishap> {
     let folder = user::runtime()?;
     let path = folder.join(format!("doctor-{}", std::process::id()));
-    let mut socket = ListeningSocket::bind(&path).map_err(|error| error.words())?;
+    let mut socket = ListeningSocket::bind(&path)?;
     let listener = socket.take_descriptor().ok_or("the socket is gone")?;
     let program = memory(head).map_err(failed("a file to start cannot be made"))?;
     let name = format!("/proc/self/fd/{}", program.as_raw_fd());

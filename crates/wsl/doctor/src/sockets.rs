@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::{Path, PathBuf};
 use winterop_channel::unix::connect_path;
 use winterop_interpreter::discovery::Rejection;
-use winterop_interpreter::{Environment, discovery};
+use winterop_interpreter::{CallerEnvironment, discovery};
 use winterop_places::names::{SOCKET_DIRECTORY, SOCKET_SUFFIX};
 use winterop_places::user;
 use winterop_shell::variables;
@@ -162,7 +162,7 @@ fn sum_up(looks: Vec<Look>) -> Finding {
 /// Says which server a launch from here would find.
 pub(crate) fn server(context: &Context) -> Finding {
     let variables = variables::own();
-    let environment = Environment::new(variables.iter().map(Vec::as_slice));
+    let environment = CallerEnvironment::new(variables.iter().map(Vec::as_slice));
     let named = environment.non_empty(b"WSL_INTEROP");
     match discovery::find(&environment, false) {
         Ok(found) => {

@@ -21,12 +21,8 @@ use winterop_accounts::release::Release;
 use winterop_places::program;
 use winterop_shell::session::code_of;
 use winterop_translate::command_line::words;
-use winterop_wine::linux_side::{self, CALLER_VARIABLE};
+use winterop_wine::linux_side::{self, CALLER_VARIABLE, LINE_VARIABLE};
 use winterop_words::{Failure, Words};
-
-/// By this variable the Windows `wsl.exe` says what stood behind its name, as it was written: Wine gives a
-/// Linux program words, and by rules that are not the shell's.
-const LINE_VARIABLE: &str = "WINTEROP_WINDOWS_LINE";
 
 /// The option by which the `wsl` that [`run_for_caller`] starts gets it.
 const LINE: &str = "--windows-line";

@@ -9,12 +9,13 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use winterop_distribution::InstancePlan;
+use winterop_distribution::{InstancePlan, RootOf};
 use winterop_distributions::care::registry;
 use winterop_distributions::registry::Distribution;
 use winterop_distributions::{DistributionName, Instances};
 use winterop_places::instance::INSTANCES;
-use winterop_places::{program, user};
+use winterop_places::program;
+use winterop_places::user::{self, NoPlace};
 use winterop_serve::own_host;
 use winterop_settings::{LauncherKind, Settings, SwitchPlaces, Switches, WindowsPathSetting};
 use winterop_shell::variables;
@@ -109,6 +110,12 @@ pub enum SessionError {
     Inside(#[from] ClientError),
 }
 
+impl From<NoPlace> for SessionError {
+    fn from(error: NoPlace) -> Self {
+        Self::Outside(error.words())
+    }
+}
+
 impl From<SessionError> for Words {
     fn from(error: SessionError) -> Self {
         match error {
@@ -141,11 +148,7 @@ pub fn running(name: &str) -> Result<Option<Instance>, Words> {
 }
 
 fn directory_of(name: &str) -> Result<PathBuf, Words> {
-    Ok(runtime()?.join(INSTANCES).join(name))
-}
-
-fn runtime() -> Result<PathBuf, Words> {
-    user::runtime().map_err(|error| error.words())
+    Ok(user::runtime()?.join(INSTANCES).join(name))
 }
 
 /// Ends the distribution `name` where it runs, with everything that runs in it.
@@ -197,7 +200,7 @@ fn refused(path: &Path) -> impl Fn(io::Error) -> Words + '_ {
 
 /// The instance, found or started; one at a time, so that two who want it do not start two.
 fn instance(one: &Runnable, tell: &dyn Fn(&dyn Display)) -> Result<Instance, SessionError> {
-    let instances = runtime()?.join(INSTANCES);
+    let instances = user::runtime()?.join(INSTANCES);
     fs::create_dir_all(&instances).map_err(refused(&instances))?;
     let lock = File::open(&instances).map_err(refused(&instances))?;
     lock.lock().map_err(refused(&instances))?;
@@ -211,12 +214,15 @@ fn instance(one: &Runnable, tell: &dyn Fn(&dyn Display)) -> Result<Instance, Ses
             Origin::Imported { .. } => one.root.clone(),
             Origin::Directory => canonical(&one.root)?,
         },
-        imported: one.origin != Origin::Directory,
+        root_of: match one.origin {
+            Origin::Imported { .. } => RootOf::Import,
+            Origin::Directory => RootOf::Anybody,
+        },
         directory: directory.clone(),
-        data: user::data().map_err(|error| error.words())?,
+        data: user::data()?,
         host: own_host::address()?,
         idle: Duration::from_secs(Settings::of_user()?.instance_idle_seconds),
-        log: runtime()?.join("distributions.log"),
+        log: user::runtime()?.join("distributions.log"),
     };
     // What a keeper that was killed has left, or one that is about to end.
     if directory.exists() {

@@ -3,7 +3,7 @@
 use super::error::{InstallError, failed};
 use super::files::{UNITS, below};
 use super::installable::Installable;
-use crate::options::Options;
+use crate::options::{Ground, Options};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
@@ -107,8 +107,7 @@ pub fn start(plan: &Installable, is_new: bool, done: &mut Vec<String>) -> Result
 fn start_own(plan: &Installable) -> io::Result<String> {
     let options = Options {
         host: plan.program.clone(),
-        background: true,
-        log: Some(LOG.into()),
+        ground: Ground::Back(LOG.into()),
         ..Options::default()
     };
     let mut command = Command::new(INIT);
