@@ -85,8 +85,7 @@ pub(crate) fn checker() -> Result<Option<Command>> {
         Some(toolchain) => toolchain,
         None if Toolchain::debian_is_installed() => {
             let _lock = paths::lock(&places.lock)?;
-            ensure_sysroot(&places.sysroot)?;
-            Toolchain::debian(&places)
+            Toolchain::debian(&places)?
         }
         None => return Ok(None),
     };
@@ -210,18 +209,18 @@ impl Toolchain {
                  {TARGET}` adds it; elsewhere Debian's packages do"
             )
         })?;
-        ensure_sysroot(&places.sysroot)?;
-        Ok(Self::debian(places))
+        Self::debian(places)
     }
 
-    /// Debian's compiler with the library that was built for it.
-    fn debian(places: &Places) -> Self {
-        Self {
+    /// Debian's compiler with the library that is built for it.
+    fn debian(places: &Places) -> Result<Self> {
+        ensure_sysroot(&places.sysroot)?;
+        Ok(Self {
             cargo: DEBIAN_CARGO.into(),
             rustc: DEBIAN_RUSTC.into(),
             rustdoc: DEBIAN_RUSTDOC.into(),
             sysroot: Some(places.sysroot.clone()),
-        }
+        })
     }
 
     fn debian_is_installed() -> bool {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use super::listing;
-use super::selection::Selection;
+use super::selection::{Selection, any_of};
 use super::set::Set;
 use crate::paths;
 
@@ -101,8 +101,7 @@ fn is_there(name: &str) -> Result<bool> {
 
 impl LeftOut {
     fn new(reason: Reason, group: Group) -> Self {
-        let tests: Vec<_> = group.tests.iter().map(|it| format!("({it})")).collect();
-        let (why, filter) = (group.why, tests.join(" | "));
+        let (why, filter) = (group.why, any_of(&group.tests));
         Self { reason, why, filter, names: BTreeSet::new() }
     }
 

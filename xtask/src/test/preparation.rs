@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::listing;
-use super::selection::Selection;
+use super::selection::{Selection, any_of};
 use crate::debian::{self, Purpose};
 use crate::fetch::{self, Program};
 use crate::{bootstrap, deb, layout, paths, windows};
@@ -42,8 +42,7 @@ struct Group {
 
 impl Group {
     fn filter(&self) -> String {
-        let tests: Vec<_> = self.tests.iter().map(|it| format!("({it})")).collect();
-        tests.join(" | ")
+        any_of(&self.tests)
     }
 }
 
@@ -74,7 +73,7 @@ impl Preparation {
             Ok(!listing::names(selection, &filters)?.is_empty())
         };
         // Asked for all groups at once first: a crate's own tests are in none of them.
-        if !are_some(any_of(&groups))? {
+        if !are_some(any_of(groups.values().map(Group::filter)))? {
             return Ok(Self::default());
         }
         let mut needed = Vec::new();
@@ -155,12 +154,7 @@ impl Preparation {
 /// # Errors
 /// If the file about it cannot be read.
 pub(crate) fn unprepared() -> Result<String> {
-    Ok(format!("not ({})", any_of(&read()?)))
-}
-
-fn any_of(groups: &BTreeMap<String, Group>) -> String {
-    let filters: Vec<_> = groups.values().map(|it| format!("({})", it.filter())).collect();
-    filters.join(" | ")
+    Ok(format!("not ({})", any_of(read()?.values().map(Group::filter))))
 }
 
 fn read() -> Result<BTreeMap<String, Group>> {

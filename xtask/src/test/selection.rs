@@ -1,6 +1,7 @@
 //! Which tests somebody wants, in the runner's own words.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -56,11 +57,7 @@ impl Selection {
 
     /// The runner's arguments for those of them that every one of `filters` takes.
     pub(crate) fn arguments(&self, filters: &[String]) -> Vec<OsString> {
-        let alternatives = |all: &[String]| {
-            let all: Vec<_> = all.iter().map(|it| format!("({it})")).collect();
-            all.join(" | ")
-        };
-        let asked = (!self.expressions.is_empty()).then(|| alternatives(&self.expressions));
+        let asked = (!self.expressions.is_empty()).then(|| any_of(&self.expressions));
         let parts: Vec<_> = asked.iter().chain(filters).map(|it| format!("({it})")).collect();
         let mut arguments = Vec::new();
         if !parts.is_empty() {
@@ -96,6 +93,12 @@ fn joined(argument: &OsStr) -> Option<String> {
 
 fn text(argument: &OsStr) -> Result<String> {
     Ok(argument.to_str().context("an expression that is no UTF-8")?.to_owned())
+}
+
+/// The filter that takes what any of `filters` takes.
+pub(crate) fn any_of(filters: impl IntoIterator<Item: Display>) -> String {
+    let filters: Vec<_> = filters.into_iter().map(|it| format!("({it})")).collect();
+    filters.join(" | ")
 }
 
 #[cfg(test)]
