@@ -1,6 +1,6 @@
 //! `winterop config`: the settings' files, checked and written.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::num::ParseIntError;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use winterop_doctor::problems;
 use winterop_machine::installation::require_root;
 use winterop_settings::{flags, machine};
+use winterop_words::Failure;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -48,7 +49,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn set_flags(flags: u32) -> Result<()> {
     require_root("set flags for all users")?;
     let path = Path::new(machine::DIRECTORY).join("system.reg");
-    flags::write(&path, flags).context("the flags are not set")
+    let refused = |error| Failure::FlagsNotWritten { path: &path.display(), error: &error }.words();
+    Ok(flags::write(&path, flags).map_err(refused)?)
 }
 
 /// Reads everything that is set; each problem is a line on standard output.

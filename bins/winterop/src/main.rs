@@ -28,14 +28,14 @@ mod shell;
 mod wsl;
 
 use crate::say::say;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use winterop_serve::starter;
 use winterop_session::from_windows::run_for_caller;
 use winterop_shell::inherited;
-use winterop_words::{Kind, Words};
+use winterop_words::{Failure, Kind, Words};
 
 /// Runs Windows programs on Linux as if they were Linux programs.
 #[derive(Parser)]
@@ -100,12 +100,12 @@ fn main() -> ExitCode {
 
 fn dispatch() -> Result<ExitCode> {
     let part = part(&std::env::args_os().next().unwrap_or_default());
-    let kept = "keeping inherited files to this program";
+    let kept = |error| Failure::InheritedKept { error: &error }.words();
     if ["wslhost", starter::NAME].contains(&&*part) {
         // It outlives whoever started it, whose pipes and locks it would keep.
-        winterop_sys::close_inherited().context(kept)?;
+        winterop_sys::close_inherited().map_err(kept)?;
     } else {
-        inherited::withhold().context(kept)?;
+        inherited::withhold().map_err(kept)?;
     }
     match part.as_str() {
         "wslhost" => Ok(winterop_wslhost::serve_in_background().map(|()| ExitCode::SUCCESS)?),

@@ -847,6 +847,14 @@ failures! {
         "working on", "a distribution's files", "{error}",
         "docs/distributions.md says what user namespaces and subordinate ids it takes",
     }
+    /// The flags that hold for all users cannot be written.
+    "flags-not-written" FlagsNotWritten(CannotRun) { path, error } {
+        "setting flags", "{path}", "{error}", "make room there; what was set before holds on",
+    }
+    /// A program cannot keep to itself what whoever started it had open.
+    "inherited-kept" InheritedKept(CannotRun) { error } {
+        "keeping", "inherited files to this program", "{error}", "run it on Linux 5.11 or newer",
+    }
     /// Files of a distribution cannot be brought to the disk.
     "not-synced" NotSynced(CannotRun) { error } {
         "writing", "everything to the disk", "{error}", "see that the disk works, and try again",

@@ -4,7 +4,7 @@
 //! is a pidfd, and whatever is read of `/proc/PID` is believed only if the process of the pidfd is
 //! there afterwards.
 
-use crate::processes::numbers;
+use crate::processes::{BEGIN, numbers};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -157,7 +157,7 @@ fn facts_of(pid: i32) -> Option<(u32, Moment)> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     let uid = ids.split_whitespace().nth(1)?.parse().ok()?;
-    let [started] = numbers(&format!("/proc/{pid}"), [22])?;
+    let [started] = numbers(&format!("/proc/{pid}"), [BEGIN])?;
     Some((uid, Moment(started)))
 }
 

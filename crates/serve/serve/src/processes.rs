@@ -59,8 +59,13 @@ fn length(folder: &str) -> Option<usize> {
     Some(if code == 0 { usize::MAX } else { length })
 }
 
-/// Fields of a process's `stat`, by their numbers in proc(5), which begin at 3 behind the name.
-pub(crate) fn numbers<const N: usize>(folder: &str, fields: [usize; N]) -> Option<[u64; N]> {
+/// The field of `stat` in which a process's begin is, in ticks since the boot (proc(5)).
+pub const BEGIN: usize = 22;
+
+/// Fields of a process's `stat`, by their numbers in proc(5), which begin at 3 behind the name. `None` where
+/// there is no such process or field.
+#[must_use]
+pub fn numbers<const N: usize>(folder: &str, fields: [usize; N]) -> Option<[u64; N]> {
     let stat = fs::read(format!("{folder}/stat")).ok()?;
     // A name may hold anything, parentheses too.
     let behind = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 1..)?;

@@ -39,6 +39,7 @@ use crate::display::Display;
 use crate::environment::ProcessEnvironment;
 use crate::surroundings::Surroundings;
 use socket::Place;
+use winterop_serve::processes::{BEGIN, numbers};
 use winterop_serve::starter::StartedProgram;
 use winterop_words::{Failure, Words};
 
@@ -543,8 +544,6 @@ impl OwnerFile {
 
 /// A process's id and the time it began, which no later process of the same id shares.
 fn identity(pid: Pid) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The name, in parentheses, may hold anything; the time is the 20th field behind it.
-    let (_, fields) = stat.rsplit_once(')')?;
-    Some(format!("{} {}", pid.as_raw_nonzero(), fields.split_whitespace().nth(19)?))
+    let [begin] = numbers(&format!("/proc/{}", pid.as_raw_nonzero()), [BEGIN])?;
+    Some(format!("{} {begin}", pid.as_raw_nonzero()))
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::surroundings::Surroundings;
+use winterop_serve::processes::{BEGIN, numbers};
 
 /// The moment up to which processes count as a dead server's, in clock ticks since the machine
 /// started, as `/proc` gives them.
@@ -73,9 +74,7 @@ fn has_prefix(environment: &[u8], prefix: &Path) -> bool {
 }
 
 fn beginning(folder: &Path) -> Option<Moment> {
-    let stat = fs::read_to_string(folder.join("stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19)?.parse().ok().map(Moment)
+    numbers(folder.to_str()?, [BEGIN]).map(|[begin]| Moment(begin))
 }
 
 #[cfg(test)]
