@@ -11,10 +11,11 @@ use crate::handoff::{HandOffError, reach};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
+use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use std::io;
 use winterop_channel::Inbox;
 use winterop_channel::unix::{receive, send};
+use winterop_serve::Closer;
 use winterop_serve::starting::HostAddress;
 use winterop_wire::{Header, Instance, Message, MessageType};
 
@@ -53,6 +54,11 @@ pub fn send_instance(to: BorrowedFd<'_>, process: BorrowedFd<'_>) -> rustix::io:
 
 /// Serves a keeper's socket until the process ends that the instance lives by.
 pub fn keep(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) {
+    let closer = Closer::new();
+    if let Err(error) = &closer {
+        tracing::warn!(%error, "connections are closed where they are served");
+    }
+    let closer = closer.ok();
     loop {
         let mut interest =
             [PollFd::new(process, PollFlags::IN), PollFd::new(&listener, PollFlags::IN)];
@@ -64,7 +70,7 @@ pub fn keep(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) 
         }
         let [end, wish] = interest.map(|it| it.revents().contains(PollFlags::IN));
         if wish {
-            fulfil(address, process, listener);
+            fulfil(address, process, listener, closer.as_ref());
         }
         if end {
             break;
@@ -76,7 +82,13 @@ pub fn keep(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) 
 /// them keeps a keeper from seeing that its instance has ended.
 const MOST_WISHES: usize = 128;
 
-fn fulfil(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) {
+/// What the wishers have sent is closed aside: that may never end, and this is the keeper's only thread.
+fn fulfil(
+    address: &HostAddress,
+    process: &OwnedFd,
+    listener: BorrowedFd<'_>,
+    closer: Option<&Closer>,
+) {
     let Ok(first) = accept_with(listener, SocketFlags::CLOEXEC) else { return };
     let introduced = introduce(address, process.as_fd());
     if let Err(error) = &introduced {
@@ -88,6 +100,11 @@ fn fulfil(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) {
         // Whoever asked may be gone. Without the byte the other side knows that there is no host.
         if introduced.is_ok() {
             let _ = rustix::io::write(&connection, b".");
+        }
+        // Whoever waits for its end sees it now.
+        let _ = shutdown(&connection, Shutdown::Both);
+        if let Some(closer) = closer {
+            closer.close(connection);
         }
     }
 }
@@ -118,7 +135,7 @@ mod tests {
         let process =
             rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
         let mut waiting: Vec<_> = (0..8).map(|_| UnixStream::connect(&wishes).unwrap()).collect();
-        fulfil(&address, &process, listener.as_fd());
+        fulfil(&address, &process, listener.as_fd(), None);
         for wish in &mut waiting {
             wish.set_nonblocking(true).unwrap();
             assert_eq!(wish.read(&mut [0]).unwrap(), 0, "it still waits, or was told of a host");

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use winterop_accounts::Accounts;
-use winterop_channel::unix::send_some;
+use winterop_channel::unix::{keep_urgent_in_line, send_some};
 use winterop_serve::{
     Closer, Crowded, Door, HeldShare, Listener, NotKnown, Pace, Peer, Shares, TooFast, TurnedAway,
     Who, queries,
@@ -276,6 +276,7 @@ async fn sends_something(connection: &UnixStream) -> bool {
 /// Whether something lies on a connection, or it has ended; none while neither is so. (FIONREAD tells
 /// less: Linux 6.18 may say 0 for a moment of what can be read already.)
 fn look(connection: &UnixStream) -> Option<bool> {
+    keep_urgent_in_line(connection);
     match recv(connection, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         Ok((_, count)) => Some(count > 0),
         Err(Errno::AGAIN | Errno::INTR) => None,
@@ -302,6 +303,7 @@ fn answer(connection: BorrowedFd<'_>, words: &Words) {
 mod tests {
     use super::*;
     use crate::handoff::HostLink;
+    use rustix::net::SendFlags;
     use std::os::unix::net::UnixListener;
     use tokio::sync::mpsc;
 
@@ -322,6 +324,14 @@ mod tests {
         fn write_down(&self, _switches: &Switches, peer: PeerCredentials, refusal: &Words) {
             let _ = self.0.send((peer.uid, refusal.plain().to_string()));
         }
+    }
+
+    #[tokio::test]
+    async fn an_urgent_byte_lies_on_a_connection() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        rustix::net::send(&theirs, b"x", SendFlags::OOB).unwrap();
+        rustix::net::shutdown(&ours, Shutdown::Both).unwrap();
+        assert_eq!(look(&ours), Some(true));
     }
 
     #[tokio::test]

@@ -250,6 +250,12 @@ fn process_file(pid: &OsStr, name: &str) -> PathBuf {
     Path::new("/proc").join(pid).join(name)
 }
 
+/// Whether a command line is a host's: one that was started, or that took another one's place.
+fn is_host(command: &[u8]) -> bool {
+    let mut words = command.split(|byte| *byte == 0);
+    words.next() == Some(b"wslhost") || words.take(2).eq([b"host".as_slice(), b"succeed"])
+}
+
 /// Tells a host by its name, and what it keeps running by an environment that names a Wine prefix
 /// and no launch.
 fn belongs_to_a_host(pid: &OsStr) -> bool {
@@ -260,12 +266,22 @@ fn belongs_to_a_host(pid: &OsStr) -> bool {
     let has = |name: &[u8]| {
         environment.as_ref().and_then(|it| it.any(|e| e.starts_with(name))).unwrap_or_default()
     };
-    command.starts_with(b"wslhost\0") || (has(b"WINEPREFIX=") && !has(b"WINEWINTEROPLAUNCH="))
+    is_host(&command) || (has(b"WINEPREFIX=") && !has(b"WINEWINTEROPLAUNCH="))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_known_by_either_of_its_names() {
+        for host in [&b"wslhost\0"[..], b"/usr/bin/winterop\0host\0succeed\0"] {
+            assert!(is_host(host));
+        }
+        for other in [&b""[..], b"wslhost.exe\0", b"winterop\0host\0stop\0", b"host\0succeed\0"] {
+            assert!(!is_host(other));
+        }
+    }
 
     #[test]
     fn b5_kernels_before_6_7_have_no_private_tables() {

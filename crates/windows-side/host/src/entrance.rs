@@ -40,6 +40,14 @@ impl From<bool> for Residence {
     }
 }
 
+/// Whether a peer is a guest before anything is known of what it wants: another user, or one that lives
+/// elsewhere.
+#[must_use]
+pub fn is_guest(peer: &Peer, residence: Residence) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    residence == Residence::Elsewhere || !is_own_user(peer.credentials.uid, own)
+}
+
 /// Why nobody is served.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.words().plain())]

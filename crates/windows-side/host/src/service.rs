@@ -13,7 +13,7 @@ pub use reading::{HandedOver, handed_over};
 use crate::admission::Admission;
 use crate::build::Build;
 use crate::client::{Client, Places};
-use crate::entrance::{Entrance, Residence, Standing, Unserved, residence_of_client};
+use crate::entrance::{Entrance, Residence, Standing, Unserved, is_guest, residence_of_client};
 use crate::instances::Instances;
 use crate::launcher::{Launcher, RefusedLaunch};
 use crate::tree;
@@ -167,7 +167,7 @@ impl Host {
         residence: Residence,
         backlog: &Backlog,
     ) -> Option<Client> {
-        let is_guest = residence == Residence::Elsewhere || !is_user(&peer);
+        let is_guest = is_guest(&peer, residence);
         match self.places.enter(&peer, is_guest) {
             Ok(place) => Some(Client::new(channel, peer, residence, place, self.places.closer())),
             Err(crowded) => {
@@ -306,9 +306,4 @@ impl Host {
         let process = process.ok_or_else(|| io::Error::other("an instance without its process"))?;
         self.instances.add(process)
     }
-}
-
-/// Whether a peer is the host's own user.
-fn is_user(peer: &Peer) -> bool {
-    winterop_sys::is_own_user(peer.credentials.uid, rustix::process::geteuid().as_raw())
 }

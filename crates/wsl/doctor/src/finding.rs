@@ -1,8 +1,12 @@
 //! What a check is, and what it finds.
 
 use crate::context::Context;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
-use winterop_words::Words;
+use winterop_translate::shell;
+use winterop_words::{Words, visible};
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,23 @@ impl State {
             Self::Skipped => "skipped",
         }
     }
+}
+
+/// A command as a person can paste it: names may hold what means something to a shell, and others may have
+/// chosen them.
+pub(crate) fn command<const N: usize>(words: [&OsStr; N]) -> String {
+    let line = shell::line(&words.map(OsStr::as_bytes));
+    visible::line(&String::from_utf8_lossy(&line)).to_string()
+}
+
+/// The command that removes a file.
+pub(crate) fn remove(path: &Path) -> String {
+    command(["rm".as_ref(), path.as_ref()])
+}
+
+/// The command that gives a file other rights.
+pub(crate) fn allow(rights: &str, path: &Path) -> String {
+    command(["chmod".as_ref(), rights.as_ref(), path.as_ref()])
 }
 
 /// Why something could not be done or looked at.
@@ -116,4 +137,15 @@ pub struct Check {
     pub patience: Duration,
     /// Looks, and changes nothing.
     pub look: fn(&Context) -> Finding,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_mend_is_one_word_of_a_shell() {
+        assert_eq!(remove(Path::new("/run/WSL/7_interop")), "rm /run/WSL/7_interop");
+        assert_eq!(allow("+x", Path::new("./a;reboot.exe")), "chmod +x './a;reboot.exe'");
+    }
 }

@@ -1,7 +1,7 @@
 //! Checks of the user's host: whether it runs, answers, and is of this version.
 
 use crate::context::Context;
-use crate::finding::Finding;
+use crate::finding::{Finding, remove};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -25,12 +25,12 @@ pub(crate) fn host(context: &Context) -> Finding {
         Ok(Presence::Silent(peer) | Presence::Foreign(peer)) => (peer, false),
         Err(error) => {
             let says = format!("{}: {}", socket.display(), system_error(error));
-            return Finding::wrong(says, format!("rm {}", socket.display()));
+            return Finding::wrong(says, remove(&socket));
         }
     };
     if !is_own_user(peer.uid, context.uid) {
         let says = format!("{} is served by uid {}, not by you", socket.display(), peer.uid);
-        return Finding::wrong(says, format!("rm {} (as root)", socket.display()));
+        return Finding::wrong(says, format!("{} (as root)", remove(&socket)));
     }
     let pid = peer.pid;
     if !answers {

@@ -1,7 +1,7 @@
 //! Checks that go the whole way: the program that was asked about, and a trial launch.
 
 use crate::context::Context;
-use crate::finding::{Finding, Mishap};
+use crate::finding::{Finding, Mishap, allow};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, MemfdFlags, StatVfsMountFlags, access, memfd_create, statvfs};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -63,8 +63,7 @@ pub(crate) fn program(context: &Context) -> Finding {
         let says = format!("{shown} lies on a file system that is mounted noexec");
         return Finding::wrong(says, "copy it elsewhere, or `winterop run` it");
     }
-    let (says, mend) = (format!("{shown} is not executable"), format!("chmod +x {shown}"));
-    Finding::wrong(says, mend)
+    Finding::wrong(format!("{shown} is not executable"), allow("+x", program))
 }
 
 pub(crate) fn trial(context: &Context) -> Finding {

@@ -1,7 +1,7 @@
 //! Checks of the sockets: the runtime directory, `/run/WSL`, and which server a launch would find.
 
 use crate::context::Context;
-use crate::finding::Finding;
+use crate::finding::{Finding, allow, remove};
 use rustix::fd::AsFd as _;
 use rustix::io::Errno;
 use std::fs::{self, Metadata, Permissions};
@@ -30,7 +30,7 @@ pub(crate) fn runtime_directory(context: &Context) -> Finding {
     if !fs::symlink_metadata(&path).is_ok_and(|data| is_own(&data)) {
         return finding;
     }
-    let mend = format!("chmod 700 {}", path.display());
+    let mend = allow("700", &path);
     finding
         .with_mend(&*mend)
         .with_fix(mend, move |_| Ok(fs::set_permissions(&path, Permissions::from_mode(0o700))?))
@@ -137,7 +137,6 @@ fn sum_up(looks: Vec<Look>) -> Finding {
             Look::Odd(says, path) => odd.push((says, path)),
         }
     }
-    let remove = |path: &PathBuf| format!("rm {}", path.display());
     if let Some((_, path)) = odd.first() {
         let says = format!("sockets in {SOCKET_DIRECTORY} that are passed over: {}", odd.len());
         let details = odd.iter().map(|(says, _)| says.clone());

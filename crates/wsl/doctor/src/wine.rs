@@ -1,7 +1,8 @@
 //! Checks of the Windows side: Wine, its prefix, its server.
 
 use crate::context::Context;
-use crate::finding::Finding;
+use crate::finding::{Finding, command};
+use std::ffi::OsString;
 use winterop_host::tree::is_any_left;
 use winterop_places::user;
 use winterop_serve::own_host;
@@ -105,7 +106,8 @@ pub(crate) fn server(context: &Context) -> Finding {
         return Finding::good(format!("process {pid}"));
     }
     let says = format!("process {pid} is {}, not {}", program.display(), wine.server.display());
-    let prefix = data.join("prefix").display().to_string();
-    let mend = format!("WINEPREFIX={prefix} {} -k", program.display());
+    let mut prefix = OsString::from("WINEPREFIX=");
+    prefix.push(data.join("prefix"));
+    let mend = command(["env".as_ref(), &prefix, program.as_ref(), "-k".as_ref()]);
     Finding::wrong(says, format!("{mend} (ends the Windows programs that run)"))
 }

@@ -59,6 +59,14 @@ pub struct Wanted {
 impl Wanted {
     /// What the shell is to run; `None` where it is to ask, or there is none.
     pub(crate) fn line(&self) -> Option<OsString> {
+        self.written_or_quoted().map(|line| match line.as_bytes().first() {
+            // A shell would take it for its own options.
+            Some(b'-' | b'+') => [OsStr::new(" "), &line].into_iter().collect(),
+            _ => line,
+        })
+    }
+
+    fn written_or_quoted(&self) -> Option<OsString> {
         if self.shell == Shell::None || self.command.is_empty() {
             return None;
         }
@@ -357,6 +365,23 @@ fn windows_path(settings: &Settings) -> Vec<u8> {
 mod tests {
     use super::*;
     use std::error::Error as _;
+
+    #[test]
+    fn no_line_is_an_option_of_the_shell() {
+        for (words, line) in
+            [(["-x", "$"], " -x '$'"), (["+x", "a"], " +x a"), (["a", "-b"], "a -b")]
+        {
+            let command = words.map(OsString::from).to_vec();
+            let wanted =
+                Wanted { user: None, directory: None, command, line: None, shell: Shell::Login };
+            assert_eq!(wanted.line().unwrap(), line);
+        }
+        let line = Some(OsString::from("-x \"a  b\""));
+        let command = vec!["-x".into(), "a  b".into()];
+        let (user, directory, shell) = (None, None, Shell::Standard);
+        let wanted = Wanted { user, directory, command, line, shell };
+        assert_eq!(wanted.line().unwrap(), " -x \"a  b\"");
+    }
 
     #[test]
     fn what_went_wrong_outside_is_said_once() {

@@ -2,6 +2,7 @@
 
 use super::answer;
 use crate::client::Client;
+use crate::entrance::is_guest;
 use crate::launcher::RefusedLaunch;
 use rustix::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -80,7 +81,9 @@ async fn next_message(
             }
             return Ok(None);
         };
-        let Some(answer) = answer_to(&frame, variables).map_err(|error| cannot_read(&error))?
+        let told = if is_guest(&client.peer, client.residence) { Told::Guest } else { Told::User };
+        let Some(answer) =
+            answer_to(&frame, variables, told).map_err(|error| cannot_read(&error))?
         else {
             return Ok(Some(frame));
         };
@@ -96,17 +99,62 @@ pub(super) fn tell_presence(client: &Client) {
     }
 }
 
+/// Who is told the value of a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// The host's own user, who can read them anyway.
+    User,
+    /// Somebody whom nothing was allowed yet. What a host was started with may hold secrets.
+    Guest,
+}
+
+impl Told {
+    fn own_variable(self, name: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Guest if !name.starts_with(b"WSL") => None,
+            Self::Guest | Self::User => queries::own_variable(name),
+        }
+    }
+}
+
 /// The answer to a query; none for another message.
 fn answer_to(
     frame: &Frame,
     variables: &[Vec<u8>],
+    told: Told,
 ) -> Result<Option<Vec<u8>>, winterop_wire::DecodeError> {
     let message = Message::parse(&frame.bytes)?;
     let of_server = |name: &[u8]| {
         let mut values = variables.iter().filter_map(|entry| entry.strip_prefix(name));
         values.find_map(|rest| rest.strip_prefix(b"=")).map(<[u8]>::to_vec)
     };
-    let variable = |name: &[u8]| of_server(name).or_else(|| queries::own_variable(name));
+    let variable = |name: &[u8]| of_server(name).or_else(|| told.own_variable(name));
     let mut answer = Vec::new();
     Ok(queries::answer(&message, variable, &mut answer).map(|()| answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use winterop_wire::{Header, QueryEnvironmentVariable};
+
+    /// What is answered to whoever asks for a variable.
+    fn value(name: &[u8], variables: &[Vec<u8>], told: Told) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let header = Header::plain(MessageType::QUERY_ENVIRONMENT_VARIABLE, 1);
+        QueryEnvironmentVariable { text: name }.encode(&header, &mut bytes).unwrap();
+        let frame = Frame { bytes, descriptors: Vec::new() };
+        let answer = answer_to(&frame, variables, told).unwrap().unwrap();
+        let answer = Message::parse(&answer).unwrap();
+        QueryEnvironmentVariable::decode(&answer).unwrap().text.to_vec()
+    }
+
+    #[test]
+    fn a_guest_is_told_nothing_of_what_the_host_was_started_with() {
+        let path = std::env::var("PATH").unwrap().into_bytes();
+        assert_eq!(value(b"PATH", &[], Told::User), path);
+        assert_eq!(value(b"PATH", &[], Told::Guest), b"");
+        // Its server's own variables come with the hand-over.
+        assert_eq!(value(b"PATH", &[b"PATH=/bin".to_vec()], Told::Guest), b"/bin");
+    }
 }
