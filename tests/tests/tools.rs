@@ -51,6 +51,29 @@ fn node_gets_the_pipes_that_it_needs() {
 }
 
 #[test]
+fn a_node_that_wants_more_of_windows_memory_than_wine_has() {
+    let node = fetched("node24");
+    let host = Host::new();
+    // More than one piece of its heap, another thread with a heap of its own, and WebAssembly.
+    let work = "const { Worker } = require('worker_threads'); \
+                const list = Array.from({ length: 1e6 }, (_, i) => ({ i })); \
+                const wasm = new WebAssembly.Memory({ initial: 16, maximum: 1024 }); wasm.grow(64); \
+                const other = new Worker('require(\"worker_threads\").parentPort.postMessage(41)', { eval: true }); \
+                other.on('message', it => console.log(list.length + it, wasm.buffer.byteLength));";
+    fs::write(host.work().join("work.js"), work).expect("work.js");
+    for placement in placements() {
+        let script = format!("{} work.js", node.display());
+        let outcome = host.shell(placement, &script);
+        assert_eq!(outcome.text(), "1000041 5242880\n", "{}", outcome.errors());
+        // Also where another Windows program starts it.
+        let line = format!("Z:{} work.js >out.txt", node.display()).replace('/', "\\");
+        let outcome =
+            host.shell(placement, &format!("cmd.exe /c '{line}' </dev/null; cat out.txt"));
+        assert_eq!(outcome.text(), "1000041 5242880\n", "{}", outcome.errors());
+    }
+}
+
+#[test]
 fn without_the_helper_node_is_refused_in_words() {
     let node = fetched("node");
     // A layout of its own, without that part.

@@ -6,7 +6,8 @@ use core::ffi::{c_int, c_long, c_void};
 
 use crate::system::MESSAGE;
 use crate::{
-    children, command_line, console_host, crashes, events, patience, report, system, terminal,
+    children, command_line, console_host, crashes, events, patience, report, start, system,
+    terminal,
 };
 
 /// The size of what the server writes when a wait is over.
@@ -182,7 +183,7 @@ pub(crate) unsafe extern "C" fn syscall(
     f: c_long,
 ) -> c_long {
     if command_line::before_system_call(number, a, b) {
-        events::begin();
+        start::begin();
     }
     // SAFETY: the caller's promise.
     let result = unsafe { system::call(number, [a, b, c, d, e, f]) };

@@ -51,12 +51,15 @@ mod console_host;
 mod crashes;
 mod environment;
 mod events;
+mod image;
 mod interpose;
 mod layout;
 mod modules;
 mod patience;
+mod placeholders;
 mod report;
 mod size;
+mod start;
 mod system;
 mod terminal;
 
