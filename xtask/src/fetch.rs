@@ -138,6 +138,11 @@ pub(crate) fn purposes(programs: &[Program]) -> Vec<Purpose<'static>> {
     missing.filter_map(|program| program.source().registry.purpose()).collect()
 }
 
+/// What has to be installed for npm.
+pub(crate) fn npm() -> Option<Purpose<'static>> {
+    Registry::Npm.purpose()
+}
+
 /// The program's path in the cache; fetches it the first time.
 ///
 /// # Errors

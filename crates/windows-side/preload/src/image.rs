@@ -7,7 +7,7 @@
 /// More libraries, or functions of one, than any image has: where a table does not end.
 const MOST: usize = 100_000;
 
-/// The table of directories, and its entries that are read here.
+/// Where the table of directories stands behind the header's begin, and its entries that are read here.
 const DIRECTORIES: usize = 24 + 112;
 const EXPORTS: usize = 0;
 const IMPORTS: usize = 1;
@@ -46,7 +46,7 @@ impl<'a> Image<'a> {
         self.bytes_at(BUILTIN_AT, BUILTIN.len()) == Some(BUILTIN)
     }
 
-    /// What it exports under `name`.
+    /// What it exports under `name`. What it has from another library is not found.
     pub(crate) fn export(self, name: &[u8]) -> Option<Export> {
         let directory = self.directory(EXPORTS)?;
         let part = |offset| self.offset(plus(directory, offset)?);
@@ -57,7 +57,8 @@ impl<'a> Image<'a> {
             if self.is_text(text, name) {
                 let ordinal = self.u16(element(ordinals, index, 2)?)?;
                 let place = self.offset(element(functions, ordinal.into(), 4)?)?;
-                return Some(Export { name: text, place });
+                // In the table itself stands the name of the other library.
+                return (!self.is_in(EXPORTS, place)).then_some(Export { name: text, place });
             }
         }
         None
@@ -106,15 +107,27 @@ impl<'a> Image<'a> {
 
     /// Where a directory lies, if there is one.
     fn directory(self, number: usize) -> Option<usize> {
-        let header = self.offset(0x3c)?;
-        if self.bytes_at(header, 4)? != b"PE\0\0" || self.u16(plus(header, 24)?)? != PE32_PLUS {
-            return None;
-        }
-        // How many directories there are stands right in front of them.
-        let count = self.offset(plus(header, DIRECTORIES.wrapping_sub(4))?)?;
-        let entry = element(plus(header, DIRECTORIES)?, number, 8)?;
-        let place = self.offset(entry)?;
+        let directories = self.directories()?;
+        // How many there are stands right in front of them.
+        let count = self.offset(directories.checked_sub(4)?)?;
+        let place = self.offset(element(directories, number, 8)?)?;
         (number < count && place != 0).then_some(place)
+    }
+
+    /// Where the table of directories lies: for each its place and its size.
+    fn directories(self) -> Option<usize> {
+        let header = self.offset(0x3c)?;
+        let is_one =
+            self.bytes_at(header, 4)? == b"PE\0\0" && self.u16(plus(header, 24)?)? == PE32_PLUS;
+        is_one.then(|| plus(header, DIRECTORIES)).flatten()
+    }
+
+    /// Whether a place is in a directory.
+    fn is_in(self, number: usize, place: usize) -> bool {
+        let size = || self.offset(element(plus(self.directories()?, 4)?, number, 8)?);
+        let begin = self.directory(number);
+        let end = begin.and_then(|begin| plus(begin, size()?));
+        begin.zip(end).is_some_and(|(begin, end)| (begin..end).contains(&place))
     }
 
     fn is_text(self, at: usize, wanted: &[u8]) -> bool {

@@ -2,11 +2,11 @@
 //!
 //! Wine calls them through the dynamic linker, which finds this library's first.
 
-use core::ffi::{c_int, c_long, c_void};
+use core::ffi::{c_char, c_int, c_long, c_void};
 
 use crate::system::MESSAGE;
 use crate::{
-    children, command_line, console_host, crashes, events, patience, report, start, system,
+    children, command_line, console_host, crashes, events, links, patience, report, start, system,
     terminal,
 };
 
@@ -188,4 +188,90 @@ pub(crate) unsafe extern "C" fn syscall(
     // SAFETY: the caller's promise.
     let result = unsafe { system::call(number, [a, b, c, d, e, f]) };
     system::finish(result)
+}
+
+/// libc's `free`: names of links are not libc's memory.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free(memory: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { links::free(memory) };
+}
+
+/// libc's `realpath`: the server keeps a link's own name as well.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn realpath(path: *const c_char, room: *mut c_char) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    unsafe { links::realpath(path, room) }
+}
+
+/// libc's `unlink`: the server removes a link, and not what it leads to.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::remove(libc::SYS_unlink, path) }) as c_int
+}
+
+/// libc's `rmdir`: the same for links to directories.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::remove(libc::SYS_rmdir, path) }) as c_int
+}
+
+/// libc's `rename`: the same for links that get another name.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::rename(from, to) }) as c_int
+}
+
+/// libc's `fchmod`: what a renamed link leads to stays as it is.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fchmod(fd: c_int, mode: libc::mode_t) -> c_int {
+    system::finish(links::change_mode(fd, mode)) as c_int
+}
+
+/// libc's `open`: the server's descriptors that were opened through links are known.
+///
+/// # Safety
+/// As for libc's. Where no mode is wanted, what lies where it would be is passed on and not looked at.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn open(
+    path: *const c_char,
+    flags: c_int,
+    mode: libc::mode_t,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::open(path, flags, mode) }) as c_int
+}
+
+/// libc's `dup`: as [`open`].
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn dup(fd: c_int) -> c_int {
+    system::finish(links::dup(fd)) as c_int
+}
+
+/// libc's `readdir`: to the server a link to a directory is empty.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn readdir(directory: *mut libc::DIR) -> *mut libc::dirent {
+    // SAFETY: the caller's promise.
+    unsafe { links::readdir(directory) }
 }

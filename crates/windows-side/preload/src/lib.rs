@@ -47,6 +47,7 @@ extern crate std;
 
 mod children;
 mod command_line;
+mod command_processor;
 mod console_host;
 mod crashes;
 mod environment;
@@ -54,6 +55,9 @@ mod events;
 mod image;
 mod interpose;
 mod layout;
+mod lines;
+mod link_names;
+mod links;
 mod modules;
 mod patience;
 mod placeholders;
@@ -62,6 +66,7 @@ mod size;
 mod start;
 mod system;
 mod terminal;
+mod walk;
 
 use core::ffi::{c_char, c_int};
 
@@ -108,6 +113,7 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
     command_line::prepare(settings.command_line);
     children::prepare(&settings);
     if let Some(path) = settings.server_launches {
+        links::prepare();
         patience::prepare(path, patience::Side::Server);
     } else if let Some(path) = settings.launches {
         patience::prepare(path, patience::Side::Program);

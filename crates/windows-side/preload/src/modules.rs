@@ -8,6 +8,7 @@
 use core::arch::asm;
 use core::ffi::c_void;
 use core::mem::transmute;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::image::Image;
 
@@ -32,8 +33,10 @@ pub(crate) struct Module {
 /// Windows code runs in this thread: its GS base is a thread block, and the loader's list is whole. The
 /// library is used only as long as it is loaded.
 pub(crate) unsafe fn find(name: &[u8]) -> Option<Module> {
+    // SAFETY: the entry is one of the loader's list.
+    let is_wanted = |entry| unsafe { is_named(entry, name) };
     // SAFETY: the caller's promise.
-    unsafe { entry_where(|entry| is_named(entry, name)) }
+    unsafe { entry_where(is_wanted) }
 }
 
 /// The program, if it has this name, in lower case.
@@ -42,8 +45,10 @@ pub(crate) unsafe fn find(name: &[u8]) -> Option<Module> {
 /// As for [`find`].
 pub(crate) unsafe fn program(name: &[u8]) -> Option<Module> {
     let mut is_first = true;
+    // SAFETY: the entry is one of the loader's list.
+    let is_wanted = |entry| core::mem::take(&mut is_first) && unsafe { is_named(entry, name) };
     // SAFETY: the caller's promise.
-    unsafe { entry_where(|entry| core::mem::take(&mut is_first) && is_named(entry, name)) }
+    unsafe { entry_where(is_wanted) }
 }
 
 /// The first entry of the loader's list that is wanted.
@@ -122,6 +127,13 @@ impl Module {
     }
 }
 
+/// What is called in the place of a function.
+pub(crate) struct Replacement<'a> {
+    pub(crate) ours: *const c_void,
+    /// Takes the function, before ours is called for the first time.
+    pub(crate) original: &'a AtomicPtr<c_void>,
+}
+
 /// Changes the tables of libraries.
 #[derive(Clone, Copy)]
 pub(crate) struct Writer {
@@ -136,26 +148,27 @@ impl Writer {
         Some(Self { protect: unsafe { transmute::<*const c_void, Protect>(protect) } })
     }
 
-    /// Has `module` call `replacement` where it calls `function` of `library`, and returns what it
-    /// called until now.
+    /// Has `module` call a function of ours where it calls `function` of `library`.
     ///
     /// # Safety
-    /// The replacement has the function's type. No other thread runs in the module yet.
+    /// Ours has the function's type. No other thread runs in the module yet.
     pub(crate) unsafe fn replace_import(
         self,
         module: Module,
         library: &[u8],
         function: &[u8],
-        replacement: *const c_void,
-    ) -> Option<*const c_void> {
+        replacement: Replacement<'_>,
+    ) {
         // SAFETY: nothing writes there meanwhile.
-        let place = unsafe { module.image() }.import(library, function)?;
+        let Some(place) = (unsafe { module.image() }).import(library, function) else { return };
         let place = module.base.wrapping_add(place).cast_mut().cast::<*const c_void>();
         // SAFETY: an address in the module's table.
-        let before = unsafe { place.read_unaligned() };
-        // SAFETY: as above; the caller's promise.
-        let is_replaced = unsafe { self.write(place, replacement) };
-        (is_replaced && !before.is_null()).then_some(before)
+        let original = unsafe { place.read_unaligned() };
+        if !original.is_null() {
+            replacement.original.store(original.cast_mut(), Ordering::Relaxed);
+            // SAFETY: as above; the caller's promise.
+            unsafe { self.write(place, replacement.ours) };
+        }
     }
 
     /// Has `module` export what it exports under `name` under one that ends in `last` instead.
@@ -164,20 +177,20 @@ impl Writer {
     /// The order of the names stays right. No other thread looks for names meanwhile.
     pub(crate) unsafe fn rename_export(self, module: Module, name: &[u8], last: u8) {
         // SAFETY: nothing writes there meanwhile.
-        let Some(export) = (unsafe { module.image() }.export(name)) else { return };
+        let Some(export) = (unsafe { module.image() }).export(name) else { return };
         let end = export.name.wrapping_add(name.len()).wrapping_sub(1);
         // SAFETY: the last character of the name, in the module's table.
         unsafe { self.write(module.base.wrapping_add(end).cast_mut(), last) };
     }
 
-    /// Writes where writing is not allowed; says whether it did.
+    /// Writes where writing is not allowed.
     ///
     /// # Safety
     /// `place` is in a module, and nothing else reads it meanwhile.
-    unsafe fn write<T>(self, place: *mut T, value: T) -> bool {
+    unsafe fn write<T>(self, place: *mut T, value: T) {
         const THIS_PROCESS: isize = -1;
         let (mut page, mut size, mut before) = (place.cast::<c_void>(), size_of::<T>(), 0);
-        // SAFETY: the page holds a table alone, so that nothing in it is executed meanwhile.
+        // SAFETY: the pages of tables hold nothing that is executed.
         let status = unsafe {
             (self.protect)(
                 THIS_PROCESS,
@@ -188,7 +201,7 @@ impl Writer {
             )
         };
         if status < 0 {
-            return false;
+            return;
         }
         // SAFETY: it can be written now.
         unsafe { place.write_unaligned(value) };
@@ -196,7 +209,6 @@ impl Writer {
         unsafe {
             (self.protect)(THIS_PROCESS, &raw mut page, &raw mut size, before, &raw mut before)
         };
-        true
     }
 }
 

@@ -85,6 +85,15 @@ fn exports_are_found_by_their_whole_name() {
 }
 
 #[test]
+fn what_is_another_librarys_is_not_found() {
+    let mut library = library();
+    library.word(HEADER + 140, 0x100);
+    assert!(library.image().export(b"Beta").is_some());
+    library.word(0x240, EXPORTS + 0xff);
+    assert_eq!(library.image().export(b"Beta"), None);
+}
+
+#[test]
 fn imports_are_found_by_library_and_name() {
     let library = library();
     let image = library.image();
