@@ -91,6 +91,7 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usi
         if length == WAKE_UP {
             patience::leave();
         }
+        links::is_rest(fd);
         // SAFETY: the caller's promise.
         let read = unsafe { console_host::read(fd, buffer, length) };
         // SAFETY: the caller's promise.
@@ -98,7 +99,9 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usi
     };
     if result == length as c_long && length == MESSAGE {
         // SAFETY: that many bytes were read; they may be unaligned.
-        console_host::note_answer(&unsafe { buffer.cast::<[u32; 16]>().read_unaligned() });
+        let message = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
+        console_host::note_answer(&message);
+        links::note_request(fd, &message);
     } else if result == 4 && length == 4 {
         // SAFETY: as above.
         console_host::note_data(unsafe { buffer.cast::<[u8; 4]>().read_unaligned() });
@@ -258,6 +261,12 @@ pub(crate) unsafe extern "C" fn open(
 ) -> c_int {
     // SAFETY: the caller's promise.
     system::finish(unsafe { links::open(path, flags, mode) }) as c_int
+}
+
+/// libc's `fchdir`: as [`open`].
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fchdir(fd: c_int) -> c_int {
+    system::finish(links::change_directory(fd)) as c_int
 }
 
 /// libc's `dup`: as [`open`].

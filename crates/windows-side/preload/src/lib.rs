@@ -58,6 +58,7 @@ mod layout;
 mod lines;
 mod link_names;
 mod links;
+mod listings;
 mod modules;
 mod patience;
 mod placeholders;

@@ -1,32 +1,19 @@
-//! Names of files as Wine's server is given them, where the last part may be a link.
+//! Which names of files, as Wine's server is given them, may be links that somebody removes.
 
 /// The folder in which a prefix has its drives and shares as links. They are what programs call `C:\` and
 /// `\\server\share`, and nobody's to remove.
 const DRIVES: &[u8] = b"/dosdevices";
 const SHARES: &[u8] = b"/unc";
 
-/// A name in its two parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Name<'a> {
-    /// The folder, `.` for the one that this process is in.
-    pub(crate) folder: &'a [u8],
-    /// The last part: never empty, `.` or `..`.
-    pub(crate) last: &'a [u8],
-}
-
-impl<'a> Name<'a> {
-    /// The parts of a path that may be a link of somebody's own.
-    pub(crate) fn of(path: &'a [u8]) -> Option<Self> {
-        let end = path.iter().rposition(|byte| *byte != b'/')?.checked_add(1)?;
-        let path = path.get(..end)?;
-        let (folder, last) = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(0) => (&b"/"[..], path.get(1..)?),
-            Some(slash) => (path.get(..slash)?, path.get(slash.checked_add(1)?..)?),
-            None => (&b"."[..], path),
-        };
-        let is_special = last == b"." || last == b".." || is_of_prefix(folder);
-        (!is_special).then_some(Self { folder, last })
-    }
+/// Whether a path, if it leads to a link, leads to one that is somebody's own: not to a drive or a share,
+/// and to nothing by `.` or `..`.
+pub(crate) fn may_be_own(path: &[u8]) -> bool {
+    let Some(end) = path.iter().rposition(|byte| *byte != b'/') else { return false };
+    let path = path.get(..=end).unwrap_or_default();
+    let slash = path.iter().rposition(|byte| *byte == b'/');
+    let last = slash.map_or(path, |at| path.get(at.wrapping_add(1)..).unwrap_or_default());
+    let folder = slash.map_or(&b""[..], |at| path.get(..at).unwrap_or_default());
+    last != b"." && last != b".." && !is_of_prefix(folder)
 }
 
 /// Whether a folder has a prefix's drives or shares.

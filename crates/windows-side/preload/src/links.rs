@@ -12,15 +12,18 @@
 //! A directory must be empty to be removed, and a link to one always is: [`dup`] and [`readdir`] are what
 //! the server looks for that with, one after the other.
 //!
+//! Programs that remove trees by handles alone, as Rust's `remove_dir_all` does, open a link itself to list
+//! it, and what they find below a handle of it to remove it: the server would open what the link leads to.
+//! Both wishes are refused ([`Wish`]).
+//!
 //! The server has one thread.
 
 use core::ffi::{CStr, c_char, c_int, c_long, c_void};
 use core::mem::{MaybeUninit, transmute};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use crate::link_names::Name;
-use crate::system;
+use crate::{link_names, system};
 
 /// The longest name, its NUL included.
 const LONGEST: usize = libc::PATH_MAX as usize;
@@ -45,8 +48,18 @@ static THROUGH_LINK: [AtomicU64; DESCRIPTORS / 64] =
     [const { AtomicU64::new(0) }; DESCRIPTORS / 64];
 /// The descriptor that is about to be looked through for whether a directory is empty, -1 for none.
 static LOOKED_THROUGH: AtomicI32 = AtomicI32::new(-1);
+/// Whether this process is in a directory that was opened through a link.
+static IN_LINK: AtomicBool = AtomicBool::new(false);
 /// A link was renamed just now: the server may be about to change its target's mode, by the new name.
 static RENAMED: AtomicBool = AtomicBool::new(false);
+
+/// What the server was asked for last, and by whom: the access and the options of opening a file, if it is
+/// such a request.
+static ASKED_BY: AtomicI32 = AtomicI32::new(-1);
+static ACCESS: AtomicU32 = AtomicU32::new(0);
+static OPTIONS: AtomicU32 = AtomicU32::new(0);
+/// Whether the rest of that request has not been read yet.
+static HAS_MORE: AtomicBool = AtomicBool::new(false);
 
 type Realpath = unsafe extern "C" fn(*const c_char, *mut c_char) -> *mut c_char;
 type Readdir = unsafe extern "C" fn(*mut libc::DIR) -> *mut libc::dirent;
@@ -91,12 +104,13 @@ fn slot(number: usize) -> *mut u8 {
     ALL.load(Ordering::Relaxed).wrapping_add(number.wrapping_mul(SLOT))
 }
 
-fn take_slot() -> Option<usize> {
+/// Takes a slot that is free.
+fn take_slot() -> Option<*mut u8> {
     let (index, word) =
         USED.iter().enumerate().find(|(_, word)| word.load(Ordering::Relaxed) != u64::MAX)?;
     let free = word.load(Ordering::Relaxed).trailing_ones();
     word.fetch_or(1_u64.wrapping_shl(free), Ordering::Relaxed);
-    Some(index.wrapping_mul(64).wrapping_add(free as usize))
+    Some(slot(index.wrapping_mul(64).wrapping_add(free as usize)))
 }
 
 /// The link's own name, if this is a resolved name in a slot.
@@ -145,86 +159,40 @@ pub(crate) unsafe fn realpath(path: *const c_char, room: *mut c_char) -> *mut c_
     if !is_link(text) {
         return resolved;
     }
-    // SAFETY: as above.
-    let own = unsafe { own_name(next, text) };
-    // SAFETY: `realpath` has made both, and nobody else has them.
-    unsafe { both(resolved, own) }
+    let slot = if resolved.is_null() { None } else { take_slot() };
+    // Without a slot, or where a link that was moved leads nowhere now, its own name is its only one.
+    let own = slot.map_or_else(
+        // SAFETY: asks for memory, at least for the NUL.
+        || unsafe { libc::calloc(text.count_bytes().wrapping_add(1), 1) }.cast::<u8>(),
+        |slot| slot.wrapping_add(LONGEST),
+    );
+    if let Some(slot) = slot {
+        // SAFETY: `realpath` has made it.
+        let resolved = unsafe { CStr::from_ptr(resolved) };
+        // SAFETY: the first half of a slot.
+        unsafe { copy(resolved, slot) };
+    }
+    if !own.is_null() {
+        // SAFETY: the second half of a slot, or as much memory as it needs.
+        unsafe { copy(text, own) };
+    }
+    // SAFETY: `realpath` has made it, and nobody else has it.
+    unsafe { __libc_free(resolved.cast()) };
+    slot.unwrap_or(own).cast()
 }
 
-/// A link's own name, with its folder resolved.
-///
 /// # Safety
-/// `realpath` is libc's.
-unsafe fn own_name(realpath: Realpath, path: &CStr) -> *mut c_char {
-    let Some(name) = Name::of(path.to_bytes()) else { return null_mut() };
-    let mut room = MaybeUninit::<[u8; LONGEST]>::uninit();
-    let mut folder = [0_u8; LONGEST];
-    let Some(place) = folder.get_mut(..name.folder.len()) else { return null_mut() };
-    place.copy_from_slice(name.folder);
-    // SAFETY: a text that ends with NUL, and room for the longest name.
-    let resolved = unsafe { realpath(folder.as_ptr().cast(), room.as_mut_ptr().cast()) };
-    if resolved.is_null() {
-        return null_mut();
-    }
-    // SAFETY: it was filled in.
-    let resolved = unsafe { CStr::from_ptr(resolved) }.to_bytes();
-    let slash: &[u8] = if resolved.ends_with(b"/") { b"" } else { b"/" };
-    let length = [resolved, slash, name.last].iter().map(|part| part.len()).sum::<usize>();
-    // SAFETY: asks for memory.
-    let own = unsafe { libc::calloc(length.wrapping_add(1), 1) }.cast::<u8>();
-    let mut at = own;
-    for part in [resolved, slash, name.last] {
-        if own.is_null() || length >= LONGEST {
-            break;
-        }
-        // SAFETY: there is room for all parts.
-        unsafe { at.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
-        at = at.wrapping_add(part.len());
-    }
-    own.cast()
-}
-
-/// Both names in a slot; where there is none, or only the link's own name, that alone.
-///
-/// # Safety
-/// Both are NULL or libc's memory with a text, which is taken over.
-unsafe fn both(resolved: *mut c_char, own: *mut c_char) -> *mut c_char {
-    if own.is_null() {
-        // Better no name, by which nothing can be removed, than the target's.
-        // SAFETY: the caller's promise.
-        unsafe { __libc_free(resolved.cast()) };
-        return null_mut();
-    }
-    let Some(number) = (!resolved.is_null()).then(take_slot).flatten() else {
-        // SAFETY: as above.
-        unsafe { __libc_free(resolved.cast()) };
-        return own;
-    };
-    let slot = slot(number);
-    // SAFETY: the first half of a slot, and the caller's promise.
-    unsafe { move_text(resolved, slot) };
-    // SAFETY: the second half.
-    unsafe { move_text(own, slot.wrapping_add(LONGEST)) };
-    slot.cast()
-}
-
-/// Moves a text out of libc's memory, which is given back.
-///
-/// # Safety
-/// `text` is libc's memory with a text; `room` has room for the longest name.
-unsafe fn move_text(text: *mut c_char, room: *mut u8) {
-    // SAFETY: the caller's promise.
-    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes_with_nul();
+/// `room` has room for the text, or for the longest name.
+unsafe fn copy(text: &CStr, room: *mut u8) {
+    let bytes = text.to_bytes_with_nul();
     let length = bytes.len().min(LONGEST);
-    // SAFETY: as above; `realpath` gives nothing longer.
+    // SAFETY: the caller's promise; the kernel and `realpath` know no longer names.
     unsafe { room.copy_from_nonoverlapping(bytes.as_ptr(), length) };
-    // SAFETY: as above.
-    unsafe { __libc_free(text.cast()) };
 }
 
 /// Whether the last part of a name is a link that is somebody's own.
 fn is_link(path: &CStr) -> bool {
-    Name::of(path.to_bytes()).is_some() && kind(path, false).is_some_and(|file| file.is_link())
+    link_names::may_be_own(path.to_bytes()) && kind(path, false).is_some_and(|file| file.is_link())
 }
 
 /// What a file is, as far as it matters here.
@@ -311,6 +279,53 @@ pub(crate) fn change_mode(fd: c_int, mode: libc::mode_t) -> c_long {
     unsafe { system::call(libc::SYS_fchmod, [fd.into(), mode.into(), 0, 0, 0, 0]) }
 }
 
+/// How a file is to be opened.
+#[derive(Clone, Copy)]
+struct Wish {
+    access: u32,
+    options: u32,
+}
+
+impl Wish {
+    /// What was asked for last.
+    fn last() -> Self {
+        Self { access: ACCESS.load(Ordering::Relaxed), options: OPTIONS.load(Ordering::Relaxed) }
+    }
+
+    /// Whether it is by its own name, whatever it leads to. `CreateFile` of Wine 8 never wants that.
+    fn is_itself(self) -> bool {
+        const OPEN_REPARSE_POINT: u32 = 0x20_0000;
+        self.options & OPEN_REPARSE_POINT != 0
+    }
+
+    fn lists(self) -> bool {
+        self.access & 1 != 0
+    }
+
+    fn removes(self) -> bool {
+        const DELETE: u32 = 0x1_0000;
+        self.access & DELETE != 0
+    }
+}
+
+/// Notes what the server has read as a request: the numbers of its kind, of the bytes that follow and of
+/// those wanted back, and then, if it is one to open a file, access, sharing, creation and options.
+pub(crate) fn note_request(fd: c_int, request: &[u32; 16]) {
+    if !is_server() || is_rest(fd) {
+        return;
+    }
+    let &[_, size, _, access, _, _, options, ..] = request;
+    ACCESS.store(access, Ordering::Relaxed);
+    OPTIONS.store(options, Ordering::Relaxed);
+    ASKED_BY.store(fd, Ordering::Relaxed);
+    HAS_MORE.store(size != 0, Ordering::Relaxed);
+}
+
+/// Notes that the server has read something: it may be the rest of the last request. Says whether it is.
+pub(crate) fn is_rest(fd: c_int) -> bool {
+    ASKED_BY.load(Ordering::Relaxed) == fd && HAS_MORE.swap(false, Ordering::Relaxed)
+}
+
 /// libc's `open`; the result is the kernel's.
 ///
 /// # Safety
@@ -318,12 +333,35 @@ pub(crate) fn change_mode(fd: c_int, mode: libc::mode_t) -> c_long {
 pub(crate) unsafe fn open(path: *const c_char, flags: c_int, mode: libc::mode_t) -> c_long {
     let arguments = [libc::AT_FDCWD.into(), path as c_long, flags.into(), mode.into(), 0, 0];
     // SAFETY: the caller's promise.
-    let result = unsafe { system::call(libc::SYS_openat, arguments) };
-    if result >= 0 && is_server() {
-        // SAFETY: the kernel has read it.
-        note(result as usize, is_link(unsafe { CStr::from_ptr(path) }));
+    let call = || unsafe { system::call(libc::SYS_openat, arguments) };
+    if !is_server() || path.is_null() {
+        return call();
+    }
+    // SAFETY: the caller's promise.
+    let path = unsafe { CStr::from_ptr(path) };
+    let is_link = is_link(path);
+    let wish = Wish::last();
+    let is_below_link = IN_LINK.load(Ordering::Relaxed) && !path.to_bytes().starts_with(b"/");
+    if wish.is_itself() && (is_link && wish.lists() || is_below_link && wish.removes()) {
+        return -c_long::from(libc::EACCES);
+    }
+    let result = call();
+    if let Ok(fd) = usize::try_from(result) {
+        note(fd, is_link);
     }
     result
+}
+
+/// libc's `fchdir`; the result is the kernel's. The server goes where a name is to be looked up.
+pub(crate) fn change_directory(fd: c_int) -> c_long {
+    IN_LINK.store(is_through_link(fd), Ordering::Relaxed);
+    // SAFETY: takes a number.
+    unsafe { system::call(libc::SYS_fchdir, [fd.into(), 0, 0, 0, 0, 0]) }
+}
+
+fn is_through_link(fd: c_int) -> bool {
+    let place = usize::try_from(fd).ok().and_then(|fd| bit(&THROUGH_LINK, fd));
+    place.is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
 }
 
 fn note(fd: usize, is_through_link: bool) {
@@ -339,8 +377,7 @@ fn note(fd: usize, is_through_link: bool) {
 pub(crate) fn dup(fd: c_int) -> c_long {
     // SAFETY: takes a number.
     let result = unsafe { system::call(libc::SYS_dup, [fd.into(), 0, 0, 0, 0, 0]) };
-    let place = usize::try_from(fd).ok().and_then(|fd| bit(&THROUGH_LINK, fd));
-    let is_one = place.is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0);
+    let is_one = is_through_link(fd);
     LOOKED_THROUGH.store(if is_one { result as c_int } else { -1 }, Ordering::Relaxed);
     result
 }

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::modules::{self, Writer};
-use crate::{command_processor, events, placeholders};
+use crate::{command_processor, events, listings, placeholders};
 
 /// Whether the procedure call has been asked for.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -37,5 +37,6 @@ extern "win64" fn set_up(_: usize, _: usize, _: usize) {
     events::set_up(kernelbase, ntdll);
     let Some(writer) = Writer::new(ntdll) else { return };
     placeholders::hide(writer, kernelbase);
+    listings::mend(writer, kernelbase, ntdll);
     command_processor::mend(writer, kernelbase, ntdll);
 }
