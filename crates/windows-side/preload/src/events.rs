@@ -12,16 +12,16 @@
 //!   another. Wine blocks SIGHUP meanwhile but none of the others, so these are carried by a SIGHUP
 //!   to the same thread.
 //! - Wine's server ends threads with SIGQUIT. Those come from `tgkill` and go to Wine's handler.
-//! - Before a program's first instruction, and after its libraries are loaded, an asynchronous
-//!   procedure call looks up what is needed and installs a handler of our own below all of the
-//!   program's. It ends the process with `STATUS_CONTROL_C_EXIT` as Windows does; Wine's own would
+//! - Before a program's first instruction, and after its libraries are loaded, [`set_up`] looks up
+//!   what is needed and installs a handler of our own below all of the program's. It ends the process with `STATUS_CONTROL_C_EXIT` as Windows does; Wine's own would
 //!   end it with 0, as if all were well.
 
 use core::ffi::{c_int, c_void};
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use crate::{modules, report, size, system};
+use crate::modules::Module;
+use crate::{report, size, system};
 
 /// Windows' numbers of the events.
 const CTRL_BREAK: u32 = 1;
@@ -43,8 +43,6 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 static CARRIED: AtomicU32 = AtomicU32::new(0);
 /// Wine's own handler for SIGQUIT.
 static WINE_QUIT: AtomicUsize = AtomicUsize::new(0);
-/// Whether the procedure call has been asked for.
-static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// `CtrlRoutine` of kernelbase, once it is known.
 static ROUTINE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -56,7 +54,6 @@ static CLOSE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 type SetHandler = unsafe extern "win64" fn(extern "win64" fn(u32) -> i32, i32) -> i32;
-type QueueCall = unsafe extern "win64" fn(isize, *const c_void, usize, usize, usize) -> i32;
 type CreateThread = unsafe extern "win64" fn(
     *mut isize,
     u32,
@@ -166,7 +163,13 @@ fn find_unix_side() -> bool {
     true
 }
 
-fn unix_function(name: &core::ffi::CStr) -> Option<*mut c_void> {
+/// Whether Wine's Unix side is there, and its functions are known.
+pub(crate) fn is_ready() -> bool {
+    !CREATE_THREAD.load(Ordering::Relaxed).is_null()
+}
+
+/// A function of Wine's Unix side.
+pub(crate) fn unix_function(name: &core::ffi::CStr) -> Option<*mut c_void> {
     // SAFETY: finds a library that is loaded already; loads nothing.
     let library = unsafe { libc::dlopen(c"ntdll.so".as_ptr(), libc::RTLD_NOLOAD | libc::RTLD_NOW) };
     if library.is_null() {
@@ -285,39 +288,19 @@ fn start_thread(routine: *const c_void, argument: u32) {
     }
 }
 
-/// Asks for the procedure call, at the first thread's last step before Windows code.
-pub(crate) fn begin() {
-    if ASKED.swap(true, Ordering::Relaxed) || CREATE_THREAD.load(Ordering::Relaxed).is_null() {
-        return;
-    }
-    let Some(queue) = unix_function(c"NtQueueApcThread") else { return };
-    // SAFETY: Wine's function has this type; it is Windows' own.
-    let queue = unsafe { core::mem::transmute::<*mut c_void, QueueCall>(queue) };
-    let this_thread = -2;
-    // SAFETY: our function has the type of such a procedure, and this library stays loaded.
-    unsafe { queue(this_thread, set_up as *const c_void, 0, 0, 0) };
-}
-
-/// Runs as Windows code, in the first thread, when the program's libraries are loaded.
-extern "win64" fn set_up(_: usize, _: usize, _: usize) {
-    // SAFETY: Windows code runs in this thread.
-    let Some(base) = (unsafe { modules::find(b"kernelbase.dll") }) else { return };
-    // SAFETY: as above.
-    let Some(ntdll) = (unsafe { modules::find(b"ntdll.dll") }) else { return };
-    // SAFETY: a library that is loaded.
-    let routine = unsafe { modules::export(base, b"CtrlRoutine") };
-    // SAFETY: as above.
-    let set = unsafe { modules::export(base, b"SetConsoleCtrlHandler") };
-    // SAFETY: as above.
-    let exit = unsafe { modules::export(ntdll, b"RtlExitUserProcess") };
+/// Looks up what events need of Windows, and puts our handler below all that the program will have.
+/// Runs as Windows code, before the program begins.
+pub(crate) fn set_up(kernelbase: Module, ntdll: Module) {
+    let routine = kernelbase.export(b"CtrlRoutine");
+    let set = kernelbase.export(b"SetConsoleCtrlHandler");
+    let exit = ntdll.export(b"RtlExitUserProcess");
     let (Some(routine), Some(set), Some(exit)) = (routine, set, exit) else { return };
     EXIT.store(exit.cast_mut(), Ordering::Relaxed);
     // SAFETY: the documented type of this function.
     let set = unsafe { core::mem::transmute::<*const c_void, SetHandler>(set) };
     // SAFETY: our handler has the type that is asked for and stays.
     unsafe { set(last_resort, 1) };
-    // SAFETY: as above.
-    unsafe { size::find(base) };
+    size::find(kernelbase);
     ROUTINE.store(routine.cast_mut(), Ordering::Release);
     if size::has_changed() {
         raise_size();

@@ -2,11 +2,12 @@
 //!
 //! Wine calls them through the dynamic linker, which finds this library's first.
 
-use core::ffi::{c_int, c_long, c_void};
+use core::ffi::{c_char, c_int, c_long, c_void};
 
 use crate::system::MESSAGE;
 use crate::{
-    children, command_line, console_host, crashes, events, patience, report, system, terminal,
+    children, command_line, console_host, crashes, events, links, patience, report, start, system,
+    terminal,
 };
 
 /// The size of what the server writes when a wait is over.
@@ -90,6 +91,7 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usi
         if length == WAKE_UP {
             patience::leave();
         }
+        links::is_rest(fd);
         // SAFETY: the caller's promise.
         let read = unsafe { console_host::read(fd, buffer, length) };
         // SAFETY: the caller's promise.
@@ -97,7 +99,9 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usi
     };
     if result == length as c_long && length == MESSAGE {
         // SAFETY: that many bytes were read; they may be unaligned.
-        console_host::note_answer(&unsafe { buffer.cast::<[u32; 16]>().read_unaligned() });
+        let message = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
+        console_host::note_answer(&message);
+        links::note_request(fd, &message);
     } else if result == 4 && length == 4 {
         // SAFETY: as above.
         console_host::note_data(unsafe { buffer.cast::<[u8; 4]>().read_unaligned() });
@@ -182,9 +186,101 @@ pub(crate) unsafe extern "C" fn syscall(
     f: c_long,
 ) -> c_long {
     if command_line::before_system_call(number, a, b) {
-        events::begin();
+        start::begin();
     }
     // SAFETY: the caller's promise.
     let result = unsafe { system::call(number, [a, b, c, d, e, f]) };
     system::finish(result)
+}
+
+/// libc's `free`: names of links are not libc's memory.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free(memory: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { links::free(memory) };
+}
+
+/// libc's `realpath`: the server keeps a link's own name as well.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn realpath(path: *const c_char, room: *mut c_char) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    unsafe { links::realpath(path, room) }
+}
+
+/// libc's `unlink`: the server removes a link, and not what it leads to.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::remove(libc::SYS_unlink, path) }) as c_int
+}
+
+/// libc's `rmdir`: the same for links to directories.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn rmdir(path: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::remove(libc::SYS_rmdir, path) }) as c_int
+}
+
+/// libc's `rename`: the same for links that get another name.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::rename(from, to) }) as c_int
+}
+
+/// libc's `fchmod`: what a renamed link leads to stays as it is.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fchmod(fd: c_int, mode: libc::mode_t) -> c_int {
+    system::finish(links::change_mode(fd, mode)) as c_int
+}
+
+/// libc's `open`: the server's descriptors that were opened through links are known.
+///
+/// # Safety
+/// As for libc's. Where no mode is wanted, what lies where it would be is passed on and not looked at.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn open(
+    path: *const c_char,
+    flags: c_int,
+    mode: libc::mode_t,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    system::finish(unsafe { links::open(path, flags, mode) }) as c_int
+}
+
+/// libc's `fchdir`: as [`open`].
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn fchdir(fd: c_int) -> c_int {
+    system::finish(links::change_directory(fd)) as c_int
+}
+
+/// libc's `dup`: as [`open`].
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn dup(fd: c_int) -> c_int {
+    system::finish(links::dup(fd)) as c_int
+}
+
+/// libc's `readdir`: to the server a link to a directory is empty.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn readdir(directory: *mut libc::DIR) -> *mut libc::dirent {
+    // SAFETY: the caller's promise.
+    unsafe { links::readdir(directory) }
 }

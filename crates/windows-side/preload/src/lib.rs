@@ -1,6 +1,6 @@
 //! The library that Winterop preloads into Wine's loader and server.
 //!
-//! It does eight things that Wine offers no other way for:
+//! It does these things that Wine offers no other way for:
 //! - **Exit codes.** A Unix process ends with 8 bits. The loader calls `exit` or `_exit` with all
 //!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way.
 //! - **Exact command lines.** Wine builds the Windows command line from arguments, by rules that
@@ -15,6 +15,11 @@
 //!   program wants; [`size`] tells the console of the terminal's size when it changes.
 //! - **Starts that do not fail.** Once in some thousand starts the kernel puts the heap where Wine
 //!   needs to be; [`layout`] begins such a start again.
+//! - **Links.** In the server [`links`] has a link removed or renamed, and not what it leads to;
+//!   [`listings`] tells programs which entries are links.
+//! - **The command processor.** [`command_processor`] gives Wine's the lines that Windows' would read,
+//!   and keeps it from removing what links lead to.
+//! - **What Wine has only half.** [`placeholders`] hides it from programs that have another way.
 //! - **Children.** [`children`] gives the library to the Windows processes that this one starts, where
 //!   their loader can load it.
 //!
@@ -47,18 +52,27 @@ extern crate std;
 
 mod children;
 mod command_line;
+mod command_processor;
 mod console_host;
 mod crashes;
 mod environment;
 mod events;
+mod image;
 mod interpose;
 mod layout;
+mod lines;
+mod link_names;
+mod links;
+mod listings;
 mod modules;
 mod patience;
+mod placeholders;
 mod report;
 mod size;
+mod start;
 mod system;
 mod terminal;
+mod walk;
 
 use core::ffi::{c_char, c_int};
 
@@ -105,6 +119,7 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
     command_line::prepare(settings.command_line);
     children::prepare(&settings);
     if let Some(path) = settings.server_launches {
+        links::prepare();
         patience::prepare(path, patience::Side::Server);
     } else if let Some(path) = settings.launches {
         patience::prepare(path, patience::Side::Program);

@@ -9,7 +9,7 @@ use core::mem::transmute;
 use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-use crate::modules;
+use crate::modules::Module;
 
 /// Columns, and rows above them, as this process began; 0 where there is no terminal.
 static AT_START: AtomicU32 = AtomicU32::new(0);
@@ -102,16 +102,12 @@ fn of_terminal() -> Option<Size> {
 }
 
 /// Looks the functions up.
-///
-/// # Safety
-/// `base` is the address of kernelbase.
-pub(crate) unsafe fn find(base: *const u8) {
+pub(crate) fn find(kernelbase: Module) {
     if !is_followed() {
         return;
     }
     for (function, name) in FUNCTIONS.iter().zip(NAMES) {
-        // SAFETY: the caller's promise.
-        if let Some(found) = unsafe { modules::export(base, name) } {
+        if let Some(found) = kernelbase.export(name) {
             function.store(found.cast_mut(), Ordering::Relaxed);
         }
     }

@@ -55,13 +55,14 @@ impl Surroundings {
         environment
     }
 
-    /// The environment of the server: the base, and the preloaded library where starts are to be
-    /// made faster.
+    /// The environment of the server: the base, and the preloaded library, which keeps what links
+    /// lead to and, where there is the page of launches, makes starts faster.
     pub fn server_environment(&self) -> ProcessEnvironment {
         let mut environment = self.environment();
-        if let (Some(preload), Some(launches)) = (&self.preload, &self.launches) {
+        if let Some(preload) = &self.preload {
             environment.set("LD_PRELOAD", preload);
-            environment.set(SERVER_LAUNCHES_VARIABLE, launches);
+            // Without a page, too: it says that this is the server.
+            environment.set(SERVER_LAUNCHES_VARIABLE, self.launches.clone().unwrap_or_default());
         }
         environment
     }
