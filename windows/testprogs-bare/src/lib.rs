@@ -7,6 +7,7 @@
 use core::iter;
 use core::ptr;
 
+use windows_sys::Win32::Foundation::GetLastError;
 use windows_sys::Win32::Storage::FileSystem::WriteFile;
 use windows_sys::Win32::System::Console::{
     GetStdHandle, STD_ERROR_HANDLE, STD_HANDLE, STD_OUTPUT_HANDLE,
@@ -48,22 +49,34 @@ pub fn exit(code: u32) -> ! {
 
 /// Writes `text` to stdout; what cannot be written is lost.
 pub fn print(text: &[u8]) {
-    write(STD_OUTPUT_HANDLE, text);
+    let _ = try_print(text);
+}
+
+/// Writes `text` to stdout.
+///
+/// # Errors
+/// Windows' number of the error.
+pub fn try_print(text: &[u8]) -> Result<(), u32> {
+    write(STD_OUTPUT_HANDLE, text)
 }
 
 /// Writes `text` to stderr; what cannot be written is lost.
 pub fn print_error(text: &[u8]) {
-    write(STD_ERROR_HANDLE, text);
+    let _ = write(STD_ERROR_HANDLE, text);
 }
 
-fn write(which: STD_HANDLE, text: &[u8]) {
+fn write(which: STD_HANDLE, text: &[u8]) -> Result<(), u32> {
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     let mut written = 0;
     // SAFETY: takes any value, and one of no standard handle gives an invalid handle.
     let handle = unsafe { GetStdHandle(which) };
     // SAFETY: `text` has at least `length` bytes, `written` takes the count, and a handle that is
     // not valid makes the call fail.
-    unsafe { WriteFile(handle, text.as_ptr(), length, &mut written, ptr::null_mut()) };
+    if unsafe { WriteFile(handle, text.as_ptr(), length, &mut written, ptr::null_mut()) } != 0 {
+        return Ok(());
+    }
+    // SAFETY: may be called at any time.
+    Err(unsafe { GetLastError() })
 }
 
 /// The UTF-16 units of the command line behind the program's name and the blanks after it.

@@ -228,9 +228,7 @@ fn bit(event: u32) -> u32 {
 /// Sends this thread a SIGHUP that stands for `event`.
 fn carry(event: u32) {
     CARRIED.fetch_or(bit(event), Ordering::Relaxed);
-    // SAFETY: no arguments, no effects.
-    let thread = unsafe { system::call(libc::SYS_gettid, [0; 6]) };
-    let arguments = [system::pid().into(), thread, libc::SIGHUP.into(), 0, 0, 0];
+    let arguments = [system::pid().into(), system::thread().into(), libc::SIGHUP.into(), 0, 0, 0];
     // SAFETY: a signal to this thread, for which there is a handler.
     unsafe { system::call(libc::SYS_tgkill, arguments) };
 }

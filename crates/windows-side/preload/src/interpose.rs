@@ -6,8 +6,8 @@ use core::ffi::{c_char, c_int, c_long, c_void};
 
 use crate::system::MESSAGE;
 use crate::{
-    children, command_line, console_host, crashes, events, links, patience, report, start, system,
-    terminal,
+    children, command_line, console_host, crashes, events, links, patience, readers, report, start,
+    system, terminal,
 };
 
 /// The size of what the server writes when a wait is over.
@@ -133,6 +133,7 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: 
     let arguments = [fd.into(), buffer as c_long, length as c_long, 0, 0, 0];
     // SAFETY: the caller's promise.
     let result = unsafe { system::call(libc::SYS_write, arguments) };
+    readers::note(result);
     system::finish(result) as isize
 }
 

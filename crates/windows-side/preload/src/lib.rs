@@ -19,6 +19,7 @@
 //!   [`listings`] tells programs which entries are links.
 //! - **The command processor.** [`command_processor`] gives Wine's the lines that Windows' would read,
 //!   and keeps it from removing what links lead to.
+//! - **Readers that go away.** [`readers`] tells programs of it as Windows does.
 //! - **What Wine has only half.** [`placeholders`] hides it from programs that have another way.
 //! - **Children.** [`children`] gives the library to the Windows processes that this one starts, where
 //!   their loader can load it.
@@ -67,6 +68,7 @@ mod listings;
 mod modules;
 mod patience;
 mod placeholders;
+mod readers;
 mod report;
 mod size;
 mod start;

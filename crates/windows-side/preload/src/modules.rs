@@ -39,6 +39,15 @@ pub(crate) unsafe fn find(name: &[u8]) -> Option<Module> {
     unsafe { entry_where(is_wanted) }
 }
 
+/// The program.
+///
+/// # Safety
+/// As for [`find`].
+pub(crate) unsafe fn first() -> Option<Module> {
+    // SAFETY: the caller's promise.
+    unsafe { entry_where(|_| true) }
+}
+
 /// The program, if it has this name, in lower case.
 ///
 /// # Safety

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::modules::{self, Writer};
-use crate::{command_processor, events, listings, placeholders};
+use crate::{command_processor, events, listings, placeholders, readers};
 
 /// Whether the procedure call has been asked for.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -39,4 +39,8 @@ extern "win64" fn set_up(_: usize, _: usize, _: usize) {
     placeholders::hide(writer, kernelbase);
     listings::mend(writer, kernelbase, ntdll);
     command_processor::mend(writer, kernelbase, ntdll);
+    // SAFETY: as above.
+    if let Some(program) = unsafe { modules::first() } {
+        readers::mend(writer, program, kernelbase);
+    }
 }

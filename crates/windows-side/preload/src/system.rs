@@ -83,6 +83,12 @@ pub(crate) fn pid() -> c_int {
     unsafe { call(libc::SYS_getpid, [0; 6]) as c_int }
 }
 
+/// This thread's id.
+pub(crate) fn thread() -> c_int {
+    // SAFETY: no arguments, no effects.
+    unsafe { call(libc::SYS_gettid, [0; 6]) as c_int }
+}
+
 /// The monotonic clock in nanoseconds.
 pub(crate) fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
