@@ -13,9 +13,9 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use std::io;
+use std::sync::mpsc::{Sender, channel};
 use winterop_channel::Inbox;
 use winterop_channel::unix::{receive, send};
-use winterop_serve::Closer;
 use winterop_serve::starting::HostAddress;
 use winterop_wire::{Header, Instance, Message, MessageType};
 
@@ -54,11 +54,9 @@ pub fn send_instance(to: BorrowedFd<'_>, process: BorrowedFd<'_>) -> rustix::io:
 
 /// Serves a keeper's socket until the process ends that the instance lives by.
 pub fn keep(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) {
-    let closer = Closer::new();
-    if let Err(error) = &closer {
-        tracing::warn!(%error, "connections are closed where they are served");
-    }
-    let closer = closer.ok();
+    let closer = start_closer()
+        .inspect_err(|error| tracing::warn!(%error, "connections are closed where they are served"))
+        .ok();
     loop {
         let mut interest =
             [PollFd::new(process, PollFlags::IN), PollFd::new(&listener, PollFlags::IN)];
@@ -78,6 +76,14 @@ pub fn keep(address: &HostAddress, process: &OwnedFd, listener: BorrowedFd<'_>) 
     }
 }
 
+/// Starts a thread that closes connections: there are never more in its queue than this process may have
+/// descriptors.
+fn start_closer() -> io::Result<Sender<OwnedFd>> {
+    let (closer, queue) = channel::<OwnedFd>();
+    std::thread::Builder::new().spawn(move || queue.into_iter().for_each(drop))?;
+    Ok(closer)
+}
+
 /// How many wishes one attempt fulfils at most: as many as may wait on the socket, so that no stream of
 /// them keeps a keeper from seeing that its instance has ended.
 const MOST_WISHES: usize = 128;
@@ -87,7 +93,7 @@ fn fulfil(
     address: &HostAddress,
     process: &OwnedFd,
     listener: BorrowedFd<'_>,
-    closer: Option<&Closer>,
+    closer: Option<&Sender<OwnedFd>>,
 ) {
     let Ok(first) = accept_with(listener, SocketFlags::CLOEXEC) else { return };
     let introduced = introduce(address, process.as_fd());
@@ -104,7 +110,7 @@ fn fulfil(
         // Whoever waits for its end sees it now.
         let _ = shutdown(&connection, Shutdown::Both);
         if let Some(closer) = closer {
-            closer.close(connection);
+            let _ = closer.send(connection);
         }
     }
 }
@@ -135,7 +141,7 @@ mod tests {
         let process =
             rustix::process::pidfd_open(own, rustix::process::PidfdFlags::empty()).unwrap();
         let mut waiting: Vec<_> = (0..8).map(|_| UnixStream::connect(&wishes).unwrap()).collect();
-        fulfil(&address, &process, listener.as_fd(), None);
+        fulfil(&address, &process, listener.as_fd(), Some(&start_closer().unwrap()));
         for wish in &mut waiting {
             wish.set_nonblocking(true).unwrap();
             assert_eq!(wish.read(&mut [0]).unwrap(), 0, "it still waits, or was told of a host");

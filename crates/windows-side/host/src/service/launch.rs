@@ -10,6 +10,7 @@ use crate::launcher::{Launched, Launcher, Placed, RefusedLaunch, RunningProgram}
 use crate::mark::Mark;
 use crate::request::LaunchRequest;
 use crate::unix::as_descriptor;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
