@@ -1,13 +1,15 @@
 //! A client of a host: its connection, who it is, and its place among others.
 //!
 //! Whatever a client has sent is closed aside, and its place is free again only when that is done: so
-//! one who sends what cannot be closed is refused before long, and nobody else notices.
+//! one who sends what cannot be closed is refused before long, and nobody else notices. Nothing more is
+//! read of a client before what it has sent is closed: so a place is no more than a few things that hang.
 
 use crate::admission::Caller;
 use crate::entrance::{Entrance, Residence};
 use crate::guests;
 use rustix::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
@@ -115,6 +117,8 @@ pub struct Client {
     channel: Option<Channel>,
     place: Option<Arc<HeldShare>>,
     closer: Closer,
+    /// Taken for as long as something that it has sent is being closed.
+    closing: Arc<Semaphore>,
 }
 
 impl Client {
@@ -129,7 +133,8 @@ impl Client {
     ) -> Self {
         let channel = Some(channel.up_to(LARGEST_REQUEST));
         let (place, closer) = (Some(Arc::new(place)), closer.clone());
-        Self { peer, residence, channel, place, closer }
+        let closing = Arc::new(Semaphore::new(1));
+        Self { peer, residence, channel, place, closer, closing }
     }
 
     /// Who it is, for the policy. The client itself knows of its process no more then than its ids.
@@ -147,15 +152,29 @@ impl Client {
         self.channel.as_ref()
     }
 
-    /// The next message; none where the client has gone. Cancel-safe.
+    /// The next message, as soon as what it has sent before is closed; none where the client has gone.
+    /// Cancel-safe. No deadline: whoever sends what cannot be closed holds up their own connection.
     ///
     /// # Errors
     /// Those of [`Channel::receive`].
     pub async fn receive(&mut self) -> Result<Option<Frame>, ReceiveError> {
+        // It is never closed, so this is no error.
+        drop(self.closing.acquire().await);
         match &mut self.channel {
             Some(channel) => channel.receive().await,
             None => Ok(None),
         }
+    }
+
+    /// The next message of a client whose program runs: there is nothing more to pass. None where it has
+    /// gone, and from one that passes something all the same. Cancel-safe.
+    pub async fn receive_bare(&mut self) -> Option<Frame> {
+        let frame = self.receive().await.ok().flatten()?;
+        if frame.descriptors.is_empty() {
+            return Some(frame);
+        }
+        self.close_aside(frame.descriptors);
+        None
     }
 
     /// Sends a message; a client that is gone does not need it.
@@ -179,13 +198,9 @@ impl Client {
         self.place.clone()
     }
 
-    /// Gives its place back, as soon as nothing else has it.
-    pub fn release_place(&mut self) {
-        self.place = None;
-    }
-
-    /// Gives its place back for one among the servers that are kept.
-    pub fn is_kept(&mut self, place: HeldShare) {
+    /// Gives its place back for another one: among those whose programs run, or the servers that are
+    /// kept.
+    pub fn move_to(&mut self, place: HeldShare) {
         self.place = Some(Arc::new(place));
     }
 
@@ -200,8 +215,13 @@ impl Client {
     /// Closes what it has sent, aside.
     pub fn close_aside(&self, descriptors: Vec<OwnedFd>) {
         if !descriptors.is_empty() {
-            self.closer.close((descriptors, self.place.clone()));
+            self.closer.close((descriptors, self.place.clone(), self.is_closing()));
         }
+    }
+
+    /// Until this is dropped nothing more is read of it.
+    fn is_closing(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.closing).try_acquire_owned().ok()
     }
 
     /// Drops something that holds what it has sent, aside.

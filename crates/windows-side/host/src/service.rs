@@ -216,8 +216,7 @@ impl Host {
                         // Its pid may be another's by now.
                         return client.close_aside(frame.descriptors);
                     }
-                    self.take_over(frame, entrance, &backlog).await;
-                    Ok(())
+                    self.take_over(frame, entrance, &client, &backlog).await
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
                     let known = self.know_instance(&frame);
@@ -236,7 +235,7 @@ impl Host {
             // A server may keep its connection for the next client, as one of so many.
             if deadline.take().is_some() {
                 match self.places.keep(&client.peer) {
-                    Ok(place) => client.is_kept(place),
+                    Ok(place) => client.move_to(place),
                     // It connects again when it has something to say.
                     Err(_) => return,
                 }
@@ -244,13 +243,23 @@ impl Host {
         }
     }
 
-    /// Takes a client over that a server hands over: nothing of its connection was read.
-    async fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance, backlog: &Backlog) {
+    /// Takes a client over that `server` hands over: nothing of its connection was read.
+    ///
+    /// # Errors
+    /// It is no hand-over.
+    async fn take_over(
+        self: &Arc<Self>,
+        frame: Frame,
+        entrance: Entrance,
+        server: &Client,
+        backlog: &Backlog,
+    ) -> io::Result<()> {
         let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
             Err((error, left)) => {
                 tracing::warn!(error, "a client cannot be taken over");
-                return self.places.closer().close(left);
+                server.close_aside(left);
+                return Err(io::Error::other(error));
             }
         };
         // A refusal must not wait for whoever has filled it; it is nobody's word that this is a connection.
@@ -273,6 +282,7 @@ impl Host {
             },
             Err(unserved) => self.turn_away(connection, &unserved.words().into(), backlog).await,
         }
+        Ok(())
     }
 
     /// Serves a client that was handed over.
