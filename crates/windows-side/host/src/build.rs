@@ -1,5 +1,7 @@
-//! Which build of the host a process is.
+//! Which build of the host a process is, and which one is to go on in its place.
 
+use crate::identity::{open_program, open_settled};
+use rustix::fd::{AsFd as _, OwnedFd};
 use std::fs::{Metadata, metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct Build {
     program: PathBuf,
     file: (u64, u64),
+    has_successor: bool,
 }
 
 impl Build {
@@ -22,13 +25,32 @@ impl Build {
     }
 
     fn of(program: &Path, running: &Path) -> io::Result<Self> {
-        Ok(Self { program: program.to_owned(), file: identity(&metadata(running)?) })
+        Ok(Self {
+            program: program.to_owned(),
+            file: identity(&metadata(running)?),
+            has_successor: true,
+        })
     }
 
-    /// Where the program lies.
+    /// The program that lies in its place, open, if it is one that nobody but root and this user could
+    /// have put there. What is opened is what should go on: by its name it may be another one a moment
+    /// later.
     #[must_use]
-    pub fn program(&self) -> &Path {
-        &self.program
+    pub fn successor(&self) -> Option<OwnedFd> {
+        let program = open_program(None, &self.program).ok().filter(|_| self.has_successor)?;
+        let user = rustix::process::geteuid().as_raw();
+        let settled = open_settled(&self.program, program.as_fd(), user);
+        if settled.is_none() {
+            let program = self.program.display();
+            tracing::warn!(%program, "others can change the host's new program; it is not started here");
+        }
+        settled
+    }
+
+    /// The same; none goes on in its place, so it ends where another is to.
+    #[must_use]
+    pub fn without_successor(self) -> Self {
+        Self { has_successor: false, ..self }
     }
 
     /// Whether another program lies in its place. While none does this is still the one.
@@ -59,5 +81,37 @@ mod tests {
         assert!(!build.is_replaced());
         std::fs::write(&program, "new").unwrap();
         assert!(build.is_replaced());
+    }
+
+    #[test]
+    fn what_others_could_have_put_in_its_place_does_not_go_on() {
+        use std::io::Read as _;
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().canonicalize().unwrap();
+        let program = place.join("program");
+        std::fs::write(&program, "old").unwrap();
+        let build = Build::of(&program, &program).unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(&program, 0o755);
+        let mut text = String::new();
+        let successor = build.successor().expect("it is settled");
+        // Whatever lies there later.
+        std::fs::remove_file(&program).unwrap();
+        std::fs::write(&program, "other").unwrap();
+        std::fs::File::from(successor).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "old");
+        for (path, wrong, right) in [(&program, 0o757, 0o755), (&place, 0o777, 0o700)] {
+            mode(path, wrong);
+            assert!(build.successor().is_none(), "{}", path.display());
+            mode(path, right);
+            assert!(build.successor().is_some());
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&program, Some(4711), None).unwrap();
+            assert!(build.successor().is_none(), "another user's");
+        }
     }
 }

@@ -5,9 +5,10 @@
 //! read of a client before what it has sent is closed: so a place is no more than a few things that hang.
 
 use crate::admission::Caller;
-use crate::entrance::{Entrance, Residence};
+use crate::entrance::{Entrance, Residence, Standing};
 use crate::guests;
 use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::net::{Shutdown, shutdown};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use winterop_channel::Frame;
@@ -30,6 +31,9 @@ const MOST_RUNNING_OWN: usize = 8192;
 /// has one.
 pub const MOST_SERVERS: usize = 256;
 
+/// How many of them are for the machine's init, which serves everybody: no other process takes these.
+const MOST_OF_MACHINE: usize = 8;
+
 /// How many launches of one guest's are being looked at at the same time, and of all guests. Each may
 /// hold up a thread, and has up to sixteen descriptors.
 pub const MOST_OF_GUEST: usize = 12;
@@ -47,6 +51,7 @@ pub struct Places {
     running: Arc<Shares>,
     running_own: Arc<Shares>,
     servers: Arc<Shares>,
+    machine: Arc<Shares>,
     closer: Closer,
 }
 
@@ -62,6 +67,7 @@ impl Places {
             running: Shares::new(MOST_RUNNING_OF_GUEST, MOST_RUNNING_OF_GUESTS),
             running_own: Shares::new(MOST_RUNNING_OWN, MOST_RUNNING_OWN),
             servers: Shares::new(MOST_SERVERS, MOST_SERVERS),
+            machine: Shares::new(MOST_OF_MACHINE, MOST_OF_MACHINE),
             closer: Closer::new()?,
         })
     }
@@ -101,8 +107,12 @@ impl Places {
     ///
     /// # Errors
     /// [`Crowded`]; it can connect again.
-    pub fn keep(&self, server: &Peer) -> Result<HeldShare, Crowded> {
-        self.servers.enter_quietly(server.credentials.uid)
+    pub fn keep(&self, server: &Peer, standing: Standing) -> Result<HeldShare, Crowded> {
+        let uid = server.credentials.uid;
+        match standing {
+            Standing::Machine | Standing::Root => self.machine.enter_quietly(uid),
+            _ => self.servers.enter_quietly(uid),
+        }
     }
 }
 
@@ -192,6 +202,14 @@ impl Client {
         }
     }
 
+    /// Takes nothing more from it: who sends sees it at once. What lies there already can still be read.
+    pub fn shut_out(&self) {
+        if let Some(channel) = &self.channel {
+            // One that has gone sends nothing more either.
+            let _ = shutdown(channel, Shutdown::Read);
+        }
+    }
+
     /// Its place, for what goes on when nobody looks at the client any more.
     #[must_use]
     pub fn place(&self) -> Option<Arc<HeldShare>> {
@@ -234,5 +252,24 @@ impl Drop for Client {
     fn drop(&mut self) {
         // More may lie unread on it.
         self.closer.close((self.channel.take(), self.place.take()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[tokio::test]
+    async fn the_machines_init_has_places_that_no_other_process_takes() {
+        let places = Places::new().unwrap();
+        let (connection, _other) = UnixStream::pair().unwrap();
+        let peer = Peer::of(connection.as_fd()).unwrap();
+        let own: Vec<_> =
+            std::iter::from_fn(|| places.keep(&peer, Standing::Own).ok()).take(4096).collect();
+        assert_eq!(own.len(), MOST_SERVERS);
+        assert!(places.keep(&peer, Standing::Instance(1)).is_err());
+        places.keep(&peer, Standing::Machine).unwrap();
+        places.keep(&peer, Standing::Root).unwrap();
     }
 }

@@ -4,6 +4,7 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use winterop_serve::Listener;
 use winterop_serve::socket::ListeningSocket;
 use winterop_settings::{Policy, Settings, SwitchPlaces, Switches};
 use winterop_wire::{
-    CommonBlock, CreateProcess, CreateProcessResponse, ExitStatus, Header, Instance, Message,
-    MessageType,
+    CommonBlock, CreateProcess, CreateProcessResponse, ExitStatus, Extensions, HandOff, Header,
+    Instance, Message, MessageType,
 };
 use winterop_words::Failure;
 
@@ -130,7 +131,7 @@ struct Serving {
     end: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<Served>>,
     _listening: ListeningSocket,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Serving {
@@ -141,13 +142,18 @@ impl Serving {
         let listener = Listener::new(listening.take_descriptor().unwrap()).unwrap();
         let (end, ended) = oneshot::channel::<()>();
         let host = host(folder.path(), launcher);
+        // As long as nothing lies there it is the build that is to serve.
+        let build = Build::own(&folder.path().canonicalize().unwrap().join("program")).unwrap();
         let serving = tokio::spawn(async move {
-            let program = std::env::current_exe().unwrap();
-            let build = Build::own(&program).unwrap();
             let ended = async { drop(ended.await) };
-            host.serve(&listener, &build, None, ended).await
+            host.serve(&listener, build, None, ended).await
         });
-        Self { socket, end, serving, _listening: listening, _folder: folder }
+        Self { socket, end, serving, _listening: listening, folder }
+    }
+
+    /// Puts another program in the place of the host's.
+    fn replace(&self) {
+        std::fs::write(self.folder.path().join("program"), "another build").unwrap();
     }
 
     async fn end(self) {
@@ -245,4 +251,75 @@ async fn who_passes_something_while_their_program_runs_has_one_thing_closed_and_
     let end = ExitStatus::decode(&Message::parse(&end.bytes).unwrap()).unwrap();
     assert_eq!(end.code, 7);
     host.end().await;
+}
+
+/// Hands a client over; its other side.
+async fn hand_over(server: &Channel) -> std::io::Result<Channel> {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut bytes = Vec::new();
+    let message = HandOff { extensions: Extensions::new() };
+    message.encode(&Header::plain(MessageType::HAND_OFF, 1), &mut bytes).unwrap();
+    server.send(&bytes, &[theirs.as_fd()]).await?;
+    Ok(Channel::from(ours))
+}
+
+/// Whether a client that was handed over is served: it is answered that somebody serves.
+async fn is_served(mut client: Channel) -> bool {
+    shutdown(&client, Shutdown::Write).unwrap();
+    let answer =
+        tokio::time::timeout(PATIENCE, client.receive()).await.expect("an answer or an end");
+    answer.is_ok_and(|frame| frame.is_some())
+}
+
+#[tokio::test]
+async fn what_a_server_has_handed_over_is_served_also_where_it_is_not_kept() {
+    let host = Serving::start(Nothing);
+    let own = Pid::from_raw(std::process::id().cast_signed()).unwrap();
+    let own = pidfd_open(own, PidfdFlags::empty()).unwrap();
+    let mut kept = Vec::new();
+    for _ in 0..MOST_SERVERS {
+        let mut server = connected(&host.socket).await;
+        assert!(is_answered(&mut server, &own).await);
+        kept.push(server);
+    }
+    let server = connected(&host.socket).await;
+    // Nothing is read before this waits.
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(hand_over(&server).await.unwrap());
+    }
+    for client in clients {
+        assert!(is_served(client).await);
+    }
+    // What comes later is not lost without a word.
+    while hand_over(&server).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    host.end().await;
+}
+
+#[tokio::test]
+async fn servers_are_told_to_leave_before_another_build_goes_on() {
+    let host = Serving::start(Nothing);
+    let own = Pid::from_raw(std::process::id().cast_signed()).unwrap();
+    let own = pidfd_open(own, PidfdFlags::empty()).unwrap();
+    let mut server = connected(&host.socket).await;
+    assert!(is_answered(&mut server, &own).await);
+    host.replace();
+    let client = hand_over(&server).await.unwrap();
+    let asking = connected(&host.socket).await;
+    assert!(is_served(client).await);
+    drop(asking);
+    // Whoever connects when nothing depends on it any more is the other build's.
+    let (_end, socket) = (host.end, host.socket);
+    let last = tokio::spawn(async move {
+        loop {
+            drop(connected(&socket).await);
+            tokio::task::yield_now().await;
+        }
+    });
+    let served = tokio::time::timeout(PATIENCE, host.serving).await.expect("it goes on");
+    last.abort();
+    assert!(matches!(served.unwrap().unwrap(), Served::Outdated { .. }));
+    assert!(hand_over(&server).await.is_err(), "what is sent now nobody reads");
 }
