@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 use winterop_serve::own_host::{self, Stopped};
-use winterop_wslhost::{Manner, serve_in_foreground, serve_supervised, succeed};
+use winterop_wslhost::{serve_in_foreground, serve_supervised, succeed};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -27,11 +27,7 @@ enum Action {
     Supervised,
     /// Go on where a host of another build has served: on its socket, which is standard input.
     #[command(hide = true)]
-    Succeed {
-        /// As a service of systemd's.
-        #[arg(long)]
-        supervised: bool,
-    },
+    Succeed,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -39,15 +35,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Action::Start => Ok(own_host::ensure().map(|()| ExitCode::SUCCESS)?),
         Action::Stop => stop(),
         Action::Status => status(),
-        Action::Succeed { supervised: true } => go_on(Manner::Supervised),
-        Action::Succeed { supervised: false } => go_on(Manner::Background),
+        Action::Succeed => Ok(succeed().map(|()| ExitCode::SUCCESS)?),
         Action::Supervised => Ok(serve_supervised().map(|()| ExitCode::SUCCESS)?),
         Action::Serve => Ok(serve_in_foreground().map(|()| ExitCode::SUCCESS)?),
     }
-}
-
-fn go_on(manner: Manner) -> Result<ExitCode> {
-    Ok(succeed(manner).map(|()| ExitCode::SUCCESS)?)
 }
 
 fn stop() -> Result<ExitCode> {

@@ -43,6 +43,9 @@ const MOST_AT_OWN_SOCKET: usize = 512;
 /// How often a host that is to give way looks whether it can: what a program leaves has no other end.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long servers may take to leave that are told to.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// A user's host.
 #[derive(Debug)]
 pub struct Host {
@@ -170,7 +173,7 @@ impl Host {
         }
         self.leave.send_replace(());
         // Whoever takes longer has sent what cannot be closed.
-        let _ = tokio::time::timeout(AGAIN, self.leave.closed()).await;
+        let _ = tokio::time::timeout(LEAVING, self.leave.closed()).await;
         self.places.are_free()
     }
 

@@ -4,6 +4,7 @@
 
 use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit, setsid};
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -25,9 +26,12 @@ use winterop_sys::{Fork, exit, fork, reset_action};
 use winterop_wine::{Places, WineLauncher};
 use winterop_words::{Failure, Words, visible};
 
+/// By this variable systemd's services find it.
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
 /// Whose a host is beside its user's, which says how another build goes on in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+enum Manner {
     /// Somebody looks at it: it ends, and is started again when it is needed.
     Foreground,
     /// Nobody's: another process takes its socket over.
@@ -75,7 +79,7 @@ pub fn serve_in_foreground() -> Result<(), Words> {
 ///
 /// # Errors
 /// In words.
-pub fn succeed(manner: Manner) -> Result<(), Words> {
+pub fn succeed() -> Result<(), Words> {
     // It was started by a descriptor, which is no name for people.
     let _ = rustix::thread::set_name(c"winterop");
     let given = |descriptor| rustix::io::fcntl_dupfd_cloexec(descriptor, 3);
@@ -90,6 +94,10 @@ pub fn succeed(manner: Manner) -> Result<(), Words> {
         .and_then(|()| say_nothing_more())
         .map_err(failed("opening /dev/null"))?;
     let bind = |path: &Path| ListeningSocket::taken_over(socket, path);
+    let manner = match std::env::var_os(NOTIFY_SOCKET) {
+        Some(_) => Manner::Supervised,
+        None => Manner::Background,
+    };
     serve_on(manner, bind, waiting, || Ok(()), io::stderr)
 }
 
@@ -111,12 +119,12 @@ impl Successor {
         let directory = File::open(".")?;
         let waiting = self.waiting.as_ref().map_or(null.as_fd(), OwnedFd::as_fd);
         let program = format!("/proc/{}/fd/{}", std::process::id(), self.program.as_raw_fd());
-        let mut words = vec!["winterop", "host", "succeed"];
-        words.extend((manner == Manner::Supervised).then_some("--supervised"));
-        let variables = std::env::vars_os();
+        // One whose service is somebody else's has their variable, too.
+        let is_its = |name: &OsStr| manner == Manner::Supervised || name != NOTIFY_SOCKET;
+        let variables = std::env::vars_os().filter(|(name, _)| is_its(name));
         let process = starter.spawn(&ProgramStart {
             program: program.as_bytes(),
-            arguments: words.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            arguments: ["winterop", "host", "succeed"].map(Into::into).to_vec(),
             environment: variables.map(|(name, value)| entry(&name, &value)).collect(),
             standard: [socket.descriptor(), Some(waiting), Some(stderr)],
             directory: Some(directory.as_fd()),
