@@ -39,12 +39,7 @@ impl Build {
     pub fn successor(&self) -> Option<OwnedFd> {
         let program = open_program(None, &self.program).ok().filter(|_| self.has_successor)?;
         let user = rustix::process::geteuid().as_raw();
-        let settled = open_settled(&self.program, program.as_fd(), user);
-        if settled.is_none() {
-            let program = self.program.display();
-            tracing::warn!(%program, "others can change the host's new program; it is not started here");
-        }
-        settled
+        open_settled(&self.program, program.as_fd(), user)
     }
 
     /// The same; none goes on in its place, so it ends where another is to.

@@ -144,7 +144,12 @@ impl Host {
                 let waiting = connection.map(UnixStream::into_std).transpose()?.map(Into::into);
                 return Ok(match successor {
                     Some(successor) => Served::Outdated { successor, waiting },
-                    None => Served::ToTheEnd,
+                    None => {
+                        tracing::info!(
+                            "the host's program was replaced, and is not started by this one"
+                        );
+                        Served::ToTheEnd
+                    }
                 });
             }
             if let Some(connection) = connection {
