@@ -2,8 +2,10 @@
 
 use crate::identity::{open_program, open_settled};
 use rustix::fd::{AsFd as _, OwnedFd};
+use std::ffi::OsStr;
 use std::fs::{Metadata, metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -25,11 +27,11 @@ impl Build {
     }
 
     fn of(program: &Path, running: &Path) -> io::Result<Self> {
-        Ok(Self {
-            program: program.to_owned(),
-            file: identity(&metadata(running)?),
-            has_successor: true,
-        })
+        // One that was replaced while it started has this behind its name, as the kernel says it.
+        let name = program.as_os_str().as_bytes();
+        let place = name.strip_suffix(b" (deleted)").filter(|_| !program.exists());
+        let program = Path::new(OsStr::from_bytes(place.unwrap_or(name))).to_owned();
+        Ok(Self { program, file: identity(&metadata(running)?), has_successor: true })
     }
 
     /// The program that lies in its place, open, if it is one that nobody but root and this user could
@@ -76,6 +78,19 @@ mod tests {
         assert!(!build.is_replaced());
         std::fs::write(&program, "new").unwrap();
         assert!(build.is_replaced());
+    }
+
+    #[test]
+    fn one_that_was_replaced_while_it_started_knows_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("program");
+        std::fs::write(&place, "newer").unwrap();
+        let named = folder.path().join("program (deleted)");
+        let build = Build::of(&named, Path::new("/proc/self/exe")).unwrap();
+        assert!(build.is_replaced());
+        // A program may be called so.
+        std::fs::write(&named, "itself").unwrap();
+        assert!(!Build::of(&named, &named).unwrap().is_replaced());
     }
 
     #[test]

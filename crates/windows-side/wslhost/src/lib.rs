@@ -198,8 +198,9 @@ where
         socket => socket?,
     };
     let program = program::own()?;
-    // Before anybody is served: it is to have nothing of theirs.
-    let starter = Starter::start(&program)
+    // Before anybody is served: it is to have nothing of theirs. It is of this build, whatever lies in its
+    // place by now.
+    let starter = Starter::start(Path::new("/proc/self/exe"))
         .inspect_err(|error| tracing::error!(%error, "programs are started without a starter"))
         .ok()
         .map(Arc::new);
