@@ -231,7 +231,7 @@ fn replace_program(machine: &mut Machine) -> (String, String) {
 fn request() -> String {
     let mut extensions = Extensions::new();
     extensions.push(Tag::LINUX_EXECUTABLE, &b"/opt/windows/wait-event.exe"[..]);
-    extensions.push_roles([Role::Executable]);
+    extensions.push_roles([Role::Stdin, Role::Stdout, Role::Stderr, Role::Executable]);
     hex(&winterop_tests::request(CommonBlock {
         filename: b"Z:\\opt\\windows\\wait-event.exe",
         working_directory: b"Z:\\",
@@ -255,10 +255,13 @@ fn a_guest_whose_program_runs_has_few_files_closed_that_cannot_be() {
     let guest = machine.python(
         "guest",
         r#"
+program = os.open('/opt/windows/wait-event.exe', os.O_RDONLY)
+(silence, _), (output, written) = os.pipe(), os.pipe()
 connection = connect(INIT)
-send(connection, bytes.fromhex(sys.argv[1]), [os.open('/opt/windows/wait-event.exe', os.O_RDONLY)])
+send(connection, bytes.fromhex(sys.argv[1]), [silence, written, written, program])
+os.close(written)
 response = connection.recv(65536)
-print('result', int.from_bytes(response[16:20], 'little'), response[20:] if response[16:20] != bytes(4) else '', flush=True)
+print('result', int.from_bytes(response[16:20], 'little'), os.read(output, 64), flush=True)
 file = os.open('/opt/never/file', os.O_RDONLY)
 connection.settimeout(None)
 for _ in range(100):
@@ -269,7 +272,7 @@ signal.pause()
     );
     start(&mut machine, "bob", "guest", &format!("{guest} {}", request()));
     let said = wait_for(&mut machine, "guest", "result");
-    assert!(said.starts_with("result 0 "), "{said}");
+    assert!(said.starts_with("result 0 b'ready"), "{said}");
     // Its connection ends with the first of them, and so does its program.
     wait_for(&mut machine, "guest", "passed");
     let runs = "ps -u alice -o args= | grep -c '[w]ait-event.exe'; :";
