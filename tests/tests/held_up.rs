@@ -1,7 +1,8 @@
 //! Nobody is held up by what others keep: a host that was stopped, a file that cannot be closed, a `/proc`
 //! that says nothing.
 
-use winterop_tests::{Machine, expect_soon};
+use winterop_tests::{Machine, expect_soon, hex};
+use winterop_wire::{CommonBlock, Extensions, Role, Tag};
 
 /// That the first launch takes long is said on standard error.
 const THROUGH_INIT: &str =
@@ -87,7 +88,7 @@ print('in flight:', len(silent), flush=True)
     }
 }
 
-/// A file system with one file, whose server answers everything but that the file is closed.
+/// A file system with one file, whose server answers everything but that the file is closed or written.
 const NEVER_CLOSED: &str = r#"
 import ctypes
 place = sys.argv[1]
@@ -98,23 +99,24 @@ if ctypes.CDLL(None, use_errno=True).mount(b'test', place.encode(), b'fuse', 0, 
     sys.exit('mount: ' + os.strerror(ctypes.get_errno()))
 print('mounted', flush=True)
 LOOKUP, FORGET, GETATTR, OPEN, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 18, 25, 26
-INTERRUPT, BATCH_FORGET = 36, 42
+READ, WRITE, INTERRUPT, BATCH_FORGET = 15, 16, 36, 42
 def attributes(node):
-    mode = 0o40755 if node == 1 else 0o100644
-    return struct.pack('<6Q10I', node, 0, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+    mode = 0o40755 if node == 1 else 0o100666
+    return struct.pack('<6Q10I', node, 4096, 8, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 while True:
     request = os.read(fuse, 1 << 20)
     _, kind, unique, node = struct.unpack_from('<IIQQ', request)
     if kind in (FORGET, BATCH_FORGET, INTERRUPT):
         continue
-    if kind == FLUSH:
-        print('closing', flush=True)
+    if kind in (FLUSH, WRITE):
+        print('closing' if kind == FLUSH else 'writing', flush=True)
         continue
     answers = {
         INIT: struct.pack('<4I2H2I2HI28x', 7, 31, 4096, 0, 12, 9, 4096, 1, 1, 0, 0),
         LOOKUP: struct.pack('<4Q2I', 2, 0, 3600, 3600, 0, 0) + attributes(2),
         GETATTR: struct.pack('<Q2I', 3600, 0, 0) + attributes(node),
         OPEN: struct.pack('<Q2I', 1, 0, 0),
+        READ: bytes(4096),
         RELEASE: b'',
     }
     error = 0 if kind in answers else -38
@@ -204,6 +206,156 @@ signal.pause()
         assert_eq!(machine.user("alice", &run), "hello\n0\n");
     }
     machine.root("kill -9 $(cat /opt/said/fuse.pid)");
+}
+
+/// The same on alice's own socket.
+const DIRECT: &str = "export WINTEROP_PLACEMENT=hosted; WSL_INTEROP=/tmp/winterop-1000/interop \
+    timeout 60 $W/hello.exe 2>/dev/null; echo $?";
+
+/// The process that serves alice, and its program.
+fn who_serves_alice(machine: &mut Machine) -> (String, String) {
+    let said = machine.user("alice", "/opt/winterop/bin/winterop host status");
+    let pid = said.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+    let program = machine.root(&format!("readlink /proc/{pid}/exe")).trim().to_owned();
+    (pid, program)
+}
+
+/// Puts another build in the place of alice's host's program.
+fn replace_program(machine: &mut Machine) -> (String, String) {
+    let (pid, program) = who_serves_alice(machine);
+    machine.root(&format!("cp -p {program} {program}.new; mv {program}.new {program}"));
+    (pid, program)
+}
+
+/// A request of a guest's, which brings its program.
+fn request() -> String {
+    let mut extensions = Extensions::new();
+    extensions.push(Tag::LINUX_EXECUTABLE, &b"/opt/windows/wait-event.exe"[..]);
+    extensions.push_roles([Role::Stdin, Role::Stdout, Role::Stderr, Role::Executable]);
+    hex(&winterop_tests::request(CommonBlock {
+        filename: b"Z:\\opt\\windows\\wait-event.exe",
+        working_directory: b"Z:\\",
+        arguments: vec![b"wait-event.exe"],
+        extensions,
+        ..CommonBlock::default()
+    }))
+}
+
+#[test]
+fn a_guest_whose_program_runs_has_few_files_closed_that_cannot_be() {
+    let mut machine = Machine::enabled();
+    machine.root(
+        "mkdir -p /etc/winterop; printf '[[rule]]\\naction = \"allow\"\\nuser = [\"bob\"]\\nhost = \"alice\"\\n' \
+         >/etc/winterop/policy.toml",
+    );
+    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
+    let fuse = machine.python("fuse", NEVER_CLOSED);
+    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
+    wait_for(&mut machine, "fuse", "mounted");
+    let guest = machine.python(
+        "guest",
+        r#"
+program = os.open('/opt/windows/wait-event.exe', os.O_RDONLY)
+(silence, _), (output, written) = os.pipe(), os.pipe()
+connection = connect(INIT)
+send(connection, bytes.fromhex(sys.argv[1]), [silence, written, written, program])
+os.close(written)
+response = connection.recv(65536)
+print('result', int.from_bytes(response[16:20], 'little'), os.read(output, 64), flush=True)
+file = os.open('/opt/never/file', os.O_RDONLY)
+connection.settimeout(None)
+for _ in range(100):
+    send(connection, struct.pack('<4I', 4711, 16, 1, 0), [file])
+print('passed', flush=True)
+signal.pause()
+"#,
+    );
+    start(&mut machine, "bob", "guest", &format!("{guest} {}", request()));
+    let said = wait_for(&mut machine, "guest", "result");
+    assert!(said.starts_with("result 0 b'ready"), "{said}");
+    // Its connection ends with the first of them, and so does its program.
+    wait_for(&mut machine, "guest", "passed");
+    let runs = "ps -u alice -o args= | grep -c '[w]ait-event.exe'; :";
+    expect_soon("the program has ended", || (machine.root(runs) == "0\n").then_some(()));
+    for run in [THROUGH_INIT, DIRECT] {
+        assert_eq!(machine.user("alice", run), "hello\n0\n");
+    }
+    let closing = machine.root("grep -c closing /opt/said/fuse");
+    assert!(closing.trim().parse::<u32>().is_ok_and(|count| count <= 3), "{closing}");
+    machine.root("kill -9 $(cat /opt/said/fuse.pid)");
+}
+
+#[test]
+fn what_is_never_closed_keeps_no_host_from_giving_way() {
+    let mut machine = Machine::enabled();
+    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
+    let fuse = machine.python("fuse", NEVER_CLOSED);
+    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
+    wait_for(&mut machine, "fuse", "mounted");
+    let sender = machine.python(
+        "sender",
+        r#"
+file = os.open('/opt/never/file', os.O_RDONLY)
+connection = connect(ALICE)
+send(connection, struct.pack('<4I', 0x57490006, 16, 1, 0), [file])
+connection.shutdown(socket.SHUT_WR)
+answer(connection)
+print('passed', flush=True)
+signal.pause()
+"#,
+    );
+    start(&mut machine, "alice", "sender", &sender);
+    wait_for(&mut machine, "sender", "passed");
+    wait_for(&mut machine, "fuse", "closing");
+    let (before, program) = replace_program(&mut machine);
+    expect_soon("the new host", || {
+        assert_eq!(machine.user("alice", DIRECT), "hello\n0\n");
+        (who_serves_alice(&mut machine) != (before.clone(), format!("{program} (deleted)")))
+            .then_some(())
+    });
+    let (after, now) = who_serves_alice(&mut machine);
+    assert!(after != before && now == program, "{after} {now}");
+    // Its programs have the limits of before.
+    let limit = |machine: &mut Machine, pid: &str| {
+        let starter = format!("pgrep -P {pid} -f winterop-starter");
+        machine.root(&format!("grep 'open files' /proc/$({starter})/limits"))
+    };
+    let limits = limit(&mut machine, &after);
+    assert!(limits.contains("1024"), "{limits}");
+    machine.root("kill -9 $(cat /opt/said/fuse.pid)");
+}
+
+#[test]
+fn a_process_that_lets_nobody_look_at_it_holds_up_no_host() {
+    let mut machine = Machine::enabled();
+    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
+    let fuse = machine.python("fuse", NEVER_CLOSED);
+    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
+    wait_for(&mut machine, "fuse", "mounted");
+    let silent = machine.python(
+        "silent",
+        r#"
+import ctypes
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+def mapped(place, flags, file):
+    return libc.mmap(ctypes.c_void_p(place), ctypes.c_size_t(4096), 3, flags, file, ctypes.c_long(0))
+place = mapped(None, 1, os.open('/opt/never/file', os.O_RDWR))
+ctypes.memset(place, 1, 1)
+# What was there is written before that comes back, with the memory locked.
+mapped(place, 0x32, -1)
+"#,
+    );
+    start(&mut machine, "alice", "silent", &silent);
+    wait_for(&mut machine, "fuse", "writing");
+    let (before, program) = replace_program(&mut machine);
+    // Nobody can say that nothing of the host's runs: it goes on.
+    for run in [THROUGH_INIT, DIRECT, DIRECT] {
+        assert_eq!(machine.user("alice", run), "hello\n0\n");
+    }
+    assert_eq!(who_serves_alice(&mut machine), (before, format!("{program} (deleted)")));
+    machine.root("kill -9 $(cat /opt/said/fuse.pid)");
+    expect_soon("the new host", || (who_serves_alice(&mut machine).1 == program).then_some(()));
 }
 
 #[test]

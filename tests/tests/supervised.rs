@@ -79,6 +79,30 @@ fn a_host_has_its_users_slice_and_its_programs_may_what_their_callers_may() {
 }
 
 #[test]
+fn a_host_of_another_build_is_the_same_service() {
+    let mut machine = Machine::with_systemd();
+    machine.root("winterop enable");
+    let run = "WSL_INTEROP=/run/WSL/1_interop $W/hello.exe 2>/dev/null";
+    assert_eq!(machine.user("alice", run), "hello\n");
+    let main = "systemctl show -P MainPID 'winterop-host-1000-*'";
+    let mut before = machine.root(main);
+    // The second one was started by the first.
+    for _ in 0..2 {
+        let program = machine.root(&format!("readlink /proc/{}/exe", before.trim()));
+        let program = program.trim();
+        machine.root(&format!("cp -p {program} {program}.new; mv {program}.new {program}"));
+        before = expect_soon("the new host", || {
+            assert_eq!(machine.user("alice", run), "hello\n");
+            let now = machine.root(main);
+            let runs = machine.root(&format!("readlink /proc/{}/exe", now.trim()));
+            (now != before && runs.trim() == program).then_some(now)
+        });
+    }
+    let state = machine.root("systemctl show -P ActiveState 'winterop-host-1000-*'");
+    assert_eq!(state, "active\n");
+}
+
+#[test]
 fn the_sandboxed_init_keeps_the_registration_and_knows_who_lives_elsewhere() {
     let mut machine = Machine::with_systemd();
     machine.root("winterop enable");

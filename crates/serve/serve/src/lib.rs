@@ -18,6 +18,7 @@ pub mod peer;
 pub mod presence;
 pub mod processes;
 pub mod queries;
+mod readers;
 pub mod shares;
 pub mod socket;
 pub mod starter;

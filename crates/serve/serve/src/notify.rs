@@ -1,5 +1,6 @@
 //! What systemd is told by its services, and whether it is there.
 
+use rustix::process::Pid;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,6 +20,14 @@ pub fn systemd_runs_this_machine() -> bool {
 /// The system's.
 pub fn ready() -> io::Result<()> {
     tell(b"READY=1")
+}
+
+/// Tells systemd that another process goes on with this service; does nothing where nobody asks.
+///
+/// # Errors
+/// The system's.
+pub fn main_process(process: Pid) -> io::Result<()> {
+    tell(format!("MAINPID={}", process.as_raw_nonzero()).as_bytes())
 }
 
 fn tell(state: &[u8]) -> io::Result<()> {

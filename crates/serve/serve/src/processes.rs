@@ -1,5 +1,10 @@
 //! What other processes were started with, for those who look for a process by its environment.
+//!
+//! To read it the kernel locks the process's memory, and that lock a process may hold for as long as it
+//! likes: it maps a file of a file system of its own, writes to it, and has the pages replaced. So threads
+//! of their own read, for a moment each. One that hangs is left alone with what it reads.
 
+use crate::readers::Readers;
 use rustix::process::Pid;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -7,22 +12,38 @@ use std::io::{self, Read as _};
 /// How much of an environment one call reads; most have a few KiB.
 const AT_ONCE: usize = 32 * 1024;
 
+/// The most that is read of an environment. The kernel starts no program with more than 6 MiB of
+/// variables and arguments; but a process may say of itself that any of its memory is its environment.
+const MOST: u64 = 8 << 20;
+
 /// A process's environment, as it was when its program was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Environment {
     /// The entries, each with a NUL behind it.
     Known(Vec<u8>),
     /// The process is just becoming a program: it has lost the environment of the one that it was (in
-    /// the middle of reading, too), and has none yet. Whoever looks for it has to look again.
+    /// the middle of reading, too), and has none yet. Or it lets nobody look at its memory. Whoever looks
+    /// for it has to look again.
     NotYet,
 }
 
 impl Environment {
-    /// Asks the kernel (`/proc/PID/environ`).
+    /// Asks the kernel (`/proc/PID/environ`), for a moment. Of one that is longer than any with which a
+    /// program can be started it has the beginning.
     ///
     /// # Errors
     /// The system's: of a process that has ended, or that others than its user ask about.
     pub fn of(process: Pid) -> io::Result<Self> {
+        static READERS: Readers<io::Result<Environment>> = Readers::new();
+        let folder = format!("/proc/{}", process.as_raw_nonzero());
+        // Without a begin there is no such process.
+        let [begin] = numbers(&folder, [BEGIN]).ok_or(io::ErrorKind::NotFound)?;
+        let key = (process.as_raw_nonzero().get(), begin);
+        READERS.read(key, move || Self::read(process)).unwrap_or(Ok(Self::NotYet))
+    }
+
+    /// The same, for as long as it takes.
+    fn read(process: Pid) -> io::Result<Self> {
         let folder = format!("/proc/{}", process.as_raw_nonzero());
         let mut file = File::open(format!("{folder}/environ"))?;
         let mut bytes = vec![0; AT_ONCE];
@@ -31,7 +52,10 @@ impl Environment {
         // What came with one call is whole; the next one may find that the program has gone.
         let is_whole = (1..AT_ONCE).contains(&first);
         if first == AT_ONCE {
-            file.read_to_end(&mut bytes)?;
+            file.take(MOST - AT_ONCE as u64).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 == MOST {
+                return Ok(Self::Known(bytes));
+            }
         }
         // Threads of the kernel and zombies have no program.
         let is_program = || fs::read_link(format!("{folder}/exe")).is_ok();
@@ -116,6 +140,42 @@ mod tests {
         for child in &mut children {
             child.wait().unwrap();
         }
+    }
+
+    /// Says of 64 MiB of its own memory that they are its environment (`PR_SET_MM_MAP`), which needs no
+    /// rights, and waits.
+    const HUGE: &str = "\
+import ctypes, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fields = open('/proc/self/stat', 'rb').read().rpartition(b')')[2].split()
+at = lambda number: int(fields[number - 3])
+libc.mmap.restype = ctypes.c_void_p
+length = 64 << 20
+start = libc.mmap(None, ctypes.c_size_t(length), 3, 0x22, -1, ctypes.c_long(0))
+ctypes.memset(start, 1, length)
+told = struct.pack('<12QIi', at(26), at(27), at(45), at(46), at(47), at(47), at(28), at(48), at(49),
+    start, start + length, 0, 0, -1)
+if libc.prctl(35, 14, told, len(told), 0):
+    sys.exit(ctypes.get_errno())
+print(flush=True)
+sys.stdin.read()
+";
+
+    #[test]
+    fn of_an_environment_that_no_program_can_be_started_with_the_beginning_is_read() {
+        use std::io::{BufRead as _, BufReader};
+        use std::process::Stdio;
+        let mut command = Command::new("python3");
+        command.args(["-c", HUGE]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "\n", "its environment cannot be moved: {:?}", child.wait());
+        let environment = Environment::of(Pid::from_child(&child)).unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let Environment::Known(bytes) = environment else { panic!("it is not known") };
+        assert_eq!(bytes.len() as u64, MOST);
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl ListeningSocket {
         Ok(Self { descriptor: Some(socket), path: path.to_owned(), links: Vec::new() })
     }
 
-    /// Takes over a socket that another process of this user's has made at `path`, and still listens.
+    /// Takes over a socket that another process of this user's has made at `path`, and still listens. Who
+    /// connects from now on is told that this process serves.
     ///
     /// # Errors
     /// A [`SocketError`]: it is no socket that listens there.
@@ -109,6 +110,8 @@ impl ListeningSocket {
         if !is_there || !socket_acceptconn(&socket).map_err(failed)? {
             return Err(SocketError::NotASocket(path.to_owned()));
         }
+        // The kernel notes who listens.
+        listen(&socket, BACKLOG).map_err(failed)?;
         Ok(Self { descriptor: Some(socket), path: path.to_owned(), links: Vec::new() })
     }
 

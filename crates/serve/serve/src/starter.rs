@@ -413,6 +413,8 @@ fn take_list(rest: &mut &[u8]) -> Option<Vec<Vec<u8>>> {
 pub fn run() -> ExitCode {
     let Some(control) = winterop_sys::take_inherited(0) else { return ExitCode::FAILURE };
     let _ = rustix::process::setsid();
+    // What started it by a link has given it the link's.
+    let _ = rustix::thread::set_name(c"winterop-start");
     let mut inbox = Inbox::default();
     loop {
         // No deadline: the server has programs started when it is asked to.

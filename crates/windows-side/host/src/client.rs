@@ -1,13 +1,16 @@
 //! A client of a host: its connection, who it is, and its place among others.
 //!
 //! Whatever a client has sent is closed aside, and its place is free again only when that is done: so
-//! one who sends what cannot be closed is refused before long, and nobody else notices.
+//! one who sends what cannot be closed is refused before long, and nobody else notices. Nothing more is
+//! read of a client before what it has sent is closed: so a place is no more than a few things that hang.
 
 use crate::admission::Caller;
-use crate::entrance::{Entrance, Residence};
+use crate::entrance::{Entrance, Residence, Standing};
 use crate::guests;
 use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::net::{Shutdown, shutdown};
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
 use winterop_channel::unix::ReceiveError;
@@ -28,6 +31,9 @@ const MOST_RUNNING_OWN: usize = 8192;
 /// has one.
 pub const MOST_SERVERS: usize = 256;
 
+/// How many of them are for the machine's init, which serves everybody: no other process takes these.
+const MOST_OF_MACHINE: usize = 8;
+
 /// How many launches of one guest's are being looked at at the same time, and of all guests. Each may
 /// hold up a thread, and has up to sixteen descriptors.
 pub const MOST_OF_GUEST: usize = 12;
@@ -45,6 +51,7 @@ pub struct Places {
     running: Arc<Shares>,
     running_own: Arc<Shares>,
     servers: Arc<Shares>,
+    machine: Arc<Shares>,
     closer: Closer,
 }
 
@@ -60,6 +67,7 @@ impl Places {
             running: Shares::new(MOST_RUNNING_OF_GUEST, MOST_RUNNING_OF_GUESTS),
             running_own: Shares::new(MOST_RUNNING_OWN, MOST_RUNNING_OWN),
             servers: Shares::new(MOST_SERVERS, MOST_SERVERS),
+            machine: Shares::new(MOST_OF_MACHINE, MOST_OF_MACHINE),
             closer: Closer::new()?,
         })
     }
@@ -99,8 +107,12 @@ impl Places {
     ///
     /// # Errors
     /// [`Crowded`]; it can connect again.
-    pub fn keep(&self, server: &Peer) -> Result<HeldShare, Crowded> {
-        self.servers.enter_quietly(server.credentials.uid)
+    pub fn keep(&self, server: &Peer, standing: Standing) -> Result<HeldShare, Crowded> {
+        let uid = server.credentials.uid;
+        match standing {
+            Standing::Machine | Standing::Root => self.machine.enter_quietly(uid),
+            _ => self.servers.enter_quietly(uid),
+        }
     }
 }
 
@@ -115,6 +127,8 @@ pub struct Client {
     channel: Option<Channel>,
     place: Option<Arc<HeldShare>>,
     closer: Closer,
+    /// Taken for as long as something that it has sent is being closed.
+    closing: Arc<Semaphore>,
 }
 
 impl Client {
@@ -129,7 +143,8 @@ impl Client {
     ) -> Self {
         let channel = Some(channel.up_to(LARGEST_REQUEST));
         let (place, closer) = (Some(Arc::new(place)), closer.clone());
-        Self { peer, residence, channel, place, closer }
+        let closing = Arc::new(Semaphore::new(1));
+        Self { peer, residence, channel, place, closer, closing }
     }
 
     /// Who it is, for the policy. The client itself knows of its process no more then than its ids.
@@ -147,15 +162,29 @@ impl Client {
         self.channel.as_ref()
     }
 
-    /// The next message; none where the client has gone. Cancel-safe.
+    /// The next message, as soon as what it has sent before is closed; none where the client has gone.
+    /// Cancel-safe. No deadline: whoever sends what cannot be closed holds up their own connection.
     ///
     /// # Errors
     /// Those of [`Channel::receive`].
     pub async fn receive(&mut self) -> Result<Option<Frame>, ReceiveError> {
+        // It is never closed, so this is no error.
+        drop(self.closing.acquire().await);
         match &mut self.channel {
             Some(channel) => channel.receive().await,
             None => Ok(None),
         }
+    }
+
+    /// The next message of a client whose program runs: there is nothing more to pass. None where it has
+    /// gone, and from one that passes something all the same. Cancel-safe.
+    pub async fn receive_bare(&mut self) -> Option<Frame> {
+        let frame = self.receive().await.ok().flatten()?;
+        if frame.descriptors.is_empty() {
+            return Some(frame);
+        }
+        self.close_aside(frame.descriptors);
+        None
     }
 
     /// Sends a message; a client that is gone does not need it.
@@ -173,19 +202,23 @@ impl Client {
         }
     }
 
+    /// Takes nothing more from it: who sends sees it at once. What lies there already can still be read.
+    pub fn shut_out(&self) {
+        if let Some(channel) = &self.channel {
+            // One that has gone sends nothing more either.
+            let _ = shutdown(channel, Shutdown::Read);
+        }
+    }
+
     /// Its place, for what goes on when nobody looks at the client any more.
     #[must_use]
     pub fn place(&self) -> Option<Arc<HeldShare>> {
         self.place.clone()
     }
 
-    /// Gives its place back, as soon as nothing else has it.
-    pub fn release_place(&mut self) {
-        self.place = None;
-    }
-
-    /// Gives its place back for one among the servers that are kept.
-    pub fn is_kept(&mut self, place: HeldShare) {
+    /// Gives its place back for another one: among those whose programs run, or the servers that are
+    /// kept.
+    pub fn move_to(&mut self, place: HeldShare) {
         self.place = Some(Arc::new(place));
     }
 
@@ -200,8 +233,13 @@ impl Client {
     /// Closes what it has sent, aside.
     pub fn close_aside(&self, descriptors: Vec<OwnedFd>) {
         if !descriptors.is_empty() {
-            self.closer.close((descriptors, self.place.clone()));
+            self.closer.close((descriptors, self.place.clone(), self.is_closing()));
         }
+    }
+
+    /// Until this is dropped nothing more is read of it.
+    fn is_closing(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.closing).try_acquire_owned().ok()
     }
 
     /// Drops something that holds what it has sent, aside.
@@ -214,5 +252,24 @@ impl Drop for Client {
     fn drop(&mut self) {
         // More may lie unread on it.
         self.closer.close((self.channel.take(), self.place.take()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[tokio::test]
+    async fn the_machines_init_has_places_that_no_other_process_takes() {
+        let places = Places::new().unwrap();
+        let (connection, _other) = UnixStream::pair().unwrap();
+        let peer = Peer::of(connection.as_fd()).unwrap();
+        let own: Vec<_> =
+            std::iter::from_fn(|| places.keep(&peer, Standing::Own).ok()).take(4096).collect();
+        assert_eq!(own.len(), MOST_SERVERS);
+        assert!(places.keep(&peer, Standing::Instance(1)).is_err());
+        places.keep(&peer, Standing::Machine).unwrap();
+        places.keep(&peer, Standing::Root).unwrap();
     }
 }

@@ -21,6 +21,7 @@ pub mod kept_terminal;
 pub mod launcher;
 pub mod local;
 pub mod located;
+pub mod lookout;
 pub mod mark;
 pub mod placement;
 pub mod request;

@@ -16,7 +16,7 @@ use crate::client::{Client, Places};
 use crate::entrance::{Entrance, Residence, Standing, Unserved, is_guest, residence_of_client};
 use crate::instances::Instances;
 use crate::launcher::{Launcher, RefusedLaunch};
-use crate::tree;
+use crate::lookout::{Lookout, Outlook};
 use answer::{refusal_message, refuse, too_many, wrong_request};
 use launch::Launches;
 use reading::{REQUEST_DEADLINE, kind_of, next_request, tell_presence};
@@ -26,7 +26,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use winterop_audit::Audit;
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
@@ -43,6 +43,9 @@ const MOST_AT_OWN_SOCKET: usize = 512;
 /// How often a host that is to give way looks whether it can: what a program leaves has no other end.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long servers may take to leave that are told to.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// A user's host.
 #[derive(Debug)]
 pub struct Host {
@@ -53,6 +56,8 @@ pub struct Host {
     instances: Instances,
     /// Told when a client has gone.
     gone: Notify,
+    /// Changed when the servers that are kept are to leave; each of them listens.
+    leave: watch::Sender<()>,
 }
 
 /// Why a host serves no more.
@@ -62,9 +67,21 @@ pub enum Served {
     ToTheEnd,
     /// Its program was replaced, and nothing depends on it: another build is to go on.
     Outdated {
+        /// Its program.
+        successor: OwnedFd,
         /// Who has connected already; nothing of it was read.
         waiting: Option<OwnedFd>,
     },
+}
+
+/// How far a connection to the host's own socket has come.
+enum Stage {
+    /// It has said nothing, for which there is a deadline.
+    First(Instant),
+    /// It is kept for what a server may say next.
+    Kept,
+    /// It can say nothing more: what lies there is still served.
+    Last(Instant),
 }
 
 impl Host {
@@ -84,26 +101,30 @@ impl Host {
         let own = Arc::clone(&places);
         let launches = Launches::new(launcher, settings.grace(), admission, audit, own);
         let (launches, instances) = (Arc::new(launches), Instances::default());
-        Ok(Arc::new(Self { launches, sandboxes, places, instances, gone: Notify::new() }))
+        let (gone, leave) = (Notify::new(), watch::Sender::new(()));
+        Ok(Arc::new(Self { launches, sandboxes, places, instances, gone, leave }))
     }
 
     /// Serves connections until `until` is done, or until another build than `build` is to go on; first the
     /// one that `waiting` is, which another build has left.
     ///
     /// Whether another is to go on is looked at when somebody has connected, who is served by that one then,
-    /// and when a client has gone; from then on again and again until nothing depends on this one.
+    /// and when a client has gone; from then on again and again until nothing depends on this one. Where
+    /// that one is not to be started from here, this one ends when nothing depends on it: whoever comes then
+    /// starts it.
     ///
     /// # Errors
     /// The system's, where the listener itself is broken; never for what a peer did.
     pub async fn serve(
         self: Arc<Self>,
         listener: &Listener,
-        build: &Build,
+        build: Build,
         waiting: Option<OwnedFd>,
         until: impl Future<Output = ()>,
     ) -> io::Result<Served> {
         tokio::pin!(until);
         let backlog = Backlog::new(MOST_AT_OWN_SOCKET);
+        let mut lookout = Lookout::new(build, Arc::clone(&self.places));
         let mut is_outdated = false;
         if let Some(waiting) = waiting {
             self.welcome(Channel::new(waiting)?, &backlog).await;
@@ -115,10 +136,21 @@ impl Host {
                 () = tokio::time::sleep(AGAIN), if is_outdated => None,
                 () = &mut until => return Ok(Served::ToTheEnd),
             };
-            is_outdated = build.is_replaced();
-            if is_outdated && self.is_idle().await {
-                let waiting = connection.map(UnixStream::into_std).transpose()?;
-                return Ok(Served::Outdated { waiting: waiting.map(Into::into) });
+            let outlook = lookout.look().await;
+            is_outdated = !matches!(outlook, Outlook::Current);
+            if let Outlook::Replaced { successor } = outlook
+                && self.may_give_way(successor.as_ref(), connection.as_ref()).await
+            {
+                let waiting = connection.map(UnixStream::into_std).transpose()?.map(Into::into);
+                return Ok(match successor {
+                    Some(successor) => Served::Outdated { successor, waiting },
+                    None => {
+                        tracing::info!(
+                            "the host's program was replaced, and is not started by this one"
+                        );
+                        Served::ToTheEnd
+                    }
+                });
             }
             if let Some(connection) = connection {
                 self.welcome(connection.into(), &backlog).await;
@@ -126,11 +158,28 @@ impl Host {
         }
     }
 
-    /// Whether nothing depends on this host: no client is served, and nothing runs that it has started.
-    async fn is_idle(&self) -> bool {
-        let look = || tree::is_any_left(std::process::id());
-        let left = async || tokio::task::spawn_blocking(look).await;
-        self.places.are_free() && !left().await.unwrap_or(true) && self.places.are_free()
+    /// Whether this host, on which nothing depends, may leave, to a successor, where there is one, with
+    /// whoever has connected. Servers are told to leave before; what they have sent is taken.
+    async fn may_give_way(
+        &self,
+        successor: Option<&OwnedFd>,
+        connection: Option<&UnixStream>,
+    ) -> bool {
+        let can_pass = |connection: &UnixStream| {
+            // That an instance is the user's its keeper says again only when it is asked to: to the
+            // successor it would be a guest.
+            let standing = Peer::of(connection.as_fd()).map_err(Unserved::from);
+            let standing =
+                standing.and_then(|peer| Standing::of(&peer, &self.instances, self.sandboxes));
+            successor.is_some() && !matches!(standing, Ok(Standing::Instance(_)))
+        };
+        if !connection.is_none_or(can_pass) {
+            return false;
+        }
+        self.leave.send_replace(());
+        // Whoever takes longer has sent what cannot be closed.
+        let _ = tokio::time::timeout(LEAVING, self.leave.closed()).await;
+        self.places.are_free()
     }
 
     /// Does what a client takes, and tells that it has gone.
@@ -197,10 +246,11 @@ impl Host {
 
     /// Serves a connection to the host's own socket: one launch, or any number of hand-overs.
     async fn attend(self: Arc<Self>, mut client: Client, standing: Standing) {
-        let mut deadline = Some(Instant::now() + REQUEST_DEADLINE);
+        let mut stage = Stage::First(Instant::now() + REQUEST_DEADLINE);
+        let mut leave = self.leave.subscribe();
         let backlog = Backlog::default();
         loop {
-            let frame = match next_request(&mut client, deadline, &[]).await {
+            let frame = match next(&mut client, &mut stage, &mut leave).await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
                 Err(refusal) => return refuse(&client, &refusal).await,
@@ -216,8 +266,7 @@ impl Host {
                         // Its pid may be another's by now.
                         return client.close_aside(frame.descriptors);
                     }
-                    self.take_over(frame, entrance, &backlog).await;
-                    Ok(())
+                    self.take_over(frame, entrance, &client, &backlog).await
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
                     let known = self.know_instance(&frame);
@@ -233,24 +282,37 @@ impl Host {
             if let Err(error) = done {
                 return refuse(&client, &wrong_request(&error)).await;
             }
-            // A server may keep its connection for the next client, as one of so many.
-            if deadline.take().is_some() {
-                match self.places.keep(&client.peer) {
-                    Ok(place) => client.is_kept(place),
-                    // It connects again when it has something to say.
-                    Err(_) => return,
-                }
+            // A server may keep its connection for the next client, as one of so many. Else it connects
+            // again when it has something to say that does not lie here yet.
+            if let Stage::First(_) = stage {
+                stage = match self.places.keep(&client.peer, standing) {
+                    Ok(place) => {
+                        client.move_to(place);
+                        Stage::Kept
+                    }
+                    Err(_) => last(&client),
+                };
             }
         }
     }
 
-    /// Takes a client over that a server hands over: nothing of its connection was read.
-    async fn take_over(self: &Arc<Self>, frame: Frame, entrance: Entrance, backlog: &Backlog) {
+    /// Takes a client over that `server` hands over: nothing of its connection was read.
+    ///
+    /// # Errors
+    /// It is no hand-over.
+    async fn take_over(
+        self: &Arc<Self>,
+        frame: Frame,
+        entrance: Entrance,
+        server: &Client,
+        backlog: &Backlog,
+    ) -> io::Result<()> {
         let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
             Err((error, left)) => {
                 tracing::warn!(error, "a client cannot be taken over");
-                return self.places.closer().close(left);
+                server.close_aside(left);
+                return Err(io::Error::other(error));
             }
         };
         // A refusal must not wait for whoever has filled it; it is nobody's word that this is a connection.
@@ -273,6 +335,7 @@ impl Host {
             },
             Err(unserved) => self.turn_away(connection, &unserved.words().into(), backlog).await,
         }
+        Ok(())
     }
 
     /// Serves a client that was handed over.
@@ -306,4 +369,34 @@ impl Host {
         let process = process.ok_or_else(|| io::Error::other("an instance without its process"))?;
         self.instances.add(process)
     }
+}
+
+/// The next message on a connection to the host's own socket that is no query. None where nothing more
+/// comes.
+async fn next(
+    client: &mut Client,
+    stage: &mut Stage,
+    leave: &mut watch::Receiver<()>,
+) -> Result<Option<Frame>, RefusedLaunch> {
+    if let Stage::Kept = stage {
+        tokio::select! {
+            next = next_request(client, None, &[]) => return next,
+            // Whoever tells is there for as long as this host.
+            _ = leave.changed() => *stage = last(client),
+        }
+    }
+    match stage {
+        Stage::Last(deadline) => {
+            let next = tokio::time::timeout_at((*deadline).into(), client.receive()).await;
+            Ok(next.ok().and_then(Result::ok).flatten())
+        }
+        Stage::First(deadline) => next_request(client, Some(*deadline), &[]).await,
+        Stage::Kept => next_request(client, None, &[]).await,
+    }
+}
+
+/// Takes nothing more from a client but what lies there already.
+fn last(client: &Client) -> Stage {
+    client.shut_out();
+    Stage::Last(Instant::now() + REQUEST_DEADLINE)
 }

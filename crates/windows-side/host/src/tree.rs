@@ -3,12 +3,17 @@
 //! Children of a Windows process are nobody's children on the Linux side, and programs may leave
 //! session and process group. What they keep is the environment they were started with: every
 //! process of a launch carries its [`Mark`].
+//!
+//! Those who live in another pid namespace are left alone: a program is started in the host's, in place
+//! too, and whoever has a namespace of their own, as a container has, could have many processes of which
+//! nobody can read anything.
 
 use crate::mark::Mark;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use winterop_serve::processes::Environment;
 
@@ -52,14 +57,14 @@ pub fn end(mark: &Mark) -> usize {
 }
 
 /// Whether anything runs that a launch of the host with this pid has started, or may have: what is just
-/// becoming a program is nobody's to be sure of. Looks at every process.
+/// becoming a program is nobody's to be sure of. Looks at every process, as often as [`end`] does.
 #[must_use]
 pub fn is_any_left(host: u32) -> bool {
     let start = Mark::start_of_all(host).into_bytes();
     let is_meant = |entry: &[u8]| entry.starts_with(&start);
     let may_be_its =
         |pid: Pid| Environment::of(pid).is_ok_and(|it| it.any(is_meant).unwrap_or(true));
-    processes().any(may_be_its)
+    (0..EMPTY_LOOKS).any(|_| processes().any(may_be_its))
 }
 
 /// Looks for the processes of one launch.
@@ -118,7 +123,17 @@ impl Search {
 
 fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| pid_of(&entry.file_name()))
+    let here = pid_namespace(OsStr::new("self"));
+    entries.map(|entry| entry.file_name()).filter_map(move |name| {
+        let pid = pid_of(&name)?;
+        let lives_here = here.is_none() || pid_namespace(&name).is_none_or(|it| Some(it) == here);
+        lives_here.then_some(pid)
+    })
+}
+
+/// The pid namespace of a process; none where nobody may know it, who may not read more of it either.
+fn pid_namespace(process: &OsStr) -> Option<PathBuf> {
+    fs::read_link(Path::new("/proc").join(process).join("ns/pid")).ok()
 }
 
 fn pid_of(name: &OsStr) -> Option<Pid> {
@@ -153,6 +168,31 @@ mod tests {
         assert_eq!(end(&mark), 2);
         assert!(signal(&mark, Signal::CONT).is_empty() && is_any_left(std::process::id()));
         assert_eq!(end(&other), 2);
+    }
+
+    #[test]
+    fn who_lives_in_another_pid_namespace_is_left_alone() {
+        let own = Command::new("sleep").arg("1000").spawn().unwrap();
+        // Whoever is no root makes a user namespace for it.
+        let mut other = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "sleep", "1000"])
+            .spawn()
+            .unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", other.id());
+        let inside = loop {
+            let text = fs::read_to_string(&children).unwrap();
+            if let Some(pid) = text.split_whitespace().next() {
+                break pid.parse().unwrap();
+            }
+            assert!(other.try_wait().unwrap().is_none(), "unshare has ended");
+        };
+        let is_seen = |pid: i32| processes().any(|it| it.as_raw_nonzero().get() == pid);
+        let seen = [own.id().cast_signed(), other.id().cast_signed(), inside].map(is_seen);
+        for mut child in [own, other] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(seen, [true, true, false]);
     }
 
     #[test]

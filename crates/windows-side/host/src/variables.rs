@@ -17,7 +17,8 @@ use winterop_translate::Translator;
 use winterop_translate::wslenv::{self, Direction};
 
 /// `NAME=value`.
-pub(crate) fn entry(name: &OsStr, value: &OsStr) -> Vec<u8> {
+#[must_use]
+pub fn entry(name: &OsStr, value: &OsStr) -> Vec<u8> {
     [name.as_bytes(), b"=", value.as_bytes()].concat()
 }
 

@@ -44,10 +44,7 @@ pub(super) async fn tell_end(client: &mut Client, code: u32) {
         return;
     }
     if client.send(&bytes, &[]).await.is_ok() {
-        let acknowledged = tokio::time::timeout(ACKNOWLEDGEMENT, client.receive()).await;
-        if let Ok(Ok(Some(frame))) = acknowledged {
-            client.close_aside(frame.descriptors);
-        }
+        let _ = tokio::time::timeout(ACKNOWLEDGEMENT, client.receive_bare()).await;
     }
 }
 

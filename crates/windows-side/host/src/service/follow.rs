@@ -23,19 +23,18 @@ pub(super) async fn in_place(
     lifetime: Lifetime,
 ) -> Option<u32> {
     loop {
-        match client.receive().await {
-            Ok(Some(frame)) => {
-                client.close_aside(frame.descriptors);
+        match client.receive_bare().await {
+            Some(frame) => {
                 if let Some(code) = exit_status(&frame.bytes) {
                     client.drop_aside(remains);
                     return Some(code);
                 }
             }
-            Ok(None) | Err(_) if lifetime == Lifetime::Own => {
+            None if lifetime == Lifetime::Own => {
                 client.drop_aside(remains);
                 return None;
             }
-            Ok(None) | Err(_) => {
+            None => {
                 aside(Box::new(move || remains.end())).await;
                 return None;
             }
@@ -59,17 +58,16 @@ pub(super) async fn running(
     let code = loop {
         tokio::select! {
             code = program.ended() => break code,
-            message = client.receive() => match message {
-                Ok(Some(frame)) => {
+            message = client.receive_bare() => match message {
+                Some(frame) => {
                     if let Some(act) = wanted(&frame) {
                         // One at a time for each client, and not on the thread that serves all.
                         aside(program.act(act)).await;
                     }
-                    client.close_aside(frame.descriptors);
                 }
-                Ok(None) | Err(_) if lifetime == Lifetime::Own => break program.ended().await,
+                None if lifetime == Lifetime::Own => break program.ended().await,
                 // WSL's interpreter closes for writing to end a program, ours ends itself.
-                Ok(None) | Err(_) => {
+                None => {
                     aside(program.act(Act::End)).await;
                     break program.ended().await;
                 }

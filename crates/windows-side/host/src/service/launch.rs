@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use winterop_audit::{Audit, Record};
 use winterop_channel::Frame;
 use winterop_serve::HeldShare;
@@ -78,7 +79,8 @@ impl Launches {
                 return self.record(note.audit, || note.ended("refused").refused(&refusal.text));
             }
         };
-        let Decided { launched, response, running: _running } = decided;
+        let Decided { launched, response, running } = decided;
+        client.move_to(running);
         let outlives = detach || launched.interface == Interface::Graphical;
         let lifetime = if outlives { Lifetime::Own } else { Lifetime::Callers };
         match launched.placed {
@@ -109,13 +111,16 @@ impl Launches {
         let asking =
             Asking { caller: client.caller(entrance), request, mark, place: client.place() };
         let launches = Arc::clone(self);
-        let deciding = tokio::task::spawn_blocking(move || launches.start(asking));
+        let (decide, mut decided) = oneshot::channel();
+        tokio::task::spawn_blocking(move || tell(decide, launches.start(asking)));
         let (place, text) = (client.place(), self.launcher.still_preparing());
         let outcome = tokio::select! {
-            outcome = wait_with_notices(client, text, features, deciding) => outcome,
-            () = Client::is_turned_away(place) => return Err(answer::crowded_out()),
+            outcome = wait_with_notices(client, text, features, &mut decided) => outcome,
+            () = Client::is_turned_away(place) => {
+                give_up(decided);
+                return Err(answer::crowded_out());
+            }
         };
-        client.release_place();
         let decided = outcome?;
         for warning in &decided.launched.warnings {
             notify(client, features, warning).await;
@@ -203,21 +208,89 @@ struct Decided {
     running: HeldShare,
 }
 
+/// What comes of a launch.
+type Outcome = Result<Decided, RefusedLaunch>;
+
+/// Tells what has come of a launch; one that nobody wants any more is given up. May block.
+fn tell(decide: oneshot::Sender<Outcome>, outcome: Outcome) {
+    if let Err(Ok(unwanted)) = decide.send(outcome) {
+        unwanted.launched.give_up();
+    }
+}
+
+/// Gives up a launch that is being decided, whatever becomes of it.
+fn give_up(mut deciding: oneshot::Receiver<Outcome>) {
+    // From here on whoever decides sees that nobody wants it.
+    deciding.close();
+    if let Ok(Ok(unwanted)) = deciding.try_recv() {
+        tokio::task::spawn_blocking(move || unwanted.launched.give_up());
+    }
+}
+
 /// Waits for a launch's preparation and tells the client now and then that it goes on.
 async fn wait_with_notices(
     client: &Client,
     text: &str,
     features: Features,
-    deciding: tokio::task::JoinHandle<Result<Decided, RefusedLaunch>>,
-) -> Result<Decided, RefusedLaunch> {
-    tokio::pin!(deciding);
+    deciding: &mut oneshot::Receiver<Outcome>,
+) -> Outcome {
     loop {
-        match tokio::time::timeout(NOTICE_INTERVAL, &mut deciding).await {
+        match tokio::time::timeout(NOTICE_INTERVAL, &mut *deciding).await {
             Ok(Ok(outcome)) => return outcome,
             Ok(Err(error)) => {
                 return Err(Failure::HostFailed { error: &error }.into());
             }
             Err(_) => notify(client, features, text).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launcher::{Act, Ended, Work};
+    use crate::unix::ExitReport;
+    use std::sync::mpsc;
+    use winterop_serve::Shares;
+
+    /// A program that says when it is ended.
+    #[derive(Debug)]
+    struct Tells(mpsc::Sender<Act>);
+
+    impl RunningProgram for Tells {
+        fn ended(&mut self) -> Ended<'_> {
+            Box::pin(std::future::pending())
+        }
+
+        fn act(&self, act: Act) -> Work {
+            let told = self.0.clone();
+            Box::new(move || told.send(act).unwrap())
+        }
+
+        fn take_report(&mut self) -> Option<ExitReport> {
+            None
+        }
+    }
+
+    fn decided(told: &mpsc::Sender<Act>) -> Result<Decided, RefusedLaunch> {
+        let placed = Placed::Running(Box::new(Tells(told.clone())));
+        let launched = Launched { placed, interface: Interface::Console, warnings: Vec::new() };
+        let running = Shares::new(1, 1).enter(7).unwrap();
+        Ok(Decided { launched, response: Vec::new(), running })
+    }
+
+    #[tokio::test]
+    async fn a_program_of_who_was_turned_away_is_ended_whenever_it_was_started() {
+        let (told, hears) = mpsc::channel();
+        // It has started just before.
+        let (decide, deciding) = oneshot::channel();
+        decide.send(decided(&told)).unwrap();
+        give_up(deciding);
+        assert_eq!(hears.recv(), Ok(Act::End));
+        // It starts afterwards.
+        let (decide, deciding) = oneshot::channel();
+        give_up(deciding);
+        tell(decide, decided(&told));
+        assert_eq!(hears.recv(), Ok(Act::End));
     }
 }

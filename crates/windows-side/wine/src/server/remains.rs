@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::surroundings::Surroundings;
-use winterop_serve::processes::{BEGIN, numbers};
+use winterop_serve::processes::{BEGIN, Environment, numbers};
 
 /// The moment up to which processes count as a dead server's, in clock ticks since the machine
 /// started, as `/proc` gives them.
@@ -52,8 +52,9 @@ fn belongs(pid: Pid, surroundings: &Surroundings, moment: Moment) -> bool {
         .is_ok_and(|program| is_of(&program, &surroundings.installation.loader));
     is_wine
         && beginning(folder).is_some_and(|beginning| beginning < moment)
-        && fs::read(folder.join("environ"))
-            .is_ok_and(|environment| has_prefix(&environment, &surroundings.prefix))
+        // Of one that lets nobody look at it nothing is known.
+        && Environment::of(pid)
+            .is_ok_and(|it| it.any(|entry| is_prefix(entry, &surroundings.prefix)) == Some(true))
 }
 
 /// Whether a process's program is this Wine's loader, or the preloader beside it; both may have
@@ -67,10 +68,8 @@ fn is_server(name: &[u8]) -> bool {
     name.starts_with(b"wineserver")
 }
 
-fn has_prefix(environment: &[u8], prefix: &Path) -> bool {
-    let value =
-        |entry: &[u8]| entry.strip_prefix(b"WINEPREFIX=") == Some(prefix.as_os_str().as_bytes());
-    environment.split(|byte| *byte == 0).any(value)
+fn is_prefix(entry: &[u8], prefix: &Path) -> bool {
+    entry.strip_prefix(b"WINEPREFIX=") == Some(prefix.as_os_str().as_bytes())
 }
 
 fn beginning(folder: &Path) -> Option<Moment> {
@@ -94,10 +93,9 @@ mod tests {
         ] {
             assert_eq!(is_of(Path::new(program), loader), expected, "{program}");
         }
-        let environment = b"A=1\0WINEPREFIX=/p\0";
-        assert!(has_prefix(environment, Path::new("/p")));
-        assert!(!has_prefix(environment, Path::new("/p/q")));
-        assert!(!has_prefix(b"XWINEPREFIX=/p\0", Path::new("/p")));
+        assert!(is_prefix(b"WINEPREFIX=/p", Path::new("/p")));
+        assert!(!is_prefix(b"WINEPREFIX=/p", Path::new("/p/q")));
+        assert!(!is_prefix(b"XWINEPREFIX=/p", Path::new("/p")));
     }
 
     #[test]
