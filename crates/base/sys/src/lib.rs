@@ -16,11 +16,11 @@ mod spawn;
 mod text;
 mod unmapped;
 
-pub use descriptors::{Inherited, close_inherited, keep_to_self};
+pub use descriptors::{Inherited, close_inherited, keep_to_self, occupy_closed_standard};
 pub use ended::{status_of, status_of_signal};
 pub use errors::system_error;
 pub use sharing::fork_sharing;
-pub use spawn::{Directory, Login, Spawn, SpawnError, Step, become_program, spawn};
+pub use spawn::{Closed, Directory, Login, Spawn, SpawnError, Step, become_program, spawn};
 pub use text::{CStrings, c_string};
 pub use unmapped::{is_own_user, unmapped_user};
 

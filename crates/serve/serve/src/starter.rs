@@ -25,7 +25,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use winterop_channel::Inbox;
 use winterop_channel::unix::{Read, read_into, receive, send};
-use winterop_sys::{CStrings, Directory, Fork, Login, Spawn, SpawnError};
+use winterop_sys::{CStrings, Closed, Directory, Fork, Login, Spawn, SpawnError};
 
 /// The name under which the starter runs.
 pub const NAME: &str = "winterop-starter";
@@ -74,7 +74,7 @@ pub struct ProgramStart<'a> {
     pub arguments: Vec<Vec<u8>>,
     /// Its whole environment, but for what tells it of `report`.
     pub environment: Vec<Vec<u8>>,
-    /// Its descriptors 0, 1 and 2; `None` is closed in the program.
+    /// Its descriptors 0, 1 and 2; `None` fails in the program as a closed one does.
     pub standard: [Option<BorrowedFd<'a>>; 3],
     /// A descriptor that it gets besides, and the variable that says its number.
     pub report: Option<(&'a str, BorrowedFd<'a>)>,
@@ -243,6 +243,7 @@ fn start_here(plan: &ProgramStart<'_>) -> Result<Pid, Errno> {
         arguments: &CStrings::new(plan.arguments.iter().map(Vec::as_slice)),
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
         standard: plan.standard,
+        closed: Closed::Occupied,
         inherited: plan.report.map(|(_, report)| report),
         directory: plan.directory.map(Directory::Open),
         login: plan.runs_as.as_ref().map(|it| login(it, groups.as_deref())),
@@ -468,6 +469,7 @@ fn become_program(decoded: Decoded, descriptors: Vec<OwnedFd>) -> Errno {
         arguments: &CStrings::new(decoded.arguments.iter().map(Vec::as_slice)),
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
         standard: [of(0), of(1), of(2)],
+        closed: Closed::Occupied,
         inherited: report,
         directory: of(DIRECTORY).map(Directory::Open),
         login: decoded.runs_as.as_ref().map(|it| login(it, groups.as_deref())),
