@@ -40,7 +40,7 @@ use crate::environment::ProcessEnvironment;
 use crate::surroundings::Surroundings;
 use socket::Place;
 use winterop_serve::processes::{BEGIN, numbers};
-use winterop_serve::starter::StartedProgram;
+use winterop_serve::starter::{OpenFiles, ProgramStart, StartedProgram};
 use winterop_words::{Failure, Words};
 
 /// The file in a prefix that names the server that this program started.
@@ -357,7 +357,9 @@ impl Keeper {
         let surroundings = &self.shared.surroundings;
         let program = &surroundings.installation.server;
         let environment = surroundings.server_environment();
-        let mut child = start_quietly(surroundings, program, &["-f", "-p"], &environment)?;
+        // It has files of every program open.
+        let files = OpenFiles::Most;
+        let mut child = start_quietly(surroundings, program, &["-f", "-p"], &environment, files)?;
         let pid = child.pid();
         let owner = Place::wait(&surroundings.prefix, STARTING);
         let state = match (owner, child.try_wait()) {
@@ -417,7 +419,8 @@ impl Keeper {
         }
         let program = &surroundings.installation.loader;
         let first = "C:\\windows\\system32\\hostname.exe";
-        let mut child = start_quietly(surroundings, program, &[first], &environment)?;
+        let files = OpenFiles::Usual;
+        let mut child = start_quietly(surroundings, program, &[first], &environment, files)?;
         let status = process::wait(&mut child, Instant::now() + BOOTING);
         if status.is_none() {
             child.kill();
@@ -490,11 +493,13 @@ fn start_quietly(
     program: &Path,
     arguments: &[&str],
     environment: &ProcessEnvironment,
+    open_files: OpenFiles,
 ) -> Result<StartedProgram, Error> {
     let start = || {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let root = File::open("/")?;
         let plan = environment.plan(program, arguments, [null.as_fd(); 3], root.as_fd());
+        let plan = ProgramStart { open_files, ..plan };
         StartedProgram::start(surroundings.starter.as_deref(), &plan)
     };
     start().map_err(|source| Error::Start { program: program.to_owned(), source })
