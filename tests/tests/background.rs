@@ -72,10 +72,9 @@ fn leaves_files_alone(process: Process, host: &Host) {
 
 fn has_terms_of_its_own(process: Process, name: &str) {
     let this = Process(std::process::id().cast_signed());
-    for (line, expected) in [
-        ("Umask", Some("0022".to_owned())),
-        ("Cpus_allowed", this.status("Cpus_allowed")),
-    ] {
+    for (line, expected) in
+        [("Umask", Some("0022".to_owned())), ("Cpus_allowed", this.status("Cpus_allowed"))]
+    {
         assert_eq!(process.status(line), expected, "{name}: {line}");
     }
     let ignored = process.status("SigIgn").expect("a mask");

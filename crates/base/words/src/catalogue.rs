@@ -926,6 +926,15 @@ failures! {
     "half-an-option" HalfAnOption(CannotRun) { option, wanted } {
         "reading", "the command line", "{option} wants {wanted}", "`wsl --help` shows the options",
     }
+    /// `wsl` is given an option that it does not have. It is never taken for a command.
+    "no-such-option" NoSuchOption(CannotRun) { option } {
+        "reading", "the command line", "wsl has no option {option}",
+        "`wsl --help` shows the options; what is to be run may stand behind `--`",
+    }
+    /// `wsl` is given an option of WSL's that means nothing here, or is not built yet.
+    "option-not-built" OptionNotBuilt(CannotRun) { option, instead } {
+        "reading", "the command line", "{option} is not built here", "{instead}",
+    }
     /// The machine's own distribution is to be ended.
     "machine-not-ended" MachineNotEnded(CannotRun) { name } {
         "ending", "{name}", "{name} is this machine; it is not ended by wsl",

@@ -127,7 +127,8 @@ mod tests {
         assert!(resource == Resource::Nofile && of_files == limit(Some(1024), Some(524_288)));
         let line = "Max cpu time              unlimited            unlimited            seconds   ";
         assert!(parse(line).unwrap().1 == limit(None, None));
-        for line in ["Limit   Soft Limit   Hard Limit   Units", "", "Max open files", "Max cpu time 1"]
+        for line in
+            ["Limit   Soft Limit   Hard Limit   Units", "", "Max open files", "Max cpu time 1"]
         {
             assert!(parse(line).is_none(), "{line}");
         }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use winterop_distribution::{InstancePlan, RootOf};
 use winterop_distributions::care::registry;
+use winterop_distributions::choice::{Meant, meant};
 use winterop_distributions::registry::Distribution;
 use winterop_distributions::{DistributionName, Instances};
 use winterop_places::instance::INSTANCES;
@@ -38,6 +39,18 @@ pub enum Shell {
     Login,
     /// By none: the command is the program and its arguments.
     None,
+}
+
+impl Shell {
+    /// The way that `--shell-type` names.
+    #[must_use]
+    pub fn of_type(name: Option<&str>) -> Self {
+        match name {
+            Some("none") => Self::None,
+            Some("login") => Self::Login,
+            _ => Self::Standard,
+        }
+    }
 }
 
 /// What somebody wants to have run.
@@ -98,6 +111,17 @@ pub struct Runnable {
     pub root: PathBuf,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl Runnable {
+    /// One that nobody has imported, whose files are in `root`.
+    ///
+    /// # Errors
+    /// In words: no distribution can be called so.
+    pub fn of_directory(name: &str, root: &Path) -> Result<Self, Words> {
+        let name = name.parse::<DistributionName>()?.as_str().to_owned();
+        Ok(Self { name, root: root.to_owned(), origin: Origin::Directory })
+    }
 }
 
 impl From<&Distribution> for Runnable {
@@ -169,6 +193,17 @@ pub fn terminate(name: &str) -> Result<(), SessionError> {
     match instance.wait_for_end(PATIENCE)? {
         true => Ok(()),
         false => Err(Failure::InstanceDoesNotEnd { name: &name }.words().into()),
+    }
+}
+
+/// The same for whoever may have named the machine.
+///
+/// # Errors
+/// It is the machine, nobody knows it, or it does not end.
+pub fn terminate_named(name: &str) -> Result<(), SessionError> {
+    match meant(Some(name))? {
+        Meant::Imported(one) => terminate(one.name.as_str()),
+        Meant::Machine => Err(Failure::MachineNotEnded { name: &name }.words().into()),
     }
 }
 
