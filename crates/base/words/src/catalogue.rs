@@ -1030,6 +1030,11 @@ failures! {
     "host-unreachable" HostUnreachable(CannotRun) { socket, error } {
         "connecting to", "{socket}", "{error}", "remove it, if nothing that runs needs it",
     }
+    /// The first session of a user begins, and the host cannot get the Windows side ready.
+    "windows-not-ready" WindowsNotReady(CannotRun) { error } {
+        "preparing", "the Windows side", "{error}",
+        "until that is mended this session finds no Windows programs by name",
+    }
     /// Somebody else serves the host's socket.
     "host-of-another" HostOfAnother(CannotRun) { socket, user } {
         "ending", "the host", "{socket} is served by uid {user}, not by you; nothing was ended",

@@ -30,8 +30,8 @@ pub fn run(wanted: &Wanted, tell: &dyn Fn(&dyn Display)) -> Result<u8, Words> {
         go_to(directory)?;
     }
     let command = words(wanted);
-    let windows_path = session_path::of_session;
-    enter_and_execute(&session::ShellSession { command: &command, windows_path, tell })
+    let (windows_path, is_known) = (session_path::of_session, session_path::is_known);
+    enter_and_execute(&session::ShellSession { command: &command, windows_path, is_known, tell })
 }
 
 /// The program and its arguments.

@@ -19,6 +19,7 @@ use winterop_places::program;
 use winterop_places::user::{self, NoPlace};
 use winterop_serve::own_host;
 use winterop_settings::{LauncherKind, Settings, SwitchPlaces, Switches, WindowsPathSetting};
+use winterop_shell::session::wait_for_windows;
 use winterop_shell::variables;
 use winterop_translate::shell;
 use winterop_translate::wslenv::{self, Direction};
@@ -221,8 +222,12 @@ pub fn shut_down() -> Result<(), SessionError> {
 /// A session in a distribution, which is started if it does not run.
 fn begin(one: &Runnable, tell: &dyn Fn(&dyn Display)) -> Result<Session, SessionError> {
     // The first launch starts it too, but then it waits for Wine.
-    if let Err(error) = own_host::ensure() {
-        tell(&format_args!("the host does not start yet: {error}"));
+    match own_host::ensure() {
+        Err(error) => tell(&format_args!("the host does not start yet: {error}")),
+        Ok(()) if Switches::new(SwitchPlaces::of_user()).check_users().is_ok() => {
+            wait_for_windows(&Settings::of_user()?, session_path::is_known, tell);
+        }
+        Ok(()) => {}
     }
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -2,6 +2,7 @@
 
 use super::answer::{self, notify, refuse};
 use super::follow::{self, Lifetime};
+use super::reading::tell_presence;
 use crate::admission::{Admission, Caller};
 use crate::client::{Client, Places};
 use crate::entrance::Entrance;
@@ -92,6 +93,21 @@ impl Launches {
                 let code = Some(follow::running(&mut client, program, lifetime).await);
                 self.record(note.audit, || Record { code, ..note.ended("hosted") });
             }
+        }
+    }
+
+    /// Has the launcher get ready, and tells a client when it is, or why it is not.
+    pub(super) async fn prepare(&self, client: Client) {
+        let (launcher, switches) =
+            (Arc::clone(&self.launcher), Arc::clone(&self.admission.switches));
+        let preparing = tokio::task::spawn_blocking(move || {
+            switches.check_users().map_err(|off| RefusedLaunch::from(off.words()))?;
+            launcher.warm_up(&mut |step| tracing::info!(step))
+        });
+        let text = self.launcher.still_preparing();
+        match wait_with_notices(&client, text, Features::IN_PLACE, preparing).await {
+            Ok(()) => tell_presence(&client),
+            Err(refusal) => answer::tell_error(&client, &refusal).await,
         }
     }
 
@@ -202,13 +218,13 @@ struct Decided {
     running: HeldShare,
 }
 
-/// Waits for a launch's preparation and tells the client now and then that it goes on.
-async fn wait_with_notices(
+/// Waits for what is being prepared and tells the client now and then that it goes on.
+async fn wait_with_notices<T>(
     client: &Client,
     text: &str,
     features: Features,
-    deciding: tokio::task::JoinHandle<Result<Decided, RefusedLaunch>>,
-) -> Result<Decided, RefusedLaunch> {
+    deciding: tokio::task::JoinHandle<Result<T, RefusedLaunch>>,
+) -> Result<T, RefusedLaunch> {
     tokio::pin!(deciding);
     loop {
         match tokio::time::timeout(NOTICE_INTERVAL, &mut deciding).await {
