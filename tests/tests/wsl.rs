@@ -1,6 +1,6 @@
 //! `wsl`'s options, as people and terminals type them.
 
-use winterop_tests::{Host, Outcome, Placement, finish, needs_root};
+use winterop_tests::{Host, Outcome, Placement, finish};
 
 /// Runs `wsl` from Linux, outside of any instance.
 fn wsl(host: &Host, arguments: &[&str]) -> Outcome {
@@ -63,15 +63,4 @@ fn the_version_is_said_and_what_is_no_option_of_ours_never_reaches_the_shell() {
     assert_eq!(wsl(&host, &["echo", "--bogus", "~"]).clean().text(), "--bogus ~\n");
     let outcome = wsl(&host, &["--", "--bogus"]);
     assert_eq!(outcome.code(), 127, "{}", outcome.errors());
-}
-
-#[test]
-fn root_becomes_another_user_of_the_machine_from_a_windows_program_too() {
-    needs_root("only root becomes another user");
-    let host = Host::new();
-    for placement in winterop_tests::placements() {
-        let script = "cmd.exe /c 'wsl -u nobody --cd / -e sh -c \"id -un; pwd; exit 7\"'; echo $?";
-        let outcome = host.shell(placement, script);
-        assert_eq!(outcome.text(), "nobody\n/\n7\n", "{}", outcome.errors());
-    }
 }

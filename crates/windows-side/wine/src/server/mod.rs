@@ -332,8 +332,12 @@ impl Keeper {
             pid = running.pid.as_raw_nonzero(), ours = running.ours,
             prefix = %self.shared.prefix().display(), "Wine server runs"
         );
-        if let Err(error) = self.boot() {
+        if let Err(error) = self.boot(&running.pidfd) {
+            let ours = running.ours;
             running.end();
+            if ours {
+                self.shared.end_remains();
+            }
             return Err(error);
         }
         self.shared.state().pid = Some(running.pid);
@@ -391,12 +395,17 @@ impl Keeper {
     /// Runs a first program, so that Wine's services run, with descriptors of nobody's.
     ///
     /// Its status is believed: where it failed the services may not run, and the next program, a
-    /// user's, would start them.
-    fn boot(&self) -> Result<(), Error> {
+    /// user's, would start them. Where the server ends meanwhile it would never end, and another would
+    /// start a server of its own.
+    fn boot(&self, server: &OwnedFd) -> Result<(), Error> {
         let mut state = String::new();
         for attempt in 1..=BOOTS {
-            match self.boot_once()? {
+            match self.boot_once(server)? {
                 Some(status) if status.success() => return Ok(()),
+                _ if process::has_ended(server) => {
+                    "the server ended meanwhile".clone_into(&mut state);
+                    break;
+                }
                 Some(status) => state = status.to_string(),
                 None => {
                     state = format!("no end within {} s", BOOTING.as_secs());
@@ -410,8 +419,8 @@ impl Keeper {
         Err(Error::Boot { program, prefix: surroundings.prefix.clone(), state })
     }
 
-    /// The status of one such program; nothing if it did not end in time.
-    fn boot_once(&self) -> Result<Option<ExitStatus>, Error> {
+    /// The status of one such program; nothing if it did not end in time, or before the server.
+    fn boot_once(&self, server: &OwnedFd) -> Result<Option<ExitStatus>, Error> {
         let surroundings = &self.shared.surroundings;
         let mut environment = surroundings.program_environment();
         for (name, value) in self.shared.display.variables() {
@@ -421,7 +430,8 @@ impl Keeper {
         let first = "C:\\windows\\system32\\hostname.exe";
         let files = OpenFiles::Usual;
         let mut child = start_quietly(surroundings, program, &[first], &environment, files)?;
-        let status = process::wait(&mut child, Instant::now() + BOOTING);
+        let deadline = Instant::now() + BOOTING;
+        let status = process::wait_while(&mut child, Some(server.as_fd()), deadline);
         if status.is_none() {
             child.kill();
             let _ = child.wait();
