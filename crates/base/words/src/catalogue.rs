@@ -1030,6 +1030,13 @@ failures! {
     "host-unreachable" HostUnreachable(CannotRun) { socket, error } {
         "connecting to", "{socket}", "{error}", "remove it, if nothing that runs needs it",
     }
+    /// The host is to be started by a process with so low a limit that it would serve nobody, and would
+    /// keep it. A host that runs already serves such processes.
+    "host-confined" HostConfined(CannotRun) { files, wanted } {
+        "starting", "the host",
+        "it could have no more than {files} files open (`ulimit -n`), and wants {wanted} for all programs to come",
+        "start it from another shell: `winterop host start`",
+    }
     /// The first session of a user begins, and the host cannot get the Windows side ready.
     "windows-not-ready" WindowsNotReady(CannotRun) { error } {
         "preparing", "the Windows side", "{error}",

@@ -13,7 +13,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 const UMASK: Mode = Mode::WGRP.union(Mode::WOTH);
 
 /// How many open files programs may have that were not made for more; `select` can count no further.
-const USUAL_FILES: u64 = 1024;
+pub const USUAL_FILES: u64 = 1024;
 
 /// The names of limits in `/proc/PID/limits`.
 const LIMITS: [(&str, Resource); 16] = [
@@ -59,6 +59,21 @@ pub fn take() {
 pub fn take_most_files() -> rustix::io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+}
+
+/// Says how many files a process may have open that this one starts, where that is too few for a server of
+/// many and nobody but root could change it: Wine's server alone has 70 before the first program.
+#[must_use]
+pub fn too_few_files() -> Option<u64> {
+    let own = getrlimit(Resource::Nofile);
+    let few = own.maximum.filter(|most| *most < USUAL_FILES)?;
+    let raised = Rlimit { maximum: Some(USUAL_FILES), ..own };
+    if setrlimit(Resource::Nofile, raised).is_err() {
+        return Some(few);
+    }
+    // It could be raised, and so it can be by what is started. To lower it again everybody may.
+    let _ = setrlimit(Resource::Nofile, own);
+    None
 }
 
 fn take_all_processors() {
