@@ -397,6 +397,19 @@ fn wsl_runs_commands_as_the_users_that_root_names() {
 }
 
 #[test]
+fn a_windows_program_of_roots_becomes_another_user_by_wsl() {
+    let mut machine = Machine::enabled();
+    machine.root("winterop run $W/hello.exe");
+    for (line, expected) in [
+        ("wsl -u alice --cd / -e sh -c \"id -un; pwd; exit 7\"", "alice\n/\n7\n"),
+        ("wsl -u alice ~ echo \"a  b\" $USER", "a  b alice\n0\n"),
+    ] {
+        let said = machine.root(&format!("winterop run cmd /c {}; echo $?", quoted(line)));
+        assert_eq!(said, expected, "{line}");
+    }
+}
+
+#[test]
 fn a_user_without_a_home_is_told_what_is_missing() {
     let mut machine = Machine::enabled();
     machine.root("echo 'carol:x:1002:1002::/nonexistent:/bin/sh' >>/etc/passwd; echo 'carol:x:1002:' >>/etc/group");

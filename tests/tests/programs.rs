@@ -235,3 +235,35 @@ fn closed_descriptors_are_not_faked() {
         assert!(report.replace('\r', "").ends_with("1 pipe\n2 pipe\n"), "{report}");
     }
 }
+
+/// How a program is started with closed descriptors, and what it says of them then.
+const CLOSED: [(&str, &str); 6] = [
+    ("</dev/null >/dev/null 2>&1", "0 worked\n1 worked\n2 worked\n"),
+    ("<&- >/dev/null 2>/dev/null", "0 failed 6\n1 worked\n2 worked\n"),
+    ("<&- >&- 2>/dev/null", "0 failed 6\n1 failed 6\n2 worked\n"),
+    ("<&- >/dev/null 2>&-", "0 failed 6\n1 worked\n2 failed 6\n"),
+    ("</dev/null >&- 2>&-", "0 worked\n1 failed 6\n2 failed 6\n"),
+    ("<&- >&- 2>&-", "0 failed 6\n1 failed 6\n2 failed 6\n"),
+];
+
+#[test]
+fn what_its_caller_has_closed_fails_in_a_program_and_nothing_else_stands_there() {
+    let host = Host::new();
+    host.settled();
+    let server = wine_process(&host, "wineserver").expect("Wine's server");
+    for placement in placements() {
+        // What is made once and kept.
+        host.shell(placement, "hello.exe").clean();
+        let before = server.open_files().len();
+        for (how, expected) in CLOSED {
+            // More than what Wine's server would take for requests, where it got there.
+            let script = format!("std-use.exe report 1000000 {how}; echo $?; cat report");
+            let outcome = host.shell(placement, &script).clean();
+            assert_eq!(outcome.text(), format!("7\n{expected}"), "{how}");
+        }
+        assert_eq!(host.shell(placement, "hello.exe").clean().text(), "hello\n");
+        expect_soon("Wine's server holds no more than before", || {
+            (server.open_files().len() <= before).then_some(())
+        });
+    }
+}

@@ -112,7 +112,7 @@ fn dispatch() -> Result<ExitCode> {
         starter::NAME => Ok(starter::run()),
         "wsl" => match run_for_caller(&|line| eprintln!("wsl: {line}"))? {
             Some(status) => Ok(ExitCode::from(status)),
-            None => wsl::run(wsl::Arguments::of_process()),
+            None => wsl::run(wsl::Arguments::of_process()?),
         },
         _ => command(Arguments::parse().command),
     }

@@ -6,6 +6,7 @@ use clap::Args;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use winterop_shell::session::{ShellSession, enter_and_execute};
+use winterop_wine::session_path;
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
@@ -21,7 +22,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let status = enter_and_execute(&ShellSession {
         command: &arguments.command,
-        windows_path: winterop_wine::session_path::of_session,
+        windows_path: session_path::of_session,
+        is_known: session_path::is_known,
         tell: &say,
     })?;
     Ok(ExitCode::from(status))

@@ -4,24 +4,25 @@ use crate::progress::Progress;
 use crate::say::say;
 use anyhow::Result;
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use winterop_distributions::Listener as _;
 use winterop_distributions::archive::compression::Compression;
 use winterop_distributions::choice::{Meant, meant, set_default, set_default_user};
 use winterop_distributions::export::export;
-use winterop_distributions::import::{Accepts, import};
+use winterop_distributions::import::{Accepts, import, refuse_version};
 use winterop_distributions::listing::{Listed, Shown, default_name, lines, list};
-use winterop_distributions::registry::{Distribution, Version};
-use winterop_distributions::removal::unregister;
-use winterop_distributions::{DistributionName, Listener as _};
+use winterop_distributions::registry::Version;
+use winterop_distributions::removal::{ask, unregister};
 use winterop_session::from_windows::Line;
-use winterop_session::run::{OwnInstances, run as run_in, shut_down, terminate};
-use winterop_session::{Origin, Runnable, Shell, Wanted, here};
-use winterop_words::{Failure, Words, visible};
+use winterop_session::options::{home_as_option, refusal};
+use winterop_session::run::{OwnInstances, run as run_in, shut_down, terminate, terminate_named};
+use winterop_session::{Runnable, Shell, Wanted, here};
+use winterop_words::{Failure, Words};
 
 /// Runs a command in a Linux distribution, from which Windows programs can be started.
 #[derive(Parser)]
@@ -50,7 +51,8 @@ pub(crate) struct Arguments {
     /// End a distribution, with everything that runs in it.
     #[arg(short, long, value_name = "NAME", num_args = 0..=1)]
     terminate: Option<Option<String>>,
-    /// The directory to start in; `~` is the home directory.
+    /// The directory to start in: a Linux or an absolute Windows path; `~` is the home directory, and may
+    /// stand without --cd.
     #[arg(long, value_name = "DIRECTORY")]
     cd: Option<PathBuf>,
     /// Run the command without a shell.
@@ -59,8 +61,8 @@ pub(crate) struct Arguments {
     /// List the distributions.
     #[arg(short, long)]
     list: bool,
-    /// With `--list`: state and version too.
-    #[arg(short, long, requires = "list")]
+    /// With `--list`: state and version too. `-v` alone is `--version`.
+    #[arg(short, long)]
     verbose: bool,
     /// With `--list`: names alone.
     #[arg(short, long, requires = "list")]
@@ -93,9 +95,6 @@ pub(crate) struct Arguments {
     /// How the shell is started that runs the command: `none` is `--exec`.
     #[arg(long, value_parser = ["standard", "login", "none"], value_name = "TYPE", conflicts_with = "exec")]
     shell_type: Option<String>,
-    /// Refused: disks are mounted by `mount` here.
-    #[arg(long, value_name = "DISK", num_args = 0..)]
-    mount: Option<Vec<OsString>>,
     /// With `--import`: FILE is a disk image (ext4, VHD, VHDX); it is known for one without this too.
     #[arg(long, requires = "import")]
     vhd: bool,
@@ -118,8 +117,8 @@ pub(crate) struct Arguments {
     /// The command's words as they were written, for the shell.
     #[arg(long, value_name = "TEXT", hide = true)]
     typed: Option<OsString>,
-    /// The command; without it your shell.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The command; without it your shell. An option that is not known is none.
+    #[arg(trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 
@@ -141,25 +140,21 @@ fn manage(arguments: &Arguments) -> Result<bool> {
     let progress = Progress::default();
     if let Some(import) = &arguments.import {
         begin_import(arguments, import)?;
-    } else if let Some(version) = arguments.version {
-        if version.is_some() {
-            return Err(half("--version with a number", "--import"));
-        }
-        println!("Winterop {}", env!("CARGO_PKG_VERSION"));
+    } else if let Some(Some(_)) = arguments.version {
+        return Err(half("--version with a number", "--import"));
     } else if arguments.list {
         print_list(arguments)?;
+    } else if arguments.version.is_some() || arguments.verbose {
+        println!("Winterop {}", env!("CARGO_PKG_VERSION"));
     } else if let Some(name) = &arguments.unregister {
-        let agrees = |one: &Distribution| agrees(one, arguments.yes);
+        let agrees = |one: &_| if arguments.yes { Ok(true) } else { ask(one) };
         unregister(name, &agrees, &OwnInstances, &progress)?;
     } else if let Some(name) = &arguments.set_default {
         set_default(name, &progress)?;
     } else if let Some(name) = &arguments.terminate {
         let name = name.as_ref().or(arguments.distribution.as_ref());
         let name = name.ok_or_else(|| half("--terminate", "a distribution's name"))?;
-        match meant(Some(name))? {
-            Meant::Imported(one) => terminate(one.name.as_str()).map_err(Words::from)?,
-            Meant::Machine => return Err(Failure::MachineNotEnded { name }.words().into()),
-        }
+        terminate_named(name).map_err(Words::from)?;
     } else if arguments.shutdown {
         shut_down().map_err(Words::from)?;
     } else if let Some([name, file]) = arguments.export.as_deref() {
@@ -174,8 +169,6 @@ fn manage(arguments: &Arguments) -> Result<bool> {
     } else if arguments.status {
         println!("Default Distribution: {}", default_name()?);
         println!("Default Version: {}", u8::from(Version::default()));
-    } else if arguments.mount.is_some() {
-        return Err(Failure::NoDisks {}.words().into());
     } else {
         return Ok(false);
     }
@@ -191,31 +184,11 @@ fn begin_import(arguments: &Arguments, wanted: &[PathBuf]) -> Result<()> {
     let [name, directory, file] = wanted else {
         return Err(half("--import", "a name, a directory and a file"));
     };
-    match arguments.version.flatten() {
-        None | Some(1) => {}
-        Some(2) => return Err(Failure::NoVirtualMachine {}.words().into()),
-        Some(version) => return Err(Failure::NoVersion { version: &version }.words().into()),
-    }
+    refuse_version(arguments.version.flatten())?;
     let accepts = if arguments.vhd { Accepts::Image } else { Accepts::Any };
     // What is no UTF-8 is no name either, and is said so.
     let name = name.to_string_lossy();
     Ok(import(&name, directory, file, accepts, &(Arc::new(Progress::default()) as _))?)
-}
-
-/// Whether a distribution may be removed.
-fn agrees(one: &Distribution, is_said: bool) -> Result<bool, Words> {
-    if is_said {
-        return Ok(true);
-    }
-    if !io::stdin().is_terminal() {
-        return Err(Failure::RemovalNotAgreed { name: &one.name }.words());
-    }
-    let place = visible::line(&one.root().display().to_string());
-    eprint!("Remove {} with all files in {place}? [y/N] ", one.name);
-    let mut line = String::new();
-    // What cannot be read is no yes.
-    let _ = io::stdin().read_line(&mut line);
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 fn print_list(arguments: &Arguments) -> Result<()> {
@@ -235,13 +208,11 @@ fn print_list(arguments: &Arguments) -> Result<()> {
 
 /// Runs a distribution that nobody has imported.
 fn run_from(root: &Path, name: &str, arguments: &Arguments) -> Result<ExitCode> {
-    let name = name.parse::<DistributionName>().map_err(Words::from)?;
-    let name = name.as_str().to_owned();
+    let one = Runnable::of_directory(name, root)?;
     if arguments.terminate.is_some() {
-        terminate(&name).map_err(Words::from)?;
+        terminate(&one.name).map_err(Words::from)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let one = Runnable { name, root: root.to_owned(), origin: Origin::Directory };
     run_distribution(&one, arguments)
 }
 
@@ -252,15 +223,40 @@ fn run_distribution(one: &Runnable, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::from(status))
 }
 
+/// The option that is not known, where an error is about one.
+fn option_of(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) if error.kind() == ErrorKind::UnknownArgument => {
+            Some(option.clone())
+        }
+        _ => None,
+    }
+}
+
 impl Arguments {
     /// What this process was called with; by a Windows program with one text, of which the shell gets the
     /// rest behind the options as it is.
-    pub(crate) fn of_process() -> Self {
-        let Some(line) = Line::of_process() else { return Self::parse() };
-        let words = std::iter::once("wsl".into()).chain(line.words());
-        let arguments = Self::parse_from(words);
-        let typed = line.end(arguments.command.len());
-        Self { typed, ..arguments }
+    pub(crate) fn of_process() -> Result<Self> {
+        let line = Line::of_process();
+        let arguments = Self::of_words(line.words())?;
+        let typed = line.end(arguments.command.len()).or(arguments.typed);
+        Ok(Self { typed, ..arguments })
+    }
+
+    /// Reads the words behind the name. Among the options `~` is one, for the home directory.
+    fn of_words(mut words: Vec<OsString>) -> Result<Self> {
+        loop {
+            let name = std::iter::once(OsString::from("wsl"));
+            let arguments = Self::try_parse_from(name.chain(words.iter().cloned()));
+            let arguments = arguments.or_else(|error| match option_of(&error) {
+                Some(option) => Err(refusal(&option)),
+                None => error.exit(),
+            })?;
+            match home_as_option(&words, arguments.command.len()) {
+                Some(others) => words = others,
+                None => return Ok(arguments),
+            }
+        }
     }
 
     /// What is to be run.
@@ -270,11 +266,9 @@ impl Arguments {
             directory: self.cd.clone().map(PathBuf::into_os_string),
             command: self.command.clone(),
             line: self.typed.clone(),
-            shell: match self.shell_type.as_deref() {
-                Some("none") => Shell::None,
-                _ if self.exec => Shell::None,
-                Some("login") => Shell::Login,
-                _ => Shell::Standard,
+            shell: match self.exec {
+                true => Shell::None,
+                false => Shell::of_type(self.shell_type.as_deref()),
             },
         }
     }

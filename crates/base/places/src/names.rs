@@ -32,6 +32,10 @@ pub fn process_of(socket_name: &str) -> Option<i32> {
 /// The name of the host's socket in the runtime directory; it is the user's own interop server too.
 pub const HOST_SOCKET: &str = "interop";
 
+/// The name, beside the host's socket, of the log of the host and of what serves `winterop shell`'s
+/// instances.
+pub const HOST_LOG: &str = "host.log";
+
 /// The name by which the `init` binary is called as the leader of a session.
 pub const SESSION_LEADER: &str = "session-leader";
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
-use rustix::fd::{AsRawFd as _, RawFd};
+use rustix::fd::{AsRawFd as _, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags, RawDir};
 use rustix::io::{Errno, FdFlags};
 
@@ -36,6 +36,28 @@ pub fn close_inherited() -> Result<(), Errno> {
     // All of them are kept from others by now, so it is only their owners who could miss an end.
     let _ = close_range(FIRST, 0);
     Ok(())
+}
+
+/// Has something stand at each standard descriptor that is closed, which fails like a closed one when it
+/// is read or written. So nothing that is opened later gets its number and is taken for somebody's input
+/// or output, here or in the program that this process becomes: to Wine's loader and its server, whatever
+/// the numbers are open on is the program's.
+///
+/// It allocates nothing, so that a child of a process with threads may call it.
+pub fn occupy_closed_standard() {
+    for _ in (0..FIRST).filter(|number| crate::inherited(*number).is_none()) {
+        // The lowest free number is taken; where none can be had nothing else can be opened either.
+        if let Ok(descriptor) = open_for_nothing() {
+            core::mem::forget(descriptor);
+        }
+    }
+}
+
+/// A file that can be asked what it is, and no more.
+fn open_for_nothing() -> Result<OwnedFd, Errno> {
+    let open = |path: &core::ffi::CStr| rustix::fs::open(path, OFlags::PATH, Mode::empty());
+    // A small root may have no devices.
+    open(c"/dev/null").or_else(|_| open(c"/"))
 }
 
 /// The descriptors above the standard ones that this program was given by whoever started it, for the
@@ -105,7 +127,6 @@ fn each(mut visit: impl FnMut(RawFd) -> Result<(), Errno>) -> Result<(), Errno> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fd::OwnedFd;
     use rustix::fs::open;
 
     /// A descriptor that every program would get.

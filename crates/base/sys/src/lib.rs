@@ -16,11 +16,11 @@ mod spawn;
 mod text;
 mod unmapped;
 
-pub use descriptors::{Inherited, close_inherited, keep_to_self};
+pub use descriptors::{Inherited, close_inherited, keep_to_self, occupy_closed_standard};
 pub use ended::{status_of, status_of_signal};
 pub use errors::system_error;
 pub use sharing::fork_sharing;
-pub use spawn::{Directory, Login, Spawn, SpawnError, Step, become_program, spawn};
+pub use spawn::{Closed, Directory, Login, Spawn, SpawnError, Step, become_program, spawn};
 pub use text::{CStrings, c_string};
 pub use unmapped::{is_own_user, unmapped_user};
 
@@ -175,18 +175,31 @@ const SIG_IGN: usize = 1;
 
 /// Gives `signal` its default action again.
 pub fn reset_action(signal: Signal) {
-    set_action(signal, SIG_DFL);
+    set_action(signal.as_raw(), SIG_DFL);
 }
 
 /// Makes this process ignore `signal`.
 pub fn ignore(signal: Signal) {
-    set_action(signal, SIG_IGN);
+    set_action(signal.as_raw(), SIG_IGN);
 }
 
-fn set_action(signal: Signal, handler: usize) {
+/// The last signal's number.
+const LAST_SIGNAL: i32 = 64;
+
+/// Gives what this process ignores its default action again, and lets everything through that it blocks.
+/// SIGPIPE stays: for that one Rust's start-up code has chosen.
+pub fn ignore_and_block_no_signal() {
+    for number in (1..=LAST_SIGNAL).filter(|number| *number != Signal::PIPE.as_raw()) {
+        if has_action(number, SIG_IGN) {
+            set_action(number, SIG_DFL);
+        }
+    }
+    restore_mask(SignalSet::of(&[]));
+}
+
+fn set_action(signal: i32, handler: usize) {
     let action = KernelAction { handler, ..KernelAction::default() };
-    let arguments =
-        [signal.as_raw() as usize, (&raw const action) as usize, 0, size_of::<u64>(), 0];
+    let arguments = [signal as usize, (&raw const action) as usize, 0, size_of::<u64>(), 0];
     // SAFETY: the action is live and installs no handler.
     let _ = unsafe { syscall(number::RT_SIGACTION, arguments) };
 }
@@ -194,11 +207,15 @@ fn set_action(signal: Signal, handler: usize) {
 /// Whether `signal` is ignored by this process.
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {
+    has_action(signal.as_raw(), SIG_IGN)
+}
+
+fn has_action(signal: i32, handler: usize) -> bool {
     let mut action = KernelAction::default();
-    let arguments = [signal.as_raw() as usize, 0, (&raw mut action) as usize, size_of::<u64>(), 0];
+    let arguments = [signal as usize, 0, (&raw mut action) as usize, size_of::<u64>(), 0];
     // SAFETY: the kernel writes one action into the live struct.
     let result = unsafe { syscall(number::RT_SIGACTION, arguments) };
-    result == 0 && action.handler == SIG_IGN
+    result == 0 && action.handler == handler
 }
 
 const SFD_CLOEXEC: usize = 0o2_000_000;

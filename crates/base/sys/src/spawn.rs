@@ -4,7 +4,7 @@
 use crate::{CStrings, Fork, SignalSet, c_string, exec, exit, fork, reset_action, restore_mask};
 use alloc::ffi::CString;
 use core::ffi::CStr;
-use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::Mode;
 use rustix::io::DupFlags;
 use rustix::io::{Errno, dup3, read, write};
@@ -19,14 +19,27 @@ pub struct Spawn<'a> {
     pub arguments: &'a CStrings,
     /// Its whole environment.
     pub environment: &'a CStrings,
-    /// Its descriptors 0, 1 and 2; `None` is closed in the program.
+    /// Its descriptors 0, 1 and 2; `None` where its caller has it closed.
     pub standard: [Option<BorrowedFd<'a>>; 3],
+    /// What it finds at those that are closed.
+    pub closed: Closed,
     /// One more descriptor that it inherits under the same number. There is no other.
     pub inherited: Option<BorrowedFd<'a>>,
     /// The directory to start in.
     pub directory: Option<Directory<'a>>,
     /// As whom it runs; `None` for this process's own user.
     pub login: Option<Login<'a>>,
+}
+
+/// What a program finds at the standard descriptors that its caller has closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Closed {
+    /// Nothing: they are closed in it, too.
+    #[default]
+    Stays,
+    /// What fails like a closed one, so that no file of its own gets the number: see
+    /// [`occupy_closed_standard`](crate::occupy_closed_standard).
+    Occupied,
 }
 
 /// The directory in which a program starts.
@@ -195,6 +208,9 @@ fn arrange(plan: &Spawn<'_>, standard: &[Option<OwnedFd>; 3]) -> Result<(), Spaw
         rustix::process::ioctl_tiocsctty(terminal)?;
     }
     arrange_descriptors(standard)?;
+    if plan.closed == Closed::Occupied {
+        crate::occupy_closed_standard();
+    }
     // Whoever has opened what else there is, and how, it is not the program's.
     crate::keep_to_self()?;
     if let Some(inherited) = plan.inherited {
@@ -228,12 +244,18 @@ fn arrange_descriptors(standard: &[Option<OwnedFd>; 3]) -> Result<(), Errno> {
                 dup3(descriptor, &mut target, DupFlags::empty())?;
                 core::mem::forget(target);
             }
-            (Some(descriptor), None) => {
-                core::mem::forget(rustix::io::dup(descriptor)?);
-            }
+            (Some(descriptor), None) => put_at(number, descriptor)?,
             (None, target) => drop(target),
         }
     }
+    Ok(())
+}
+
+/// Has the program inherit `descriptor` at a number that is free, whatever lower ones are.
+fn put_at(number: RawFd, descriptor: &OwnedFd) -> Result<(), Errno> {
+    let placed = rustix::io::fcntl_dupfd_cloexec(descriptor, number)?;
+    rustix::io::fcntl_setfd(&placed, rustix::io::FdFlags::empty())?;
+    core::mem::forget(placed);
     Ok(())
 }
 
@@ -255,6 +277,29 @@ mod tests {
     use rustix::fd::AsFd as _;
     use rustix::fs::{OFlags, open};
 
+    /// How a shell's script ends with this input and these other descriptors.
+    fn status_of(
+        script: &str,
+        standard: [Option<BorrowedFd<'_>>; 3],
+        closed: Closed,
+        inherited: Option<BorrowedFd<'_>>,
+    ) -> Option<i32> {
+        let child = spawn(&Spawn {
+            program: b"/bin/sh",
+            arguments: &CStrings::new([&b"sh"[..], b"-c", script.as_bytes()]),
+            environment: &CStrings::new([]),
+            standard,
+            closed,
+            inherited,
+            directory: None,
+            login: None,
+        })
+        .unwrap();
+        let options = rustix::process::WaitOptions::empty();
+        let (_, status) = rustix::process::waitpid(Some(child), options).unwrap().unwrap();
+        status.exit_status()
+    }
+
     #[test]
     fn a_program_has_the_descriptors_that_it_was_given_and_no_other() {
         // Whatever in this process has opened it so, it is not for the program.
@@ -265,18 +310,28 @@ mod tests {
             others.as_raw_fd(),
             given.as_raw_fd()
         );
-        let child = spawn(&Spawn {
-            program: b"/bin/sh",
-            arguments: &CStrings::new([&b"sh"[..], b"-c", look.as_bytes()]),
-            environment: &CStrings::new([]),
-            standard: [Some(others.as_fd()); 3],
-            inherited: Some(given.as_fd()),
-            directory: None,
-            login: None,
-        })
-        .unwrap();
-        let options = rustix::process::WaitOptions::empty();
-        let (_, status) = rustix::process::waitpid(Some(child), options).unwrap().unwrap();
-        assert_eq!(status.exit_status(), Some(3));
+        let standard = [Some(others.as_fd()); 3];
+        assert_eq!(status_of(&look, standard, Closed::Stays, Some(given.as_fd())), Some(3));
+    }
+
+    #[test]
+    fn a_closed_standard_descriptor_stays_closed_or_fails_like_one() {
+        let (reader, _writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        for number in 0..3 {
+            let mut standard = [Some(reader.as_fd()); 3];
+            standard[number] = None;
+            let pipes = (0..3).filter(|it| *it != number);
+            let pipes: alloc::string::String = pipes
+                .map(|it| alloc::format!("test -p /proc/self/fd/{it} || exit 2{it}; "))
+                .collect();
+            let gone = alloc::format!("{pipes} test -e /proc/self/fd/{number} && exit 3; exit 7");
+            assert_eq!(status_of(&gone, standard, Closed::Stays, None), Some(7), "{number}");
+            let there = alloc::format!(
+                "{pipes} test \"$(readlink /proc/$$/fd/{number})\" = /dev/null || exit 3; exit 7"
+            );
+            assert_eq!(status_of(&there, standard, Closed::Occupied, None), Some(7), "{number}");
+        }
+        let use_them = "cat && exit 1; env echo x && exit 2; env echo x >&2 && exit 3; exit 7";
+        assert_eq!(status_of(use_them, [None; 3], Closed::Occupied, None), Some(7));
     }
 }

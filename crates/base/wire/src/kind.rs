@@ -100,6 +100,8 @@ message_types! {
     CREDIT = 0x5749_0004, "WinteropCredit";
     /// Winterop: an instance of the user's, named to a host.
     INSTANCE = 0x5749_0007, "WinteropInstance";
+    /// Winterop: a wish to have the Windows side ready.
+    PREPARE = 0x5749_0008, "WinteropPrepare";
     /// Winterop: what a host or server understands.
     HOST_HELLO = 0x5749_0005, "WinteropHostHello";
 }

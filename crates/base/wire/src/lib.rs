@@ -64,6 +64,6 @@ pub use kind::{MAX_MESSAGE, MessageType};
 pub use linux_process::{
     CreateLinuxProcess, CreateLinuxProcessUtilityVm, LinuxProcess, ProcessFlags, ShellOptions,
 };
-pub use own::{Credit, ErrorNotice, HandOff, HostHello, Instance, Signal};
+pub use own::{Credit, ErrorNotice, HandOff, HostHello, Instance, Prepare, Signal};
 pub use session::{CreateSession, CreateSessionResponse, TerminateInstance};
 pub use tag::{Features, MAGIC, MAX_ITEMS, Placement, Role, Tag};

@@ -146,6 +146,30 @@ impl Instance {
     }
 }
 
+/// A wish to have the Windows side ready (the user's own process to their host): it is answered with a
+/// [`HostHello`] once it is, with notices before, or with an error notice that has a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prepare;
+
+impl Prepare {
+    /// Decodes the message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is of another type.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        message.expect(MessageType::PREPARE)?;
+        Ok(Self)
+    }
+
+    /// Appends the message to `out`; type and size are filled in.
+    ///
+    /// # Errors
+    /// None in practice: the size is fixed.
+    pub fn encode(&self, header: &Header, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        write::message(out, HeaderForm::Current, MessageType::PREPARE, header, |_| Ok(()))
+    }
+}
+
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct RawCredit {

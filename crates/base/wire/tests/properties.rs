@@ -10,8 +10,8 @@ use winterop_wire::{
     CreateProcessResponse, CreateProcessUtilityVm, CreateSession, CreateSessionResponse, Credit,
     DriveMount, ErrorNotice, ExitStatus, Extensions, Features, HandOff, Header, HeaderForm,
     HostHello, Initialize, InitializeResponse, Instance, LinuxProcess, Message, MessageType,
-    ProcessFlags, Query, QueryEnvironmentVariable, ResponseFlags, ShellOptions, Signal, Tag,
-    TerminateInstance, TransactionResult, VmIdReply, WindowSize, frame_length,
+    Prepare, ProcessFlags, Query, QueryEnvironmentVariable, ResponseFlags, ShellOptions, Signal,
+    Tag, TerminateInstance, TransactionResult, VmIdReply, WindowSize, frame_length,
 };
 
 /// Encodes with both headers and decodes again.
@@ -303,6 +303,7 @@ proptest! {
         round_trip_current!(HostHello, HostHello { features: Features(uid), pid }, header);
         round_trip_current!(ErrorNotice, ErrorNotice { extensions: extensions(&items) }, header);
         round_trip_current!(Instance, Instance, header);
+        round_trip_current!(Prepare, Prepare, header);
         round_trip_current!(HandOff, HandOff { extensions: extensions(&items) }, header);
     }
 
@@ -383,4 +384,5 @@ fn decode_all(message: &Message<'_>) {
     let _ = HostHello::decode(message);
     let _ = HandOff::decode(message);
     let _ = Instance::decode(message);
+    let _ = Prepare::decode(message);
 }

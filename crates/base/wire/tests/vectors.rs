@@ -8,7 +8,7 @@ use serde::Deserialize;
 use winterop_wire::{
     CommonBlock, CreateProcess, CreateProcessResponse, CreateProcessUtilityVm, Credit, ErrorNotice,
     ExitStatus, Extensions, Features, HandOff, Header, HeaderForm, HostHello, Instance, Message,
-    MessageType, ResponseFlags, Signal, Tag, frame_length,
+    MessageType, Prepare, ResponseFlags, Signal, Tag, frame_length,
 };
 
 #[derive(Deserialize)]
@@ -100,6 +100,7 @@ enum Kind {
     ErrorNotice,
     HandOff,
     Instance,
+    Prepare,
     Credit,
     HostHello,
 }
@@ -312,6 +313,7 @@ fn check_case(case: &OurCase, message: &Message<'_>) -> Vec<u8> {
             check!(HandOff, HandOff { extensions: extensions(&expect.extensions) })
         }
         Kind::Instance => check!(Instance, Instance),
+        Kind::Prepare => check!(Prepare, Prepare),
         Kind::Credit => {
             #[derive(Deserialize)]
             struct Expect {

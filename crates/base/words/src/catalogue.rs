@@ -926,6 +926,15 @@ failures! {
     "half-an-option" HalfAnOption(CannotRun) { option, wanted } {
         "reading", "the command line", "{option} wants {wanted}", "`wsl --help` shows the options",
     }
+    /// `wsl` is given an option that it does not have. It is never taken for a command.
+    "no-such-option" NoSuchOption(CannotRun) { option } {
+        "reading", "the command line", "wsl has no option {option}",
+        "`wsl --help` shows the options; what is to be run may stand behind `--`",
+    }
+    /// `wsl` is given an option of WSL's that means nothing here, or is not built yet.
+    "option-not-built" OptionNotBuilt(CannotRun) { option, instead } {
+        "reading", "the command line", "{option} is not built here", "{instead}",
+    }
     /// The machine's own distribution is to be ended.
     "machine-not-ended" MachineNotEnded(CannotRun) { name } {
         "ending", "{name}", "{name} is this machine; it is not ended by wsl",
@@ -1020,6 +1029,18 @@ failures! {
     /// The host's socket is there, and nobody can connect to it.
     "host-unreachable" HostUnreachable(CannotRun) { socket, error } {
         "connecting to", "{socket}", "{error}", "remove it, if nothing that runs needs it",
+    }
+    /// The host is to be started by a process with so low a limit that it would serve nobody, and would
+    /// keep it. A host that runs already serves such processes.
+    "host-confined" HostConfined(CannotRun) { files, wanted } {
+        "starting", "the host",
+        "it could have no more than {files} files open (`ulimit -n`), and wants {wanted} for all programs to come",
+        "start it from another shell: `winterop host start`",
+    }
+    /// The first session of a user begins, and the host cannot get the Windows side ready.
+    "windows-not-ready" WindowsNotReady(CannotRun) { error } {
+        "preparing", "the Windows side", "{error}",
+        "until that is mended this session finds no Windows programs by name",
     }
     /// Somebody else serves the host's socket.
     "host-of-another" HostOfAnother(CannotRun) { socket, user } {

@@ -10,7 +10,7 @@ use winterop_places::names::INIT;
 use winterop_registration::keep_registered;
 use winterop_serve::wait::until_readable;
 use winterop_settings::WslConf;
-use winterop_sys::{CStrings, Spawn, spawn};
+use winterop_sys::{CStrings, Closed, Spawn, spawn};
 
 /// How long `mount -a` may take before the instance goes on without it.
 const MOUNT_PATIENCE: Duration = Duration::from_secs(10);
@@ -61,6 +61,7 @@ pub(crate) fn run_shell(line: &str, environment: &[Vec<u8>]) -> io::Result<Pid> 
         arguments: &CStrings::new([&b"sh"[..], b"-c", line.as_bytes()]),
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
         standard: [Some(null.as_fd()), Some(stderr.as_fd()), Some(stderr.as_fd())],
+        closed: Closed::Stays,
         inherited: None,
         directory: None,
         login: None,

@@ -35,7 +35,7 @@ use winterop_places::names::{SESSION_LEADER, SHARED_SOCKET, SOCKET_DIRECTORY, so
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::{Listener, queries};
 use winterop_settings::{Switches, WslConf};
-use winterop_sys::{CStrings, Spawn, is_own_user, peer_credentials, spawn};
+use winterop_sys::{CStrings, Closed, Spawn, is_own_user, peer_credentials, spawn};
 use winterop_wire::{
     CreateSessionResponse, DecodeError, EncodeError, ErrorNotice, Header, InitializeResponse,
     Message, MessageType, TerminateInstance, TransactionResult,
@@ -341,6 +341,7 @@ impl Init {
                 Some(self.outside.runtime.as_fd()),
                 Some(stderr.as_fd()),
             ],
+            closed: Closed::Stays,
             inherited: Some(self.outside.directory.as_fd()),
             directory: None,
             login: None,

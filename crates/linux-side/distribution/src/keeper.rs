@@ -28,6 +28,7 @@ use winterop_namespaces::maps;
 use winterop_namespaces::{NamespaceError, failed};
 use winterop_places::inside::Directory;
 use winterop_places::instance::{CONTROL, KEEPER, NAME, ROOT};
+use winterop_serve::own_terms;
 use winterop_serve::socket::ListeningSocket;
 use winterop_sys::{Fork, Namespaces, fork};
 use winterop_words::Failure;
@@ -113,6 +114,9 @@ fn cgroup(plan: &InstancePlan, root: &Directory) -> io::Result<Option<Cgroup>> {
 /// Makes the instance; its init, and the keeper's socket.
 fn make(plan: &InstancePlan, root: Directory) -> Result<Made, InstanceError> {
     let _ = rustix::process::setsid();
+    // All sessions to come are this process's descendants.
+    own_terms::take();
+    let _ = std::env::set_current_dir("/");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(failed("becoming the parent of", &plan.name))?;
     let directory = &plan.directory;

@@ -15,7 +15,7 @@ use winterop_accounts::{Account, Accounts, PATH};
 use winterop_places::inside;
 use winterop_serve::name_services::{Reaped, ask};
 use winterop_settings::WslConf;
-use winterop_sys::{CStrings, Directory, Login, Spawn, SpawnError, Step, spawn};
+use winterop_sys::{CStrings, Closed, Directory, Login, Spawn, SpawnError, Step, spawn};
 use winterop_wire::{LinuxProcess, ProcessFlags, Role, ShellOptions};
 
 /// Why a process could not be created, in words, and the status with which whoever asked should end.
@@ -74,6 +74,7 @@ pub(crate) fn create(
         arguments: &CStrings::new(arguments.iter().map(Vec::as_slice)),
         environment: &CStrings::new(entries.iter().map(Vec::as_slice)),
         standard,
+        closed: Closed::Stays,
         inherited: None,
         directory: Some(Directory::Named(&directory)),
         login: Some(Login {

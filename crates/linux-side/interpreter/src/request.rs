@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use winterop_sys::{inherited, take_inherited};
+use winterop_sys::{inherited, occupy_closed_standard, take_inherited};
 use winterop_translate::groups;
 use winterop_wire::{
     CommonBlock, CreateProcess, Extensions, Features, Header, MessageType, Placement, Role, Tag,
@@ -96,7 +96,9 @@ impl Caller {
             None => Some(open_program(program)),
         };
         let executable = executable.transpose().map_err(|error| cannot_open(program, error))?;
-        occupy_closed(&standard);
+        // A hosted program's interpreter gives 0 and 1 up, and must not give up its connection with them;
+        // a program in its place must not open files of its own there.
+        occupy_closed_standard();
         if executable.as_ref().is_some_and(is_directory) {
             return Err(cannot_open(program, Errno::ISDIR));
         }
@@ -139,19 +141,6 @@ fn open_directory(path: &[u8]) -> Result<OwnedFd, Errno> {
 fn directory_path() -> Vec<u8> {
     let path = rustix::process::getcwd(Vec::new()).map(|path| path.into_bytes());
     path.ok().filter(|path| path.starts_with(b"/")).unwrap_or_default()
-}
-
-/// Keeps the numbers that the caller has closed from being given to what is opened from here on:
-/// a hosted program's interpreter gives 0 and 1 up, and must not give up its connection with them.
-/// What stands there is close-on-exec, so that a program in place finds them closed.
-fn occupy_closed(standard: &[Option<BorrowedFd<'static>>; 3]) {
-    for _ in standard.iter().filter(|descriptor| descriptor.is_none()) {
-        // The lowest free number is taken; where none can be had nothing else can be opened either.
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        if let Ok(descriptor) = open("/", flags, Mode::empty()) {
-            core::mem::forget(descriptor);
-        }
-    }
 }
 
 /// Moves a descriptor off the numbers 0, 1 and 2, where the program would take it for its own, and

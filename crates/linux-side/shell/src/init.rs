@@ -14,8 +14,8 @@ use std::time::Duration;
 use winterop_interop::admit::OfInstance;
 use winterop_interop::handoff::HostLink;
 use winterop_interop::server::serve;
-use winterop_places::names::{KEEPER_LINK, SHARED_SOCKET, socket_name};
-use winterop_serve::background::{announce, terminated};
+use winterop_places::names::{HOST_LOG, KEEPER_LINK, SHARED_SOCKET, socket_name};
+use winterop_serve::background::{announce, let_go, terminated};
 use winterop_serve::options::{OptionError, OptionReader, OptionWriter, obey};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::starting::HostAddress;
@@ -114,6 +114,7 @@ async fn serve_instance(options: &Options) -> io::Result<()> {
     // pid be another's.
     let first_process = options.first_process.map(process_descriptor);
     let done = end_of_use(own, first_process);
+    let_go(&options.host_socket.with_file_name(HOST_LOG));
     announce(&path)?;
     serve(listener, OfInstance::Own(Arc::new(HostLink::new(address))), Arc::default(), done).await
 }

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use winterop_channel::Inbox;
 use winterop_channel::unix::receive;
 use winterop_interop::keeper::{introduce, keep};
-use winterop_serve::background::announce;
+use winterop_places::names::HOST_LOG;
+use winterop_serve::background::{announce, let_go};
 use winterop_serve::options::{OptionError, OptionReader, OptionWriter, obey};
 use winterop_serve::socket::ListeningSocket;
 use winterop_serve::starting::HostAddress;
@@ -78,6 +79,7 @@ fn start(options: &Options) -> io::Result<()> {
     }
     let _ = rustix::process::setsid();
     let Some(listener) = socket.take_descriptor() else { return Ok(()) };
+    let_go(&options.host_socket.with_file_name(HOST_LOG));
     announce(&options.socket)?;
     let address = HostAddress {
         socket: options.host_socket.clone(),

@@ -35,6 +35,8 @@ pub struct ShellSession<'a> {
     pub command: &'a [OsString],
     /// Where Windows programs are, of what the host keeps in the user's data.
     pub windows_path: fn(&Path, WindowsPathSetting) -> Vec<PathBuf>,
+    /// Whether the host has ever had them ready, by the same data.
+    pub is_known: fn(&Path) -> bool,
     /// Is told what the session has to do without.
     pub tell: &'a dyn Fn(&dyn Display),
 }
@@ -55,11 +57,15 @@ enum ExecutableTable {
 /// In words; the process may be in half an instance then, and should end.
 pub fn enter_and_execute(wanted: &ShellSession<'_>) -> Result<u8, Words> {
     // Wine gets ready while the instance is made.
-    if let Err(error) = own_host::ensure() {
+    let host = own_host::ensure();
+    if let Err(error) = &host {
         (wanted.tell)(&format_args!("the host does not start yet: {error}"));
     }
     let switches = Switches::new(SwitchPlaces::of_user());
     let settings = distributions_word(settings(wanted.tell), &switches, wanted.tell);
+    if host.is_ok() && switches.check().is_ok() {
+        wait_for_windows(&settings, wanted.is_known, wanted.tell);
+    }
     let scratch = Scratch::create()?;
     let plan = Materials {
         init: program::init()?,
@@ -85,6 +91,23 @@ pub fn enter_and_execute(wanted: &ShellSession<'_>) -> Result<u8, Words> {
             Err(not_started(&command, &error))
         }
         ExecutableTable::Shared => wait_and_unregister(command),
+    }
+}
+
+/// Waits until the host has the Windows side ready, where it never was: what a session finds, and how files
+/// are called in it, depends on that from its beginning.
+pub fn wait_for_windows(
+    settings: &Settings,
+    is_known: fn(&Path) -> bool,
+    tell: &dyn Fn(&dyn Display),
+) {
+    // Without a place for it the host says so at the first launch.
+    let is_first = || user::data().is_ok_and(|data| !is_known(&data));
+    if settings.launcher == LauncherKind::Wine
+        && is_first()
+        && let Err(error) = own_host::prepare(tell)
+    {
+        tell(&error);
     }
 }
 

@@ -34,7 +34,9 @@ pub fn run(arguments: &[Vec<u8>]) -> ExitCode {
     ExitCode::from(outcome.status)
 }
 
-fn translator() -> Translator {
+/// What this process's mounts and its user's drives make of paths.
+#[must_use]
+pub fn translator() -> Translator {
     let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let mounts = MountTable::parse(&mounts);
     let name = std::env::var_os("WSL_DISTRO_NAME").filter(|name| !name.is_empty());

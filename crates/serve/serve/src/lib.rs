@@ -13,6 +13,7 @@ pub mod name_services;
 pub mod notify;
 pub mod options;
 pub mod own_host;
+pub mod own_terms;
 pub mod pace;
 pub mod peer;
 pub mod presence;

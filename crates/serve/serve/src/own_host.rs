@@ -3,14 +3,20 @@
 use crate::presence::{Presence, presence, server};
 use crate::starting::{HostAddress, HostError, start};
 use crate::wait::until_readable;
+use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, geteuid, pidfd_send_signal};
+use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use winterop_channel::Inbox;
+use winterop_channel::unix::{connect_path, receive, send};
 use winterop_places::names::{KEEPER_LINK, SOCKET_DIRECTORY};
 use winterop_places::{program, user};
 use winterop_sys::{is_own_user, system_error};
+use winterop_wire::{ErrorNotice, Header, Message, MessageType, Prepare, Tag};
 use winterop_words::{Failure, Words};
 
 /// How long a host may take that was told to end: it ends Wine, and with it all programs.
@@ -78,6 +84,39 @@ pub fn running() -> Result<Option<Pid>, Words> {
         Presence::Nobody => Ok(None),
         Presence::Answers(peer) | Presence::Silent(peer) | Presence::Foreign(peer) => {
             Ok(Pid::from_raw(peer.pid))
+        }
+    }
+}
+
+/// How long a host may be silent that gets the Windows side ready: it says every 3 s that it goes on.
+const SILENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Has the host get the Windows side ready, and waits for that. `tell` hears now and then that it goes on.
+///
+/// # Errors
+/// In words: it cannot be had, or nobody can say.
+pub fn prepare(tell: &dyn Fn(&dyn Display)) -> Result<(), Words> {
+    let socket = socket()?;
+    let not_ready = |error: &dyn Display| Failure::WindowsNotReady { error }.words();
+    let connection = connect_path(socket.as_os_str().as_bytes());
+    let connection = connection.map_err(|error| unreachable(&socket, error))?;
+    let mut wish = Vec::new();
+    // A message of fixed size always fits.
+    let _ = Prepare.encode(&Header::plain(MessageType::PREPARE, 1), &mut wish);
+    send(&connection, &wish, &[]).map_err(|error| unreachable(&socket, error))?;
+    let mut inbox = Inbox::default();
+    loop {
+        let frame = receive(&connection, &mut inbox, Some(SILENCE)).map_err(|e| not_ready(&e))?;
+        let message = Message::parse(&frame.bytes).map_err(|error| not_ready(&error))?;
+        if message.header.message_type == MessageType::HOST_HELLO {
+            return Ok(());
+        }
+        let notice = ErrorNotice::decode(&message).map_err(|error| not_ready(&error))?;
+        let text = notice.extensions.get(Tag::ERROR_TEXT).unwrap_or_default();
+        let text = String::from_utf8_lossy(text);
+        match notice.extensions.get(Tag::ERROR_STATUS) {
+            Some(_) => return Err(not_ready(&text)),
+            None => tell(&text),
         }
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Where the starter is gone the server starts programs itself, as well as that can be done.
 
+use crate::own_terms;
 use crate::wait::until_readable;
 use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
@@ -25,7 +26,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use winterop_channel::Inbox;
 use winterop_channel::unix::{Read, read_into, receive, send};
-use winterop_sys::{CStrings, Directory, Fork, Login, Spawn, SpawnError};
+use winterop_sys::{CStrings, Closed, Directory, Fork, Login, Spawn, SpawnError};
 
 /// The name under which the starter runs.
 pub const NAME: &str = "winterop-starter";
@@ -65,6 +66,16 @@ impl RunsAs {
     }
 }
 
+/// How many files a program may have open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenFiles {
+    /// As many as programs usually may.
+    #[default]
+    Usual,
+    /// As many as the system allows: it serves many others.
+    Most,
+}
+
 /// What is to be started.
 #[derive(Debug, Default)]
 pub struct ProgramStart<'a> {
@@ -74,14 +85,16 @@ pub struct ProgramStart<'a> {
     pub arguments: Vec<Vec<u8>>,
     /// Its whole environment, but for what tells it of `report`.
     pub environment: Vec<Vec<u8>>,
-    /// Its descriptors 0, 1 and 2; `None` is closed in the program.
+    /// Its descriptors 0, 1 and 2; `None` fails in the program as a closed one does.
     pub standard: [Option<BorrowedFd<'a>>; 3],
     /// A descriptor that it gets besides, and the variable that says its number.
     pub report: Option<(&'a str, BorrowedFd<'a>)>,
     /// The directory to start in.
     pub directory: Option<BorrowedFd<'a>>,
-    /// The process whose processors it may use; 0 for this process's own.
+    /// The process whose processors it may use, and whose umask it has; 0 for this process's own.
     pub caller: i32,
+    /// How many files it may have open.
+    pub open_files: OpenFiles,
     /// As whom it runs; `None` for this process's own user.
     pub runs_as: Option<RunsAs>,
     /// How long it may take until it runs. Without a limit a program is waited for that lies on a disk
@@ -243,6 +256,7 @@ fn start_here(plan: &ProgramStart<'_>) -> Result<Pid, Errno> {
         arguments: &CStrings::new(plan.arguments.iter().map(Vec::as_slice)),
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
         standard: plan.standard,
+        closed: Closed::Occupied,
         inherited: plan.report.map(|(_, report)| report),
         directory: plan.directory.map(Directory::Open),
         login: plan.runs_as.as_ref().map(|it| login(it, groups.as_deref())),
@@ -352,6 +366,7 @@ fn encode<'a>(plan: &'a ProgramStart<'_>) -> (Vec<u8>, Vec<BorrowedFd<'a>>) {
     attach(REPORT, plan.report.map(|(_, descriptor)| descriptor));
     let name = plan.report.map_or("", |(name, _)| name).as_bytes();
     let mut body = plan.caller.to_le_bytes().to_vec();
+    body.push(u8::from(plan.open_files == OpenFiles::Most));
     put_list(&mut body, [&*roles, plan.program, name]);
     put_list(&mut body, plan.arguments.iter().map(Vec::as_slice));
     put_list(&mut body, plan.environment.iter().map(Vec::as_slice));
@@ -374,6 +389,7 @@ fn put_list<'a>(out: &mut Vec<u8>, list: impl IntoIterator<Item = &'a [u8]>) {
 /// What an encoded plan says.
 struct Decoded {
     caller: i32,
+    open_files: OpenFiles,
     roles: Vec<u8>,
     program: Vec<u8>,
     report: Vec<u8>,
@@ -385,13 +401,17 @@ struct Decoded {
 fn decode(message: &[u8]) -> Option<Decoded> {
     let mut rest = message.get(HEADER..)?;
     let caller = i32::from_le_bytes(*rest.split_off(..4)?.first_chunk()?);
+    let open_files = match rest.split_off_first()? {
+        0 => OpenFiles::Usual,
+        _ => OpenFiles::Most,
+    };
     let [roles, program, report] = take_list(&mut rest)?.try_into().ok()?;
     let arguments = take_list(&mut rest)?;
     let environment = take_list(&mut rest)?;
     let ids = take_list(&mut rest)?;
     // Ids that make no sense must not leave a program with this process's own.
     let runs_as = if ids.is_empty() { None } else { Some(RunsAs::from_ids(&ids)?) };
-    Some(Decoded { caller, roles, program, report, arguments, environment, runs_as })
+    Some(Decoded { caller, open_files, roles, program, report, arguments, environment, runs_as })
 }
 
 fn take_list(rest: &mut &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -464,17 +484,32 @@ fn become_program(decoded: Decoded, descriptors: Vec<OwnedFd>) -> Errno {
         environment.push([&decoded.report, &b"="[..], number.as_bytes()].concat());
     }
     std::mem::forget(Processors::of_caller(decoded.caller));
+    if let Some(callers) = umask_of(decoded.caller) {
+        rustix::process::umask(callers);
+    }
+    if decoded.open_files == OpenFiles::Most {
+        // With fewer it serves fewer.
+        let _ = own_terms::take_most_files();
+    }
     let groups = decoded.runs_as.as_ref().map(groups_of);
     let SpawnError { error, .. } = winterop_sys::become_program(&Spawn {
         program: &decoded.program,
         arguments: &CStrings::new(decoded.arguments.iter().map(Vec::as_slice)),
         environment: &CStrings::new(environment.iter().map(Vec::as_slice)),
         standard: [of(0), of(1), of(2)],
+        closed: Closed::Occupied,
         inherited: report,
         directory: of(DIRECTORY).map(Directory::Open),
         login: decoded.runs_as.as_ref().map(|it| login(it, groups.as_deref())),
     });
     error
+}
+
+/// The mode bits that new files of process `pid` do not have; none where it is gone or cannot be seen.
+fn umask_of(pid: i32) -> Option<Mode> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let octal = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(octal.trim(), 8).ok().map(Mode::from_bits_truncate)
 }
 
 /// This thread on the processors of a caller, until it is dropped: what is started meanwhile is
@@ -519,6 +554,7 @@ mod tests {
             report: Some(("R", null.as_fd())),
             directory: None,
             caller: -7,
+            open_files: OpenFiles::Most,
             runs_as: Some(RunsAs { user: 7, group: 8, groups: vec![8, 9] }),
             patience: None,
         };
@@ -529,6 +565,7 @@ mod tests {
         assert_eq!(inbox.next_frame().unwrap().unwrap().bytes, message);
         let decoded = decode(&message).unwrap();
         assert_eq!((decoded.caller, &*decoded.roles), (-7, &[1, REPORT][..]));
+        assert_eq!(decoded.open_files, OpenFiles::Most);
         assert_eq!((&*decoded.program, &*decoded.report), (&b"/bin/sh"[..], &b"R"[..]));
         assert_eq!((decoded.arguments, decoded.environment), (plan.arguments, plan.environment));
         assert_eq!(decoded.runs_as, plan.runs_as);

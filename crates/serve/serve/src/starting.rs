@@ -7,6 +7,7 @@
 use crate::Starter;
 use crate::name_services::said_by;
 use crate::notify;
+use crate::own_terms;
 use crate::starter::{self, ProgramStart, RunsAs};
 use crate::wait::until_readable;
 use rustix::fd::{AsFd, OwnedFd};
@@ -42,6 +43,11 @@ pub enum HostError {
         /// Why not.
         source: io::Error,
     },
+    /// What this process starts may have too few files open, for good.
+    Confined {
+        /// How many.
+        files: u64,
+    },
     /// It was started and does not listen.
     Silent(PathBuf),
     /// Somebody else serves the socket.
@@ -71,6 +77,9 @@ impl HostError {
             }
             Self::Start { program, source } => {
                 Failure::HostNotStarted { program: &program.display(), error: source }.words()
+            }
+            Self::Confined { files } => {
+                Failure::HostConfined { files, wanted: &own_terms::USUAL_FILES }.words()
             }
             Self::Silent(socket) => Failure::HostSilent { socket: &socket.display() }.words(),
             Self::Squatted { socket, owner, user } => {
@@ -144,6 +153,11 @@ pub fn start(address: &HostAddress, starter: Option<&Starter>) -> Result<(), Hos
         && notify::systemd_runs_this_machine()
     {
         return have_started(owner, program, starter).map_err(failed);
+    }
+    if address.owner.is_none()
+        && let Some(files) = own_terms::too_few_files()
+    {
+        return Err(HostError::Confined { files });
     }
     let (reader, writer) = io::pipe().map_err(failed)?;
     if let Some(owner) = &address.owner {

@@ -20,7 +20,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use winterop_serve::starter::{self, ProgramStart, Starter};
+use winterop_serve::starter::{self, OpenFiles, ProgramStart, Starter};
 
 /// Stack of the thread that waits for a program; it makes two calls.
 const WAITER_STACK: usize = 64 * 1024;
@@ -164,6 +164,7 @@ fn start_process(
         report: execution.report.zip(report.map(AsFd::as_fd)),
         directory: directory.as_ref().map(AsFd::as_fd),
         caller: request.peer.pid,
+        open_files: OpenFiles::Usual,
         runs_as: None,
         // It may lie on a disk that is slow, and only its own caller waits.
         patience: None,

@@ -260,6 +260,10 @@ impl Host {
                 (MessageType::CREATE_PROCESS, Some(entrance)) => {
                     return Arc::clone(&self.launches).launch(client, frame, entrance).await;
                 }
+                (MessageType::PREPARE, Some(_)) => {
+                    client.close_aside(frame.descriptors);
+                    return self.launches.prepare(client).await;
+                }
                 (MessageType::HAND_OFF, _) if standing.hands_over() => {
                     let entrance = standing.of_handed_over(client.peer.credentials.pid);
                     if matches!(entrance, Entrance::Server(_)) && !client.peer.lives() {

@@ -10,7 +10,7 @@ use crate::names::{Instances, Names};
 use crate::pe::{Diagnosis, Program, Subsystem, diagnose_with};
 use crate::programs::Programs;
 use crate::server::Server;
-use crate::session_path::{Batch, Kept};
+use crate::session_path::{self, Batch, Kept};
 use crate::surroundings::Surroundings;
 use crate::user::WineUser;
 use crate::{linux_side, prefix};
@@ -160,7 +160,11 @@ impl WineLauncher {
         let with_links = append_windows_path && windows_path == WindowsPathSetting::Links;
         let batch = if batch_files { Batch::Files } else { Batch::No };
         let kept = Arc::new(Kept::new(prefix, &self.places.data, with_links.then_some(batch)));
-        refresh(&kept);
+        match session_path::is_known(&self.places.data) {
+            true => refresh(&kept),
+            // Somebody waits for it to be there.
+            false => kept.refresh(),
+        }
         kept
     }
 }

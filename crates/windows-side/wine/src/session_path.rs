@@ -49,6 +49,13 @@ pub fn of_session(data: &Path, setting: WindowsPathSetting) -> Vec<PathBuf> {
     }
 }
 
+/// Whether a host has ever got Wine ready for the user whose data this is, so that a session finds what it
+/// takes.
+#[must_use]
+pub fn is_known(data: &Path) -> bool {
+    list(data).is_file() && data.join("prefix").is_dir()
+}
+
 fn lines(text: &[u8]) -> Vec<PathBuf> {
     let lines = text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"/"));
     lines.map(|line| OsStr::from_bytes(line).into()).collect()

@@ -466,6 +466,37 @@ fn services_hold_nothing_of_a_callers_after_starts_that_failed() {
     assert_eq!(text(&output), "end");
 }
 
+/// A loader that, where a file is, removes that, kills the server and goes on for ever, as Wine's does then.
+fn killing_loader(folder: &Path, loader: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join("loader");
+    let script = format!(
+        "#!/bin/sh\nif rm '{}' 2>/dev/null; then read pid _ <\"$WINEPREFIX/.winterop-server\"; \
+         kill -9 $pid; exec sleep 1000; fi\nexec '{}' \"$@\"\n",
+        folder.join("once").display(),
+        loader.display()
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_server_that_dies_while_its_services_start_is_noticed_and_started_again() {
+    let installation = installation();
+    let real = installation.loader.clone();
+    let mut warm =
+        Warm::with_loader(installation, |folder, loader| killing_loader(folder, &loader));
+    warm.surroundings.installation.loader = real;
+    fs::write(warm.folder.path().join("once"), "").unwrap();
+    let first = Pid::from_raw(warm.server().pid().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    wait_until("a third server", || warm.server().starts() == 3 && warm.server().pid().is_some());
+    let (_, code) = warm.run(&Program::cmd(), "cmd.exe /c exit 7");
+    assert_eq!(code, Some(7));
+    warm.wait_for_one_set_of_services();
+}
+
 #[test]
 fn a_first_program_that_always_fails_is_said() {
     let installation = installation();

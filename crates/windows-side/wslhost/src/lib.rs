@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit, setsid};
+use rustix::process::{Signal, setsid};
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -16,11 +16,12 @@ use winterop_host::variables::entry;
 use winterop_host::{
     Admission, Audit, Build, CommandLauncher, Host, Launcher, Local, Printable, Served,
 };
+use winterop_places::names::HOST_LOG;
 use winterop_places::{program, user};
 use winterop_serve::background::terminated;
 use winterop_serve::socket::{ListeningSocket, SocketError};
 use winterop_serve::starter::{self, ProgramStart};
-use winterop_serve::{Listener, Starter, notify};
+use winterop_serve::{Listener, Starter, notify, own_terms};
 use winterop_settings::{LauncherKind, Off, Policy, Settings, SwitchPlaces, Switches, machine};
 use winterop_sys::{Fork, exit, fork, reset_action};
 use winterop_wine::{Places, WineLauncher};
@@ -50,6 +51,7 @@ pub fn serve_in_background() -> Result<(), Words> {
         exit(0);
     }
     setsid().map_err(failed("beginning a session of its own"))?;
+    own_terms::take();
     serve_with_log(Manner::Background, || {
         // Whoever started it may be gone; the host serves all the same.
         let _ = io::stdout().write_all(b".").and_then(|()| io::stdout().flush());
@@ -158,7 +160,7 @@ fn say_nothing_more() -> io::Result<()> {
 
 fn serve_with_log(manner: Manner, listening: impl FnOnce() -> io::Result<()>) -> Result<(), Words> {
     std::env::set_current_dir("/").map_err(failed("going to /"))?;
-    let path = user::runtime()?.join("host.log");
+    let path = user::runtime()?.join(HOST_LOG);
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let log = Arc::new(log.map_err(failed("opening the log"))?);
     // What a library prints to standard error belongs into the log too.
@@ -210,8 +212,11 @@ where
         Some(_) if manner != Manner::Foreground => build,
         _ => build.without_successor(),
     };
-    // Programs have what the starter has.
-    as_many_descriptors_as_may_be();
+    // Programs have what the starter has. A guest's descriptors must not use up those of the host's own
+    // user.
+    if let Err(error) = own_terms::take_most_files() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(failed("making a runtime"))?;
     let (launcher, settings) = launcher(starter.clone())?;
@@ -291,14 +296,6 @@ fn launcher(starter: Option<Arc<Starter>>) -> Result<(Arc<dyn Launcher>, Setting
         LauncherKind::Command => Arc::new(CommandLauncher::new(&settings, local)),
     };
     Ok((launcher, settings))
-}
-
-/// A guest's descriptors must not use up those of the host's own user.
-fn as_many_descriptors_as_may_be() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
 }
 
 /// Where the launcher `wine` finds its parts and keeps its things.

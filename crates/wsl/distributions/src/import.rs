@@ -7,7 +7,7 @@ use crate::care::{alone_on, clear, forget, shelf, store};
 use crate::files::{Outcome, in_child, opened, tell};
 use crate::image::{Image, ImageError, ext4::Walk};
 use crate::name::DistributionName;
-use crate::registry::{Distribution, Flags, ROOT, State, Uid, Version};
+use crate::registry::{Distribution, Flags, NoVersion, ROOT, State, Uid, Version};
 use crate::tree::extract::{ExtractError, extract};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -28,6 +28,18 @@ pub enum Accepts {
     Any,
     /// A disk image alone.
     Image,
+}
+
+/// Refuses versions of distributions that nobody can import.
+///
+/// # Errors
+/// In words: it is not built, or there is none.
+pub fn refuse_version(version: Option<u8>) -> Result<(), Words> {
+    match version.map(Version::try_from) {
+        None | Some(Ok(Version::SharedKernel)) => Ok(()),
+        Some(Ok(Version::VirtualMachine)) => Err(Failure::NoVirtualMachine {}.words()),
+        Some(Err(NoVersion(version))) => Err(Failure::NoVersion { version: &version }.words()),
+    }
 }
 
 /// Imports an archive, a file or `-` for standard input, or a disk image, as a distribution in

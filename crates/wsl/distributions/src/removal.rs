@@ -3,7 +3,24 @@
 use crate::attendance::{Instances, Listener};
 use crate::care::{alone_on, clear, registry, remove_files, shelf, store};
 use crate::registry::{Distribution, State};
-use winterop_words::{Failure, Words};
+use std::io::{self, IsTerminal as _, Write as _};
+use winterop_words::{Failure, Words, visible};
+
+/// Asks at the terminal whether a distribution may be removed.
+///
+/// # Errors
+/// There is nobody to be asked.
+pub fn ask(one: &Distribution) -> Result<bool, Words> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::RemovalNotAgreed { name: &one.name }.words());
+    }
+    let place = visible::line(&one.root().display().to_string());
+    // What cannot be asked or read is no yes.
+    let _ = write!(io::stderr(), "Remove {} with all files in {place}? [y/N] ", one.name);
+    let mut line = String::new();
+    let _ = io::stdin().read_line(&mut line);
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
 
 /// Removes a distribution with its files, if `agrees` to that says so.
 ///

@@ -30,32 +30,46 @@ const LINE: &str = "--windows-line";
 /// The option by which `wsl` is told the text of the command that its words are of, for the shell.
 pub const TYPED: &str = "--typed";
 
-/// What a Windows program has written behind `wsl`.
+/// What stands behind `wsl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line(Vec<u8>);
+pub enum Line {
+    /// The text that a Windows program has written.
+    Written(Vec<u8>),
+    /// The words that a Linux program has passed.
+    Words(Vec<OsString>),
+}
 
 impl Line {
-    /// What `wsl` was called with where [`run_for_caller`] has started it.
+    /// What `wsl` was called with; it is written text where [`run_for_caller`] has started it.
     #[must_use]
-    pub fn of_process() -> Option<Self> {
-        let mut arguments = std::env::args_os().skip(1);
-        let (option, line) = (arguments.next()?, arguments.next()?);
-        (option == LINE && arguments.next().is_none()).then(|| Self(line.into_vec()))
+    pub fn of_process() -> Self {
+        match std::env::args_os().skip(1).collect::<Vec<_>>() {
+            words if words.len() == 2 && words.first().is_some_and(|option| option == LINE) => {
+                Self::Written(words.into_iter().next_back().unwrap_or_default().into_vec())
+            }
+            words => Self::Words(words),
+        }
     }
 
-    /// Its words, by Windows' rules.
+    /// Its words, those of a text by Windows' rules.
     #[must_use]
     pub fn words(&self) -> Vec<OsString> {
-        words(&self.0).into_iter().map(|word| OsString::from_vec(word.value)).collect()
+        match self {
+            Self::Written(text) => {
+                words(text).into_iter().map(|word| OsString::from_vec(word.value)).collect()
+            }
+            Self::Words(words) => words.clone(),
+        }
     }
 
-    /// The text of the last `count` words, as it was written.
+    /// The text of the last `count` words, as it was written; none of words.
     #[must_use]
     pub fn end(&self, count: usize) -> Option<OsString> {
-        let words = words(&self.0);
+        let Self::Written(text) = self else { return None };
+        let words = words(text);
         let first = words.get(words.len().checked_sub(count)?)?;
-        let text = self.0.get(first.begin..)?.trim_ascii_end();
-        Some(OsString::from_vec(text.to_vec()))
+        let end = text.get(first.begin..)?.trim_ascii_end();
+        Some(OsString::from_vec(end.to_vec()))
     }
 }
 
@@ -232,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_was_written_behind_the_options_is_the_shells() {
-        let line = Line(br#" -u me  bash -c "cd sub && rm -f *.txt"  "#.to_vec());
+        let line = Line::Written(br#" -u me  bash -c "cd sub && rm -f *.txt"  "#.to_vec());
         let words = line.words();
         assert_eq!(words, ["-u", "me", "bash", "-c", "cd sub && rm -f *.txt"]);
         assert_eq!(line.end(3).unwrap(), r#"bash -c "cd sub && rm -f *.txt""#);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use winterop_distribution::{InstancePlan, RootOf};
 use winterop_distributions::care::registry;
+use winterop_distributions::choice::{Meant, meant};
 use winterop_distributions::registry::Distribution;
 use winterop_distributions::{DistributionName, Instances};
 use winterop_places::instance::INSTANCES;
@@ -18,6 +19,7 @@ use winterop_places::program;
 use winterop_places::user::{self, NoPlace};
 use winterop_serve::own_host;
 use winterop_settings::{LauncherKind, Settings, SwitchPlaces, Switches, WindowsPathSetting};
+use winterop_shell::session::wait_for_windows;
 use winterop_shell::variables;
 use winterop_translate::shell;
 use winterop_translate::wslenv::{self, Direction};
@@ -38,6 +40,18 @@ pub enum Shell {
     Login,
     /// By none: the command is the program and its arguments.
     None,
+}
+
+impl Shell {
+    /// The way that `--shell-type` names.
+    #[must_use]
+    pub fn of_type(name: Option<&str>) -> Self {
+        match name {
+            Some("none") => Self::None,
+            Some("login") => Self::Login,
+            _ => Self::Standard,
+        }
+    }
 }
 
 /// What somebody wants to have run.
@@ -98,6 +112,17 @@ pub struct Runnable {
     pub root: PathBuf,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl Runnable {
+    /// One that nobody has imported, whose files are in `root`.
+    ///
+    /// # Errors
+    /// In words: no distribution can be called so.
+    pub fn of_directory(name: &str, root: &Path) -> Result<Self, Words> {
+        let name = name.parse::<DistributionName>()?.as_str().to_owned();
+        Ok(Self { name, root: root.to_owned(), origin: Origin::Directory })
+    }
 }
 
 impl From<&Distribution> for Runnable {
@@ -172,6 +197,17 @@ pub fn terminate(name: &str) -> Result<(), SessionError> {
     }
 }
 
+/// The same for whoever may have named the machine.
+///
+/// # Errors
+/// It is the machine, nobody knows it, or it does not end.
+pub fn terminate_named(name: &str) -> Result<(), SessionError> {
+    match meant(Some(name))? {
+        Meant::Imported(one) => terminate(one.name.as_str()),
+        Meant::Machine => Err(Failure::MachineNotEnded { name: &name }.words().into()),
+    }
+}
+
 /// Ends all of the user's imported distributions that run.
 ///
 /// # Errors
@@ -186,8 +222,12 @@ pub fn shut_down() -> Result<(), SessionError> {
 /// A session in a distribution, which is started if it does not run.
 fn begin(one: &Runnable, tell: &dyn Fn(&dyn Display)) -> Result<Session, SessionError> {
     // The first launch starts it too, but then it waits for Wine.
-    if let Err(error) = own_host::ensure() {
-        tell(&format_args!("the host does not start yet: {error}"));
+    match own_host::ensure() {
+        Err(error) => tell(&format_args!("the host does not start yet: {error}")),
+        Ok(()) if Switches::new(SwitchPlaces::of_user()).check_users().is_ok() => {
+            wait_for_windows(&Settings::of_user()?, session_path::is_known, tell);
+        }
+        Ok(()) => {}
     }
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -8,8 +8,8 @@ use winterop_wire::{
     CreateLinuxProcess, CreateLinuxProcessUtilityVm, CreateProcess, CreateProcessResponse,
     CreateProcessUtilityVm, CreateSession, CreateSessionResponse, Credit, EncodeError, ErrorNotice,
     ExitStatus, HandOff, HeaderForm, HostHello, Initialize, InitializeResponse, Instance, Message,
-    Query, QueryEnvironmentVariable, Signal, TerminateInstance, TransactionResult, VmIdReply,
-    WindowSize, frame_length,
+    Prepare, Query, QueryEnvironmentVariable, Signal, TerminateInstance, TransactionResult,
+    VmIdReply, WindowSize, frame_length,
 };
 
 /// What decodes must survive encoding with the same header and decoding.
@@ -52,7 +52,7 @@ fn check(message: &Message<'_>) {
         CreateProcessResponse ExitStatus WindowSize Query QueryEnvironmentVariable VmIdReply
         TransactionResult CreateSession CreateSessionResponse TerminateInstance Initialize
         InitializeResponse);
-    one_form!(message, Signal ErrorNotice HandOff Instance Credit HostHello);
+    one_form!(message, Signal ErrorNotice HandOff Instance Prepare Credit HostHello);
 }
 
 fuzz_target!(|bytes: &[u8]| {

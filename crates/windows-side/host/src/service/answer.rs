@@ -138,6 +138,12 @@ pub(super) async fn refuse(client: &Client, refusal: &RefusedLaunch) {
     let _ = tokio::time::timeout(PATIENCE, client.send(&message, &[])).await;
 }
 
+/// The same for a client that has asked for no launch.
+pub(super) async fn tell_error(client: &Client, refusal: &RefusedLaunch) {
+    let message = ErrorNotice::message(&refusal.text, Some(refusal.status));
+    let _ = tokio::time::timeout(PATIENCE, client.send(&message, &[])).await;
+}
+
 pub(super) fn refusal_message(refusal: &RefusedLaunch) -> Vec<u8> {
     let result = refusal.errno.raw_os_error();
     let response = CreateProcessResponse::refusal(result, &refusal.text, refusal.status);

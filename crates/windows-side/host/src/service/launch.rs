@@ -2,6 +2,7 @@
 
 use super::answer::{self, notify, refuse};
 use super::follow::{self, Lifetime};
+use super::reading::tell_presence;
 use crate::admission::{Admission, Caller};
 use crate::client::{Client, Places};
 use crate::entrance::Entrance;
@@ -10,6 +11,7 @@ use crate::launcher::{Launched, Launcher, Placed, RefusedLaunch, RunningProgram}
 use crate::mark::Mark;
 use crate::request::LaunchRequest;
 use crate::unix::as_descriptor;
+use std::fmt::Display;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +97,21 @@ impl Launches {
                 let code = Some(follow::running(&mut client, program, lifetime).await);
                 self.record(note.audit, || Record { code, ..note.ended("hosted") });
             }
+        }
+    }
+
+    /// Has the launcher get ready, and tells a client when it is, or why it is not.
+    pub(super) async fn prepare(&self, client: Client) {
+        let (launcher, switches) =
+            (Arc::clone(&self.launcher), Arc::clone(&self.admission.switches));
+        let preparing = tokio::task::spawn_blocking(move || {
+            switches.check_users().map_err(|off| RefusedLaunch::from(off.words()))?;
+            launcher.warm_up(&mut |step| tracing::info!(step))
+        });
+        let text = self.launcher.still_preparing();
+        match wait_with_notices(&client, text, Features::IN_PLACE, preparing).await {
+            Ok(()) => tell_presence(&client),
+            Err(refusal) => answer::tell_error(&client, &refusal).await,
         }
     }
 
@@ -227,15 +244,15 @@ fn give_up(mut deciding: oneshot::Receiver<Outcome>) {
     }
 }
 
-/// Waits for a launch's preparation and tells the client now and then that it goes on.
-async fn wait_with_notices(
+/// Waits for what is being prepared and tells the client now and then that it goes on.
+async fn wait_with_notices<T, E: Display>(
     client: &Client,
     text: &str,
     features: Features,
-    deciding: &mut oneshot::Receiver<Outcome>,
-) -> Outcome {
+    mut deciding: impl Future<Output = Result<Result<T, RefusedLaunch>, E>> + Unpin,
+) -> Result<T, RefusedLaunch> {
     loop {
-        match tokio::time::timeout(NOTICE_INTERVAL, &mut *deciding).await {
+        match tokio::time::timeout(NOTICE_INTERVAL, &mut deciding).await {
             Ok(Ok(outcome)) => return outcome,
             Ok(Err(error)) => {
                 return Err(Failure::HostFailed { error: &error }.into());

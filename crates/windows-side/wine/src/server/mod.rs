@@ -40,7 +40,7 @@ use crate::environment::ProcessEnvironment;
 use crate::surroundings::Surroundings;
 use socket::Place;
 use winterop_serve::processes::{BEGIN, numbers};
-use winterop_serve::starter::StartedProgram;
+use winterop_serve::starter::{OpenFiles, ProgramStart, StartedProgram};
 use winterop_words::{Failure, Words};
 
 /// The file in a prefix that names the server that this program started.
@@ -332,8 +332,12 @@ impl Keeper {
             pid = running.pid.as_raw_nonzero(), ours = running.ours,
             prefix = %self.shared.prefix().display(), "Wine server runs"
         );
-        if let Err(error) = self.boot() {
+        if let Err(error) = self.boot(&running.pidfd) {
+            let ours = running.ours;
             running.end();
+            if ours {
+                self.shared.end_remains();
+            }
             return Err(error);
         }
         self.shared.state().pid = Some(running.pid);
@@ -357,7 +361,9 @@ impl Keeper {
         let surroundings = &self.shared.surroundings;
         let program = &surroundings.installation.server;
         let environment = surroundings.server_environment();
-        let mut child = start_quietly(surroundings, program, &["-f", "-p"], &environment)?;
+        // It has files of every program open.
+        let files = OpenFiles::Most;
+        let mut child = start_quietly(surroundings, program, &["-f", "-p"], &environment, files)?;
         let pid = child.pid();
         let owner = Place::wait(&surroundings.prefix, STARTING);
         let state = match (owner, child.try_wait()) {
@@ -389,12 +395,17 @@ impl Keeper {
     /// Runs a first program, so that Wine's services run, with descriptors of nobody's.
     ///
     /// Its status is believed: where it failed the services may not run, and the next program, a
-    /// user's, would start them.
-    fn boot(&self) -> Result<(), Error> {
+    /// user's, would start them. Where the server ends meanwhile it would never end, and another would
+    /// start a server of its own.
+    fn boot(&self, server: &OwnedFd) -> Result<(), Error> {
         let mut state = String::new();
         for attempt in 1..=BOOTS {
-            match self.boot_once()? {
+            match self.boot_once(server)? {
                 Some(status) if status.success() => return Ok(()),
+                _ if process::has_ended(server) => {
+                    "the server ended meanwhile".clone_into(&mut state);
+                    break;
+                }
                 Some(status) => state = status.to_string(),
                 None => {
                     state = format!("no end within {} s", BOOTING.as_secs());
@@ -408,8 +419,8 @@ impl Keeper {
         Err(Error::Boot { program, prefix: surroundings.prefix.clone(), state })
     }
 
-    /// The status of one such program; nothing if it did not end in time.
-    fn boot_once(&self) -> Result<Option<ExitStatus>, Error> {
+    /// The status of one such program; nothing if it did not end in time, or before the server.
+    fn boot_once(&self, server: &OwnedFd) -> Result<Option<ExitStatus>, Error> {
         let surroundings = &self.shared.surroundings;
         let mut environment = surroundings.program_environment();
         for (name, value) in self.shared.display.variables() {
@@ -417,8 +428,10 @@ impl Keeper {
         }
         let program = &surroundings.installation.loader;
         let first = "C:\\windows\\system32\\hostname.exe";
-        let mut child = start_quietly(surroundings, program, &[first], &environment)?;
-        let status = process::wait(&mut child, Instant::now() + BOOTING);
+        let files = OpenFiles::Usual;
+        let mut child = start_quietly(surroundings, program, &[first], &environment, files)?;
+        let deadline = Instant::now() + BOOTING;
+        let status = process::wait_while(&mut child, Some(server.as_fd()), deadline);
         if status.is_none() {
             child.kill();
             let _ = child.wait();
@@ -490,11 +503,13 @@ fn start_quietly(
     program: &Path,
     arguments: &[&str],
     environment: &ProcessEnvironment,
+    open_files: OpenFiles,
 ) -> Result<StartedProgram, Error> {
     let start = || {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let root = File::open("/")?;
         let plan = environment.plan(program, arguments, [null.as_fd(); 3], root.as_fd());
+        let plan = ProgramStart { open_files, ..plan };
         StartedProgram::start(surroundings.starter.as_deref(), &plan)
     };
     start().map_err(|source| Error::Start { program: program.to_owned(), source })

@@ -4,7 +4,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open};
 use winterop_serve::starter::StartedProgram;
@@ -14,6 +14,15 @@ const ENDING: Duration = Duration::from_secs(5);
 
 /// Waits until a child has ended, at most until `deadline`.
 pub(crate) fn wait(child: &mut StartedProgram, deadline: Instant) -> Option<ExitStatus> {
+    wait_while(child, None, deadline)
+}
+
+/// The same, and no longer than the process of `needed` lives, without which the child never ends.
+pub(crate) fn wait_while(
+    child: &mut StartedProgram,
+    needed: Option<BorrowedFd<'_>>,
+    deadline: Instant,
+) -> Option<ExitStatus> {
     if let Ok(Some(status)) = child.try_wait() {
         // From here on its pid may be another process's.
         return Some(status);
@@ -22,10 +31,16 @@ pub(crate) fn wait(child: &mut StartedProgram, deadline: Instant) -> Option<Exit
         // Without a descriptor (a limit was reached) there is no deadline.
         return child.wait().ok().flatten();
     };
-    if !wait_readable(&[pidfd.as_fd()], Some(deadline)).iter().any(|ended| *ended) {
-        return None;
+    let watched: Vec<_> = std::iter::once(pidfd.as_fd()).chain(needed).collect();
+    match wait_readable(&watched, Some(deadline)).first() {
+        Some(true) => child.wait().ok().flatten(),
+        _ => None,
     }
-    child.wait().ok().flatten()
+}
+
+/// Whether the process of a pidfd has ended.
+pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
+    wait_readable(&[pidfd.as_fd()], Some(Instant::now())) == [true]
 }
 
 /// Ends a server with SIGINT, which makes it end all of its programs first, or by force.
@@ -55,7 +70,7 @@ pub(crate) fn end_other(pidfd: &OwnedFd) {
 /// Waits until at least one of the descriptors is readable (for a pidfd: the process has ended) or
 /// the deadline has passed, and says which are.
 pub(crate) fn wait_readable(
-    descriptors: &[rustix::fd::BorrowedFd<'_>],
+    descriptors: &[BorrowedFd<'_>],
     deadline: Option<Instant>,
 ) -> Vec<bool> {
     let mut polled: Vec<PollFd<'_>> =
