@@ -12,7 +12,6 @@ use crate::mark::Mark;
 use crate::request::LaunchRequest;
 use crate::unix::as_descriptor;
 use std::fmt::Display;
-use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
