@@ -66,6 +66,7 @@ mod link_names;
 mod links;
 mod listings;
 mod modules;
+mod page;
 mod patience;
 mod placeholders;
 mod readers;
@@ -75,6 +76,8 @@ mod start;
 mod system;
 mod terminal;
 mod walk;
+mod zone_search;
+mod zones;
 
 use core::ffi::{c_char, c_int};
 
@@ -125,5 +128,6 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
         patience::prepare(path, patience::Side::Server);
     } else if let Some(path) = settings.launches {
         patience::prepare(path, patience::Side::Program);
+        zones::prepare();
     }
 }
