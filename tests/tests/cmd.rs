@@ -31,8 +31,10 @@ fn whoever_a_line_asks_reads_the_next_ones() {
         // `set /p` takes one line, a program everything.
         let lines =
             r"set /p x=\r\nhello\r\necho [%%x%%]> x.txt\r\ncat.exe > rest.txt\r\na\r\nb\r\n";
-        let script =
-            format!("printf '{lines}' | cmd.exe >/dev/null; cat x.txt rest.txt; rm x.txt rest.txt");
+        let script = format!(
+            "cp $W/cat.exe .; printf '{lines}' | cmd.exe >/dev/null; cat x.txt rest.txt; \
+             rm x.txt rest.txt cat.exe"
+        );
         let outcome = host.shell(placement, &script);
         assert_eq!(outcome.text(), "[hello]\r\na\r\nb\r\n", "{}", outcome.errors());
     }
@@ -71,12 +73,12 @@ fn npms_files_start_their_programs() {
     for placement in placements() {
         let script = "cp $W/argv-report.exe .; cmd.exe /c 'tool.cmd \"a b\" c'; \
                       cp $W/exit-with.exe .; cmd.exe /c 'tool.cmd 7'; echo $?; \
-                      cmd.exe /c 'call tool.cmd 7 & echo on'; winterop run ./tool.cmd 9; echo $?; \
+                      cmd.exe /c 'call tool.cmd 7 & echo after'; winterop run ./tool.cmd 9; echo $?; \
                       rm *.exe";
         let outcome = host.shell(placement, script);
         let text = outcome.text();
         assert!(text.contains("\"a b\""), "{text}{}", outcome.errors());
-        assert!(text.ends_with("7\non\r\n9\n"), "{text}{}", outcome.errors());
+        assert!(text.ends_with("7\nafter\r\n9\n"), "{text}{}", outcome.errors());
     }
 }
 

@@ -1,7 +1,7 @@
 //! L: what a caller sees of a launch.
 
 use std::process::Command;
-use winterop_tests::{Host, fnv, noise, placements};
+use winterop_tests::{Host, Placement, fnv, noise, placements};
 
 #[test]
 fn l1_l4_l6_l7_words_and_statuses_of_the_command_processor() {
@@ -190,4 +190,29 @@ fn l14_executables_that_cannot_run() {
         assert_eq!(outcome.errors().lines().count(), 4, "{}", outcome.errors());
         assert_eq!(host.shell(placement, "hello.exe").clean().text(), "hello\n");
     }
+}
+
+/// How often a start asks Wine's server something, by what strace sees: requests have 64 bytes, and data
+/// behind them may be.
+fn requests(log: &str) -> usize {
+    let is_request = |line: &&str| {
+        line.contains(" write(") && line.ends_with(", 64) = 64")
+            || line.contains(" writev(") && line.contains(", iov_len=64}, {")
+    };
+    log.lines().filter(is_request).count()
+}
+
+#[test]
+fn a_start_finds_the_time_zone_where_the_last_one_has_found_it() {
+    let host = Host::new();
+    let zone = r"reg.exe query 'HKLM\System\CurrentControlSet\Control\TimeZoneInformation'";
+    let zone = || host.shell(Placement::InPlace, &format!("winterop run {zone}")).clean().text();
+    let before = zone();
+    assert!(before.contains("TimeZoneKeyName"), "{before}");
+    let script = "strace -qq -f -e trace=write,writev -o log $W/hello.exe && cat log";
+    let outcome = host.shell(Placement::InPlace, script);
+    let count = requests(&outcome.text());
+    // A search from the beginning alone would be more.
+    assert!((1..400).contains(&count), "{count} requests: {}", outcome.errors());
+    assert_eq!(zone(), before);
 }

@@ -91,8 +91,8 @@ fn npm_builds_a_project_with_its_tools() {
     fs::create_dir_all(&tool).expect("a folder");
     let package = r#"{ "name": "greet", "version": "1.0.0", "bin": "cli.js" }"#;
     fs::write(tool.join("package.json"), package).expect("package.json");
-    fs::write(tool.join("cli.js"), "console.log(process.argv.slice(2).join('|'));")
-        .expect("cli.js");
+    let script = "#!/usr/bin/env node\nconsole.log(process.argv.slice(2).join('|'));\n";
+    fs::write(tool.join("cli.js"), script).expect("cli.js");
     let package = r#"{ "name": "project", "version": "1.0.0",
         "dependencies": { "greet": "file:tools/greet" },
         "scripts": { "build": "greet \"a b\" c > built.txt && greet twice >> built.txt" } }"#;

@@ -8,6 +8,7 @@
 mod admission;
 mod attack;
 mod distribution;
+mod effort;
 mod ending;
 mod figures;
 mod inside;
@@ -69,6 +70,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if !with_wine.is_empty() {
         debian::ensure(Purpose::Run)?;
+        if with_wine.contains(&Subject::Requests) {
+            debian::ensure(Purpose::Test(&["strace".to_owned()]))?;
+        }
         windows::build().context("build the programs to be started")?;
         figures.extend(measure(Kind::Wine, with_wine, options.quick)?);
     }

@@ -32,6 +32,12 @@ pub(crate) enum Subject {
     #[value(name = "at-once-64")]
     #[serde(rename = "at-once-64")]
     AtOnce64,
+    /// The processor time of a launch, loader and server together, with 64 at once.
+    #[value(name = "processor-time-64")]
+    #[serde(rename = "processor-time-64")]
+    ProcessorTime64,
+    /// How often a launch asks Wine's server something, against 400 times.
+    Requests,
     /// What a program writes to stdout, through a pipe.
     StdoutPipe,
     /// What we add to the time from a key to its echo, against 1 ms.
@@ -65,7 +71,7 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// All lines, in the table's order.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::OurShare,
         Self::ServerShare,
         Self::Request,
@@ -75,6 +81,8 @@ impl Subject {
         Self::HelloCold,
         Self::AtOnce8,
         Self::AtOnce64,
+        Self::ProcessorTime64,
+        Self::Requests,
         Self::StdoutPipe,
         Self::KeyEcho,
         Self::NewSize,
@@ -111,7 +119,9 @@ impl Subject {
             Self::HelloCold => 0.1,
             Self::WslImport => 1.0 / 0.9,
             // At least 0.95 of the throughput without us.
-            Self::AtOnce8 | Self::AtOnce64 | Self::StdoutPipe => 1.0 / 0.95,
+            Self::AtOnce8 | Self::StdoutPipe => 1.0 / 0.95,
+            Self::AtOnce64 => 0.85,
+            Self::ProcessorTime64 => 0.8,
             _ => 1.0,
         }
     }
@@ -120,7 +130,7 @@ impl Subject {
     fn goal(self) -> Option<f64> {
         match self {
             Self::OurShare => Some(0.5),
-            Self::HelloWarm => Some(0.6),
+            Self::HelloWarm | Self::ProcessorTime64 => Some(0.6),
             _ => None,
         }
     }
@@ -133,6 +143,7 @@ impl Subject {
             | Self::HelloWarm
             | Self::HelloPinned
             | Self::HelloCold
+            | Self::ProcessorTime64
             | Self::KeyEcho
             | Self::NewSize
             | Self::Refusal
@@ -142,6 +153,7 @@ impl Subject {
             | Self::WslCommand
             | Self::WslStart => Unit::Milliseconds,
             Self::TranslatePath => Unit::Microseconds,
+            Self::Requests => Unit::Requests,
             Self::AtOnce8 | Self::AtOnce64 => Unit::LaunchesPerSecond,
             Self::StdoutPipe | Self::WslImport => Unit::MebibytesPerSecond,
             Self::InterpreterResident | Self::LaunchInPlace | Self::LaunchHosted => Unit::Kibibytes,
@@ -160,6 +172,8 @@ impl Subject {
             Self::HelloCold => "./hello.exe | wine64 hello.exe, nothing running",
             Self::AtOnce8 => "8 at once | 8 wine64 at once",
             Self::AtOnce64 => "64 at once | 64 wine64 at once",
+            Self::ProcessorTime64 => "processor time of one of 64 | of one of 64 wine64",
+            Self::Requests => "a launch's questions to Wine's server | promised",
             Self::StdoutPipe => "stdout into a pipe | wine64's",
             Self::KeyEcho => "a key to its echo, added to wine64's | promised",
             Self::NewSize => "a terminal's new size to the program | promised",
@@ -192,6 +206,7 @@ enum Unit {
     LaunchesPerSecond,
     MebibytesPerSecond,
     Kibibytes,
+    Requests,
 }
 
 impl Unit {
@@ -202,6 +217,7 @@ impl Unit {
             Self::LaunchesPerSecond => "1/s",
             Self::MebibytesPerSecond => "MiB/s",
             Self::Kibibytes => "KiB",
+            Self::Requests => "",
         }
     }
 

@@ -10,6 +10,7 @@ use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
+use super::effort::{processor_time, requests};
 use super::figures::{Figure, Subject, median, milliseconds};
 use super::place::peer;
 use super::quiet::Quiet;
@@ -124,6 +125,9 @@ fn measure(plan: &Plan, subject: Subject) -> Result<Option<(f64, f64)>> {
         Subject::HelloCold => by_turns(quick(4, 15), || hello.time(), || cold(plan, &hello))?,
         Subject::AtOnce8 => at_once(plan, &hello, 8, quick(12, 60))?,
         Subject::AtOnce64 => at_once(plan, &hello, 64, quick(3, 15))?,
+        Subject::ProcessorTime64 => effort_at_once(plan, &hello, 64, quick(3, 15))?,
+        // The first launch of a day looks for what the others find.
+        Subject::Requests => (repeated(quick(1, 3), || requests(&hello.program))?, 400.0),
         Subject::StdoutPipe => through_pipe(plan, quick(128, 1024), quick(5, 7))?,
         Subject::KeyEcho => key_echo(plan, quick(100, 1000))?,
         Subject::NewSize => (new_size(plan, quick(20, 100))?, 50.0),
@@ -353,6 +357,17 @@ fn server(plan: &Plan) -> Result<Pid> {
 fn at_once(plan: &Plan, hello: &Launch, count: usize, turns: usize) -> Result<(f64, f64)> {
     let bare = hello.by_wine(plan)?;
     by_turns(turns, || hello.at_once(count), || bare.at_once(count))
+}
+
+/// Milliseconds of processor time for each of `count` launches at once.
+fn effort_at_once(plan: &Plan, hello: &Launch, count: usize, turns: usize) -> Result<(f64, f64)> {
+    let (bare, server) = (hello.by_wine(plan)?, server(plan)?);
+    let effort = |launch: &Launch| {
+        let before = processor_time(server)?;
+        launch.at_once(count)?;
+        Ok((processor_time(server)? - before) / count as f64)
+    };
+    by_turns(turns, || effort(hello), || effort(&bare))
 }
 
 fn through_pipe(plan: &Plan, mebibytes: usize, turns: usize) -> Result<(f64, f64)> {

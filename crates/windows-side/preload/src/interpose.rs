@@ -7,7 +7,7 @@ use core::ffi::{c_char, c_int, c_long, c_void};
 use crate::system::MESSAGE;
 use crate::{
     children, command_line, console_host, crashes, events, links, patience, readers, report, start,
-    system, terminal,
+    system, terminal, zones,
 };
 
 /// The size of what the server writes when a wait is over.
@@ -102,6 +102,7 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usi
         let message = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
         console_host::note_answer(&message);
         links::note_request(fd, &message);
+        zones::answered(&message);
     } else if result == 4 && length == 4 {
         // SAFETY: as above.
         console_host::note_data(unsafe { buffer.cast::<[u8; 4]>().read_unaligned() });
@@ -118,9 +119,14 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usi
 pub(crate) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: usize) -> isize {
     if length == MESSAGE && !buffer.is_null() {
         // SAFETY: the caller promises that many bytes; they may be unaligned.
-        let request = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
+        let mut request = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
         report::note_request(&request);
         console_host::note_request(&request);
+        if zones::asks(&mut request) {
+            let arguments = [fd.into(), request.as_ptr() as c_long, length as c_long, 0, 0, 0];
+            // SAFETY: the request lives until the call returns.
+            return system::finish(unsafe { system::call(libc::SYS_write, arguments) }) as isize;
+        }
     } else {
         patience::leave();
     }
@@ -147,6 +153,8 @@ pub(crate) unsafe extern "C" fn writev(
     parts: *const libc::iovec,
     count: c_int,
 ) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { zones::sends(parts, count) };
     // SAFETY: the caller's promise.
     let sent = unsafe { console_host::send(fd, parts, count) };
     let arguments = [fd.into(), parts as c_long, count.into(), 0, 0, 0];

@@ -7,7 +7,8 @@
 //!   not every command line fits. [`command_line`] puts the wanted one in its place, after Wine has
 //!   made the process's parameters and before the first Windows instruction.
 //! - **Faster starts.** A start asks the server several hundred times and sleeps each time. While
-//!   exactly one program starts, [`patience`] lets both sides look again before they sleep.
+//!   exactly one program starts, [`patience`] lets both sides look again before they sleep. Half of the
+//!   questions are for the time zone, which [`zones`] finds where the last start has found it.
 //! - **Crashes without noise.** [`crashes`] keeps Wine from writing about them between the program's
 //!   own lines; the interpreter names them in one.
 //! - **Signals as console events.** Wine knows SIGINT only; [`events`] adds Ctrl-Break and close.
@@ -66,6 +67,7 @@ mod link_names;
 mod links;
 mod listings;
 mod modules;
+mod page;
 mod patience;
 mod placeholders;
 mod readers;
@@ -75,6 +77,8 @@ mod start;
 mod system;
 mod terminal;
 mod walk;
+mod zone_search;
+mod zones;
 
 use core::ffi::{c_char, c_int};
 
@@ -125,5 +129,6 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
         patience::prepare(path, patience::Side::Server);
     } else if let Some(path) = settings.launches {
         patience::prepare(path, patience::Side::Program);
+        zones::prepare();
     }
 }

@@ -302,9 +302,10 @@ impl Wish {
         self.access & 1 != 0
     }
 
-    fn removes(self) -> bool {
+    /// Whether something is to be removed, or listed to be removed next.
+    fn empties(self) -> bool {
         const DELETE: u32 = 0x1_0000;
-        self.access & DELETE != 0
+        self.lists() || self.access & DELETE != 0
     }
 }
 
@@ -342,7 +343,8 @@ pub(crate) unsafe fn open(path: *const c_char, flags: c_int, mode: libc::mode_t)
     let is_link = is_link(path);
     let wish = Wish::last();
     let is_below_link = IN_LINK.load(Ordering::Relaxed) && !path.to_bytes().starts_with(b"/");
-    if wish.is_itself() && (is_link && wish.lists() || is_below_link && wish.removes()) {
+    let is_refused = if is_below_link { wish.empties() } else { is_link && wish.lists() };
+    if wish.is_itself() && is_refused {
         return -c_long::from(libc::EACCES);
     }
     let result = call();

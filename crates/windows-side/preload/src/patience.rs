@@ -24,7 +24,7 @@ use core::hint::spin_loop;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
-use crate::system;
+use crate::{page, system};
 
 /// The longest one wait looks again, in nanoseconds.
 const ONCE: u64 = 200_000;
@@ -39,11 +39,6 @@ const WINDOW: u64 = 100_000_000;
 /// How long a start counts as one at most. With many at once each takes this long.
 const COUNTED: u64 = 2_000_000_000;
 
-/// How many slots the page has.
-const SLOTS: usize = 64;
-
-type Page = [AtomicU64; SLOTS];
-
 /// Which side this process is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -51,8 +46,6 @@ pub(crate) enum Side {
     Server,
 }
 
-/// The page, once it is mapped.
-static PAGE: AtomicPtr<Page> = AtomicPtr::new(null_mut());
 /// In a program: its slot, and the thread that starts.
 static SLOT: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 static PROCESS: AtomicI32 = AtomicI32::new(0);
@@ -62,39 +55,18 @@ static START: AtomicU64 = AtomicU64::new(0);
 
 /// Maps the page, and in a program takes a slot.
 pub(crate) fn prepare(path: &CStr, side: Side) {
-    // SAFETY: the path is a string.
-    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
-    if fd < 0 {
-        return;
-    }
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let size = size_of::<Page>();
-    // SAFETY: a new mapping at an address of the kernel's choice.
-    let memory = unsafe { libc::mmap(null_mut(), size, protection, libc::MAP_SHARED, fd, 0) };
-    // SAFETY: `stat` is plain data.
-    let mut stat: libc::stat = unsafe { core::mem::zeroed() };
-    // SAFETY: `stat` is valid for the write.
-    let known = unsafe { libc::fstat(fd, &raw mut stat) } == 0;
-    // SAFETY: this function opened it.
-    unsafe { libc::close(fd) };
-    // A shorter file would end the process with SIGBUS at the first look.
-    if memory == libc::MAP_FAILED || !known || stat.st_size < size as i64 {
+    page::map(path);
+    if page::starts().is_none() {
         return;
     }
     PROCESS.store(system::pid(), Ordering::Relaxed);
-    PAGE.store(memory.cast(), Ordering::Relaxed);
     if side == Side::Program {
         take_slot();
     }
 }
 
-fn page() -> Option<&'static Page> {
-    // SAFETY: either null, or the mapping, which is never undone and is used atomically only.
-    unsafe { PAGE.load(Ordering::Relaxed).as_ref() }
-}
-
 fn take_slot() {
-    let Some(page) = page() else { return };
+    let Some(page) = page::starts() else { return };
     let now = system::now();
     for slot in page {
         let seen = slot.load(Ordering::Relaxed);
@@ -116,7 +88,7 @@ fn is_starting(begin: u64, now: u64) -> bool {
 /// The start under way, if there is exactly one, and if it is young enough to look again for.
 fn only_start(now: u64) -> Option<u64> {
     let mut found = None;
-    for slot in page()? {
+    for slot in page::starts()? {
         let begin = slot.load(Ordering::Relaxed);
         if is_starting(begin, now) && found.replace(begin).is_some() {
             return None;
@@ -170,7 +142,7 @@ pub(crate) unsafe fn wait_events(
     count: c_int,
     timeout: c_int,
 ) -> c_long {
-    if timeout != 0 && page().is_some() {
+    if timeout != 0 && page::starts().is_some() {
         // SAFETY: the caller's promise.
         let look = || unsafe { system::epoll_wait(fd, events, count, 0) };
         if let Some(result) = look_again(look, |result| result != 0) {

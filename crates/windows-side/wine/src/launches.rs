@@ -9,15 +9,16 @@
 //! Layout: 64 slots of 8 bytes, native byte order: the time of the monotonic clock in nanoseconds
 //! at which that start began, 0 for none. A start takes the first slot that is free or older than
 //! 2 s, and puts it back to 0 when the program's own work begins. A start that is killed leaves a
-//! time that grows old by itself, so nothing has to be cleaned up.
+//! time that grows old by itself, so nothing has to be cleaned up. Behind them are 32 notes of 8 bytes,
+//! by which a start finds the time zone that the last one has found (`zones` there); 0 for none.
 
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The size of the page in bytes: 64 slots of 8.
-pub const SIZE: u64 = 64 * 8;
+/// The size of the page in bytes: 64 slots and 32 notes of 8.
+pub const SIZE: u64 = (64 + 32) * 8;
 
 /// A page on disk, removed when this is dropped. What has it open may go on using it.
 #[derive(Debug)]
