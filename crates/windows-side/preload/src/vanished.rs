@@ -65,19 +65,21 @@ struct Known {
 }
 
 impl Known {
-    const NOTHING: Self = Self {
-        socket: AtomicI32::new(0),
-        brought_by: AtomicI32::new(0),
-        index: AtomicU32::new(0),
-        has_requests: AtomicBool::new(false),
-        rest: AtomicU32::new(0),
-        ends_alone: AtomicBool::new(false),
-        has_last: AtomicBool::new(false),
-        has_asked: AtomicBool::new(false),
-        first: AtomicU64::new(0),
-        candidate: AtomicU32::new(0),
-        since: AtomicU64::new(0),
-    };
+    const fn nothing() -> Self {
+        Self {
+            socket: AtomicI32::new(0),
+            brought_by: AtomicI32::new(0),
+            index: AtomicU32::new(0),
+            has_requests: AtomicBool::new(false),
+            rest: AtomicU32::new(0),
+            ends_alone: AtomicBool::new(false),
+            has_last: AtomicBool::new(false),
+            has_asked: AtomicBool::new(false),
+            first: AtomicU64::new(0),
+            candidate: AtomicU32::new(0),
+            since: AtomicU64::new(0),
+        }
+    }
 
     fn forget(&self) {
         self.socket.store(0, Relaxed);
@@ -92,7 +94,7 @@ impl Known {
     }
 }
 
-static KNOWN: [Known; MOST] = [const { Known::NOTHING }; MOST];
+static KNOWN: [Known; MOST] = [const { Known::nothing() }; MOST];
 /// The descriptor of each of the server's own numbers, plus 1.
 static WAITED_FOR: [AtomicI32; MOST] = [const { AtomicI32::new(0) }; MOST];
 
@@ -163,10 +165,16 @@ pub(crate) unsafe fn note_received(socket: c_int, message: *const libc::msghdr) 
 /// The message is one that the kernel has taken or given.
 unsafe fn descriptor_in(message: *const libc::msghdr) -> Option<c_int> {
     // SAFETY: the caller's promise.
-    let header = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
-    let is_one = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS;
+    let header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: null, or inside of what the message carries.
+    let header = unsafe { header.as_ref() }?;
+    if header.cmsg_level != libc::SOL_SOCKET || header.cmsg_type != libc::SCM_RIGHTS {
+        return None;
+    }
+    // SAFETY: as above.
+    let carried = unsafe { libc::CMSG_DATA(header) };
     // SAFETY: a message of this kind has a descriptor at least.
-    is_one.then(|| unsafe { libc::CMSG_DATA(header).cast::<c_int>().read_unaligned() })
+    Some(unsafe { carried.cast::<c_int>().read_unaligned() })
 }
 
 /// Which pipe a descriptor is; both ends are the same.
@@ -289,8 +297,8 @@ fn learn(socket: c_int) {
     if TERMINATE.load(Relaxed) != 0 {
         return;
     }
-    let candidates = connections_of(socket).map(|(_, known)| known.candidate.load(Relaxed));
-    if let Some(number) = candidates.filter(|number| *number != 0).next() {
+    let mut candidates = connections_of(socket).map(|(_, known)| known.candidate.load(Relaxed));
+    if let Some(number) = candidates.find(|number| *number != 0) {
         TERMINATE.store(number, Relaxed);
     }
 }
