@@ -204,7 +204,7 @@ fn a_graphical_program_ends_by_a_signal_too() {
     host.settled();
     for placement in placements() {
         for (signal, _) in DEMANDS {
-            let file = host.work().join(format!("{placement:?}-{signal:?}"));
+            let file = host.work().join(format!("{placement:?}-{}", signal.as_raw()));
             let name = format!("Z:{}", file.to_str().expect("UTF-8"));
             let program = host.windows().join("gui.exe");
             let program = program.to_str().expect("UTF-8");
