@@ -6,8 +6,8 @@ use core::ffi::{c_char, c_int, c_long, c_void};
 
 use crate::system::MESSAGE;
 use crate::{
-    children, command_line, console_host, crashes, events, links, orphan, patience, readers, report,
-    start, system, terminal, vanished,
+    children, command_line, console_host, crashes, events, links, orphan, patience, readers,
+    report, start, system, terminal, vanished,
 };
 
 /// The size of what the server writes when a wait is over.
