@@ -38,17 +38,6 @@ impl Running {
         arguments: &[&str],
         change: impl FnOnce(&mut std::process::Command),
     ) -> Self {
-        Self::start_as(host, placement, arguments, "ready", change)
-    }
-
-    /// The same for a program with another word for being ready.
-    fn start_as(
-        host: &Host,
-        placement: Placement,
-        arguments: &[&str],
-        ready: &str,
-        change: impl FnOnce(&mut std::process::Command),
-    ) -> Self {
         let own = host.windows().join(arguments[0]);
         let program =
             if arguments[0].contains(':') { arguments[0].as_ref() } else { own.as_path() };
@@ -62,7 +51,7 @@ impl Running {
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let what = format!("{placement:?} {arguments:?}");
         let mut running = Self { child, output, what };
-        assert_eq!(running.line(), ready, "{}", running.what);
+        assert_eq!(running.line(), "ready", "{}", running.what);
         running
     }
 
@@ -174,27 +163,6 @@ fn behind_the_helper_a_program_with_a_handler_gets_each_event_once() {
         }
         let (rest, status) = running.end();
         assert_same((rest.as_str(), status.into()), ("", Ended::Code(0)), "after four events");
-    }
-}
-
-#[test]
-fn what_a_program_has_started_ends_with_it_after_a_signal() {
-    let host = Host::new();
-    host.settled();
-    for placement in placements() {
-        for (signal, _) in DEMANDS {
-            // It starts one that is in its console, and two that hear of nothing.
-            let line = ["spawn-tree.exe", "1"];
-            let running = Running::start_as(&host, placement, &line, "ready 3", |_| {});
-            running.send(signal);
-            let what = format!("{signal:?} {}", running.what);
-            let (_, status) = running.end();
-            assert_same(Ended::from(status), Ended::Signal(signal.as_raw()), &what);
-            expect_soon("nothing is left of it", || {
-                let is_left = |process: &Process| process.command_line().contains("spawn-tree");
-                (!host.everything().iter().any(is_left)).then_some(())
-            });
-        }
     }
 }
 

@@ -182,20 +182,10 @@ fn run_in_place(
 ) -> Result<Ended, FailedLaunch> {
     let terminal = terminal.filter(|_| !plan.graphical);
     let ended = in_place::run(plan, watch, terminal, connection.as_fd())?;
-    if may_leave_children(ended, watch.demanded()) {
+    if !matches!(ended, Ended::Overdue(_)) {
         report_end(connection, ended);
     }
     Ok(ended)
-}
-
-/// Whether what the program has left behind lives on: not where the program failed after it was asked to
-/// end. On Linux the same Ctrl-C would have reached what it had started.
-fn may_leave_children(ended: Ended, demanded: Option<Signal>) -> bool {
-    match ended {
-        Ended::Overdue(_) => false,
-        Ended::Code(ExitCode(0)) => true,
-        Ended::Code(_) | Ended::Signal(_) => demanded.is_none(),
-    }
 }
 
 /// Tells the host how the program ended. That the message arrives says that the interpreter was not
@@ -271,28 +261,4 @@ fn write_full_code(code: ExitCode, environment: &CallerEnvironment<'_>) {
 
 fn write_line(descriptor: impl AsFd, code: ExitCode) -> Result<(), Errno> {
     rustix::io::write(descriptor, format!("{}\n", code.0).as_bytes()).map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_fails_after_it_was_asked_to_end_leaves_nothing_behind() {
-        let (code, signal) = (|code| Ended::Code(ExitCode(code)), Ended::Signal(Signal::KILL));
-        let asked = Some(Signal::INT);
-        for (ended, demanded, expected) in [
-            (code(0), None, true),
-            (code(4), None, true),
-            (signal, None, true),
-            // Its handler has taken care of it.
-            (code(0), asked, true),
-            (code(4), asked, false),
-            (Ended::Code(ExitCode::CONSOLE_EVENT), asked, false),
-            (signal, asked, false),
-            (Ended::Overdue(Signal::TERM), Some(Signal::TERM), false),
-        ] {
-            assert_eq!(may_leave_children(ended, demanded), expected, "{ended:?} {demanded:?}");
-        }
-    }
 }

@@ -9,7 +9,6 @@ use crate::mark::Mark;
 use crate::request::LaunchRequest;
 use crate::unix::ExitReport;
 use rustix::io::Errno;
-use rustix::process::Signal;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -139,29 +138,4 @@ pub enum Act {
     Resize,
     /// It is ended, with everything that it has started.
     End,
-}
-
-impl Act {
-    /// Whether it asks the program to end.
-    #[must_use]
-    pub fn is_demand(self) -> bool {
-        let demands = [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP];
-        matches!(self, Self::Signal(number) if demands.iter().any(|it| it.as_raw() == number))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stop_and_a_size_ask_nobody_to_end() {
-        for signal in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP] {
-            assert!(Act::Signal(signal.as_raw()).is_demand(), "{signal:?}");
-        }
-        for signal in [Signal::TSTP, Signal::CONT, Signal::USR1, Signal::WINCH] {
-            assert!(!Act::Signal(signal.as_raw()).is_demand(), "{signal:?}");
-        }
-        assert!(!Act::Resize.is_demand() && !Act::End.is_demand());
-    }
 }

@@ -56,14 +56,12 @@ pub(super) async fn running(
     mut program: Box<dyn RunningProgram>,
     lifetime: Lifetime,
 ) -> u32 {
-    let mut was_asked = false;
     let code = loop {
         tokio::select! {
             code = program.ended() => break code,
             message = client.receive() => match message {
                 Ok(Some(frame)) => {
                     if let Some(act) = wanted(&frame) {
-                        was_asked |= act.is_demand();
                         // One at a time for each client, and not on the thread that serves all.
                         aside(program.act(act)).await;
                     }
@@ -78,10 +76,6 @@ pub(super) async fn running(
             },
         }
     };
-    if was_asked && code != 0 {
-        // On Linux the same Ctrl-C would have reached what it has started.
-        aside(program.act(Act::End)).await;
-    }
     tell_end(client, code).await;
     client.drop_aside(program);
     code
