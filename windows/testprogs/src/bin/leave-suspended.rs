@@ -14,9 +14,6 @@ fn main() -> io::Result<()> {
     if std::env::args().len() > 1 {
         return say("resumed");
     }
-    Command::new(std::env::current_exe()?)
-        .arg("child")
-        .creation_flags(CREATE_SUSPENDED)
-        .spawn()?;
+    Command::new(std::env::current_exe()?).arg("child").creation_flags(CREATE_SUSPENDED).spawn()?;
     say("left")
 }
