@@ -7,8 +7,9 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use winterop_tests::{Host, Placement, placements};
+use winterop_tests::{Host, Placement, Process, expect_soon, placements};
 
 /// The signals that ask a program to end, with the event that a Windows program gets.
 const DEMANDS: [(Signal, &str); 4] = [
@@ -52,6 +53,17 @@ impl Running {
         let mut running = Self { child, output, what };
         assert_eq!(running.line(), "ready", "{}", running.what);
         running
+    }
+
+    /// The next line, which has to come soon: the interpreter may stand still.
+    fn line_soon(&mut self) -> String {
+        if self.output.buffer().is_empty() {
+            let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+            let mut interest = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+            let ready = poll(&mut interest, Some(&patience)).expect("poll");
+            assert_eq!(ready, 1, "nothing comes: {}", self.what);
+        }
+        self.line()
     }
 
     fn line(&mut self) -> String {
@@ -100,11 +112,14 @@ fn assert_same<T: PartialEq + fmt::Debug>(left: T, right: T, what: &str) {
 ///
 /// `expected` is told the signal and its event.
 fn assert_ends(reports: &str, expected: fn(Signal, &str) -> (String, Ended)) {
-    let host = Host::new();
+    assert_ends_at(&Host::new(), reports, expected);
+}
+
+fn assert_ends_at(host: &Host, reports: &str, expected: fn(Signal, &str) -> (String, Ended)) {
     host.settled();
     for placement in placements() {
         for (signal, event) in DEMANDS {
-            let running = Running::start(&host, placement, &["signal-report.exe", reports]);
+            let running = Running::start(host, placement, &["signal-report.exe", reports]);
             running.send(signal);
             let what = format!("{signal:?} {}", running.what);
             let (rest, status) = running.end();
@@ -121,6 +136,78 @@ fn a_program_without_a_handler_ends_and_its_interpreter_by_the_same_signal() {
 #[test]
 fn a_program_with_a_handler_gets_the_event_and_has_the_last_word() {
     assert_ends("1", |_, event| (format!("{event}\n"), Ended::Code(0)));
+}
+
+/// A host that runs the program behind the helper, as it does node.
+fn host_with_helper() -> Host {
+    Host::with_settings("pipes = [\"signal-report.exe\"]\n")
+}
+
+#[test]
+fn behind_the_helper_a_program_without_a_handler_ends_by_the_same_signal() {
+    assert_ends_at(&host_with_helper(), "0", |signal, _| {
+        (String::new(), Ended::Signal(signal.as_raw()))
+    });
+}
+
+#[test]
+fn behind_the_helper_a_program_with_a_handler_gets_each_event_once() {
+    assert_ends_at(&host_with_helper(), "1", |_, event| (format!("{event}\n"), Ended::Code(0)));
+    let host = host_with_helper();
+    host.settled();
+    for placement in placements() {
+        let mut running = Running::start(&host, placement, &["signal-report.exe", "4"]);
+        for (signal, event) in [DEMANDS[0], DEMANDS[1], DEMANDS[2], DEMANDS[0]] {
+            running.send(signal);
+            assert_same(running.line().as_str(), event, &running.what);
+        }
+        let (rest, status) = running.end();
+        assert_same((rest.as_str(), status.into()), ("", Ended::Code(0)), "after four events");
+    }
+}
+
+#[test]
+fn a_graphical_program_ends_by_a_signal_too() {
+    let host = Host::new();
+    host.settled();
+    for placement in placements() {
+        for (signal, _) in DEMANDS {
+            let file = host.work().join(format!("{placement:?}-{}", signal.as_raw()));
+            let name = format!("Z:{}", file.to_str().expect("UTF-8"));
+            let program = host.windows().join("gui.exe");
+            let program = program.to_str().expect("UTF-8");
+            let mut command = host.winterop(placement, &["run", program, &name, "--wait"]);
+            let mut child = command.stdin(Stdio::null()).spawn().expect("an interpreter");
+            expect_soon("the program runs", || {
+                std::fs::read(&file).ok().filter(|text| !text.is_empty())
+            });
+            kill_process(Pid::from_child(&child), signal).expect("it is there");
+            let status = child.wait().expect("a status");
+            let what = format!("{signal:?} {placement:?}");
+            assert_same(Ended::from(status), Ended::Signal(signal.as_raw()), &what);
+        }
+    }
+}
+
+#[test]
+fn a_program_that_is_stopped_by_its_pid_does_not_stop_its_interpreter() {
+    let host = Host::new();
+    host.settled();
+    let mut running = Running::start(&host, Placement::InPlace, &["signal-report.exe", "5"]);
+    let interpreter = Process(running.pid().as_raw_nonzero().get());
+    let is_program = |process: &Process| process.parent() == Some(interpreter);
+    let program = host.everything().into_iter().find(is_program).expect("a program");
+    let program_pid = Pid::from_raw(program.0).expect("a pid");
+    for _ in 0..5 {
+        // As cpulimit does it.
+        kill_process(program_pid, Signal::STOP).expect("it is there");
+        expect_soon("it is stopped", || program.status("State")?.starts_with('T').then_some(()));
+        kill_process(program_pid, Signal::CONT).expect("it is there");
+        running.send(Signal::INT);
+        assert_same(running.line_soon().as_str(), "CTRL_C", &running.what);
+    }
+    let (rest, status) = running.end();
+    assert_same((rest.as_str(), status.into()), ("", Ended::Code(0)), "after five stops");
 }
 
 #[test]

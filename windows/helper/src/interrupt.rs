@@ -1,4 +1,7 @@
-//! Ctrl-C and Ctrl-Break: the program decides what they do, so they must not end us before it.
+//! Console events: the program decides what they do, so they must not end us before it.
+//!
+//! Under Wine they are made of signals, and Winterop's library says by the event's number whether the
+//! program has heard of it as well: [`ALONE`].
 
 use std::io;
 use std::os::windows::io::AsRawHandle as _;
@@ -6,7 +9,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use windows_sys::Win32::Foundation::CloseHandle;
-use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, CTRL_C_EVENT, SetConsoleCtrlHandler};
+use windows_sys::Win32::System::Console::{
+    CTRL_BREAK_EVENT, CTRL_C_EVENT, CTRL_CLOSE_EVENT, SetConsoleCtrlHandler,
+};
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress};
 use windows_sys::Win32::System::Threading::CreateRemoteThread;
 use windows_sys::core::{BOOL, s, w};
@@ -14,13 +19,16 @@ use windows_sys::core::{BOOL, s, w};
 use crate::arguments::Interrupts;
 use crate::process::Process;
 
-/// Whether events are passed on.
+/// Added to the number of an event that has come to us alone.
+const ALONE: u32 = 16;
+
+/// Whether every event is passed on.
 static PASS: AtomicBool = AtomicBool::new(false);
 
 /// The program's process handle once it runs; it stays open until we end.
 static PROGRAM: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(ptr::null_mut());
 
-/// Takes over Ctrl-C and Ctrl-Break.
+/// Takes over the events.
 ///
 /// The program does not inherit this: only "ignore Ctrl-C", which is another thing, is inherited.
 pub(crate) fn install(interrupts: Interrupts) -> io::Result<()> {
@@ -39,13 +47,21 @@ pub(crate) fn pass_to(process: &Process) {
 
 /// Runs in a thread of its own that Windows starts for each event.
 unsafe extern "system" fn handler(event: u32) -> BOOL {
-    if event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT {
-        return 0;
-    }
-    if PASS.load(Ordering::SeqCst) {
-        pass_on(event);
-    }
-    1
+    let (event, is_alone) = (event & !ALONE, event & ALONE != 0);
+    let has_program = !PROGRAM.load(Ordering::SeqCst).is_null();
+    let is_dealt_with = match event {
+        CTRL_C_EVENT | CTRL_BREAK_EVENT | CTRL_CLOSE_EVENT
+            if is_alone || PASS.load(Ordering::SeqCst) =>
+        {
+            pass_on(event);
+            has_program
+        }
+        CTRL_C_EVENT | CTRL_BREAK_EVENT => true,
+        // The program has heard of it; where there is none we end.
+        CTRL_CLOSE_EVENT => has_program,
+        _ => false,
+    };
+    is_dealt_with.into()
 }
 
 /// Starts in the program what Windows itself starts in a process for such an event.

@@ -199,7 +199,11 @@ fn reap(child: Pid, terminal: Option<&Terminal>) -> Result<Option<WaitStatus>, F
     loop {
         match waitpid(Some(child), WaitOptions::NOHANG | WaitOptions::UNTRACED) {
             Ok(None) => return Ok(None),
-            Ok(Some((_, status))) if status.stopped() => stop_with(child, terminal),
+            Ok(Some((_, status))) if status.stopped() => {
+                if is_of_the_job(status) {
+                    stop_with(child, terminal);
+                }
+            }
             Ok(Some((_, status))) => return Ok(Some(status)),
             Err(Errno::INTR) => {}
             Err(error) => {
@@ -208,6 +212,13 @@ fn reap(child: Pid, terminal: Option<&Terminal>) -> Result<Option<WaitStatus>, F
             }
         }
     }
+}
+
+/// Whether a stop is the whole job's. A shell that stops a job outright stops this process too, by the
+/// same signal; who stops the program alone goes on with the program alone, and this process would stay
+/// stopped.
+fn is_of_the_job(status: WaitStatus) -> bool {
+    status.stopping_signal() != Some(Signal::STOP.as_raw())
 }
 
 /// Stops like the child has, so that the shell sees a stopped job with a sane terminal, and goes on

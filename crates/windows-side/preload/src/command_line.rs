@@ -59,20 +59,35 @@ pub(crate) fn before_system_call(number: c_long, operation: c_long, address: c_l
     true
 }
 
+/// Whether the process that is about to begin ignores Ctrl-C, at the system call that
+/// [`before_system_call`] has known: the lowest bit of a number 0x18 behind the parameters' begin.
+pub(crate) fn ignores_interrupt(address: c_long) -> bool {
+    // SAFETY: Wine passes a thread block that is set up.
+    let parameters = unsafe { parameters_of(address as *const u8) };
+    // SAFETY: inside of the parameters.
+    parameters
+        .is_some_and(|it| unsafe { it.wrapping_add(0x18).cast::<u32>().read_unaligned() } & 1 != 0)
+}
+
+/// # Safety
+/// `thread_block` is a Windows thread block whose process block and parameters are set up.
+unsafe fn parameters_of(thread_block: *const u8) -> Option<*const u8> {
+    // SAFETY: the caller's promise.
+    let process_block = unsafe { pointer_at(thread_block, 0x60) };
+    if process_block.is_null() {
+        return None;
+    }
+    // SAFETY: as above.
+    let parameters = unsafe { pointer_at(process_block, 0x20) };
+    (!parameters.is_null()).then_some(parameters)
+}
+
 /// # Safety
 /// `thread_block` is a Windows thread block whose process block and parameters are set up, and no
 /// other thread uses them yet.
 unsafe fn put(thread_block: *const u8, line: *mut u16, length: u16) {
     // SAFETY: the caller's promise.
-    let process_block = unsafe { pointer_at(thread_block, 0x60) };
-    if process_block.is_null() {
-        return;
-    }
-    // SAFETY: as above.
-    let parameters = unsafe { pointer_at(process_block, 0x20) };
-    if parameters.is_null() {
-        return;
-    }
+    let Some(parameters) = (unsafe { parameters_of(thread_block) }) else { return };
     let text = parameters.wrapping_add(0x70).cast_mut();
     let room = length.wrapping_add(2);
     // SAFETY: inside of the parameters; the string's length field.

@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     /// The whole entry that names the file which a terminal's users share, and its value.
     pub(crate) console_entry: Option<&'static CStr>,
     pub(crate) console: Option<&'static CStr>,
+    /// The pid of the Windows process that has started this one.
+    pub(crate) parent: Option<&'static CStr>,
     /// Set where a terminal is to be a file like any other.
     pub(crate) plain: Option<&'static CStr>,
     /// What Wine is to say of itself; it stays in the environment.
@@ -77,6 +79,7 @@ impl Settings {
             (b"WINTEROP_REPORT_FD=".as_slice(), &mut self.report),
             (b"WINTEROP_COMMAND_LINE=", &mut self.command_line),
             (b"WINTEROP_LAUNCHES=", &mut self.launches),
+            (b"WINTEROP_PARENT=", &mut self.parent),
             (b"WINTEROP_PLAIN=", &mut self.plain),
             (b"WINTEROP_SERVER_LAUNCHES=", &mut self.server_launches),
         ];

@@ -24,10 +24,13 @@ use crate::modules::Module;
 use crate::{report, size, system};
 
 /// Windows' numbers of the events.
+const CTRL_C: u32 = 0;
 const CTRL_BREAK: u32 = 1;
 const CTRL_CLOSE: u32 = 2;
 /// Ours: the terminal has another size.
 const SIZE: u32 = 31;
+/// Ours, added to an event of which the helper alone has heard: its program is to hear of it too.
+const ALONE: u32 = 16;
 
 /// The exit code of a process that an event ended.
 const STATUS_CONTROL_C_EXIT: u32 = 0xC000_013A;
@@ -41,16 +44,24 @@ static IGNORED: AtomicU32 = AtomicU32::new(0);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// What the next SIGHUP carries, a bit for each event; 0 if it stands for itself.
 static CARRIED: AtomicU32 = AtomicU32::new(0);
-/// Wine's own handler for SIGQUIT.
+/// Wine's own handlers for SIGINT and SIGQUIT.
+static WINE_INTERRUPT: AtomicUsize = AtomicUsize::new(0);
 static WINE_QUIT: AtomicUsize = AtomicUsize::new(0);
+/// Whether this is what the interpreter or the host has started, and whether that is the helper, which
+/// stands between them and their program.
+static IS_LAUNCHED: AtomicBool = AtomicBool::new(false);
+static IS_HELPER: AtomicBool = AtomicBool::new(false);
+/// Whether the program was started to ignore Ctrl-C.
+static IGNORES_INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// `CtrlRoutine` of kernelbase, once it is known.
 static ROUTINE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// `RtlExitUserProcess` of ntdll.
 static EXIT: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-/// `NtCreateThreadEx` and `NtClose` of Wine's Unix side.
+/// `NtCreateThreadEx`, `NtClose` and `NtTerminateProcess` of Wine's Unix side.
 static CREATE_THREAD: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 static CLOSE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+static TERMINATE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 type SetHandler = unsafe extern "win64" fn(extern "win64" fn(u32) -> i32, i32) -> i32;
@@ -79,8 +90,21 @@ pub(crate) fn ignore_all() {
     }
 }
 
+/// What a process is to its launch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The program that was launched.
+    Program,
+    /// The helper, which starts the program.
+    Helper,
+    /// What another Windows process has started.
+    Child,
+}
+
 /// Notes what is ignored.
-pub(crate) fn prepare() {
+pub(crate) fn prepare(role: Role) {
+    IS_LAUNCHED.store(role != Role::Child, Ordering::Relaxed);
+    IS_HELPER.store(role == Role::Helper, Ordering::Relaxed);
     for signal in SIGNALS {
         let mut action = no_action();
         // SAFETY: writes one action.
@@ -88,6 +112,56 @@ pub(crate) fn prepare() {
         if known && action.sa_sigaction == libc::SIG_IGN {
             IGNORED.fetch_or(1 << signal, Ordering::Relaxed);
         }
+    }
+}
+
+/// The signals that become events, as the kernel has a set of them.
+const HELD: u64 = bit_of(libc::SIGINT)
+    | bit_of(libc::SIGQUIT)
+    | bit_of(libc::SIGHUP)
+    | bit_of(libc::SIGTERM)
+    | bit_of(libc::SIGWINCH);
+
+const fn bit_of(signal: c_int) -> u64 {
+    1_u64.wrapping_shl(signal.unsigned_abs().wrapping_sub(1))
+}
+
+/// Before a fork: keeps back what would become an event, and returns what was kept back before.
+///
+/// The fork has the handlers, and its parent's connection to the server: what it did on a signal would be
+/// done in its parent's name, in the middle of whatever its parent asks the server then.
+pub(crate) fn hold() -> u64 {
+    let mut before = 0;
+    set_mask(libc::SIG_BLOCK, &HELD, Some(&mut before));
+    before
+}
+
+/// Keeps back what was kept back before.
+pub(crate) fn release(before: u64) {
+    set_mask(libc::SIG_SETMASK, &before, None);
+}
+
+fn set_mask(how: c_int, set: &u64, before: Option<&mut u64>) {
+    let before = before.map_or(null_mut(), core::ptr::from_mut);
+    let set = core::ptr::from_ref(set);
+    let arguments = [how.into(), set as _, before as _, size_of::<u64>() as _, 0, 0];
+    // SAFETY: both sets live until the call returns.
+    unsafe { system::call(libc::SYS_rt_sigprocmask, arguments) };
+}
+
+/// In a fork: what becomes an event in its parent ends it, or is ignored as it was from the start. What
+/// it executes keeps the latter.
+pub(crate) fn disown() {
+    if !INSTALLED.load(Ordering::Relaxed) {
+        return;
+    }
+    for signal in SIGNALS {
+        let mut action = no_action();
+        if is_ignored(signal) {
+            action.sa_sigaction = libc::SIG_IGN;
+        }
+        // SAFETY: sets one action.
+        unsafe { system::sigaction(signal, &raw const action, null_mut()) };
     }
 }
 
@@ -147,8 +221,10 @@ pub(crate) unsafe fn install(
     if is_ignored(libc::SIGINT) {
         return 0;
     }
-    // SAFETY: the caller's promise.
-    unsafe { system::sigaction(signal, action, old) }
+    WINE_INTERRUPT.store(wine.sa_sigaction, Ordering::Relaxed);
+    ours.sa_sigaction = interrupt as Handler as usize;
+    // SAFETY: as above.
+    unsafe { system::sigaction(signal, &raw const ours, old) }
 }
 
 /// Looks up the functions of Wine's Unix side; false where there is none.
@@ -158,7 +234,9 @@ fn find_unix_side() -> bool {
     }
     let Some(create) = unix_function(c"NtCreateThreadEx") else { return false };
     let Some(close) = unix_function(c"NtClose") else { return false };
+    let Some(terminate) = unix_function(c"NtTerminateProcess") else { return false };
     CLOSE.store(close, Ordering::Relaxed);
+    TERMINATE.store(terminate, Ordering::Relaxed);
     CREATE_THREAD.store(create, Ordering::Relaxed);
     true
 }
@@ -180,38 +258,97 @@ pub(crate) fn unix_function(name: &core::ffi::CStr) -> Option<*mut c_void> {
     (!found.is_null()).then_some(found)
 }
 
+/// A Ctrl-C: Wine's event, once the program can have events. Before that Wine would drop it, or end the
+/// program with 0.
+unsafe extern "C" fn interrupt(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    if ROUTINE.load(Ordering::Acquire).is_null() {
+        if !IGNORES_INTERRUPT.load(Ordering::Relaxed) {
+            end_by_event();
+        }
+        return;
+    }
+    if IS_LAUNCHED.load(Ordering::Relaxed) {
+        // Wine's own drops it where there is no console, as in a graphical program.
+        // SAFETY: the kernel passes what the flags of the action ask for.
+        return raise(if unsafe { is_alone(signal, info) } { ALONE | CTRL_C } else { CTRL_C });
+    }
+    // SAFETY: the handler that Wine wanted for this very signal, with what the kernel passed.
+    unsafe { pass_to(&WINE_INTERRUPT, signal, info, context) };
+}
+
+/// Whether the helper has heard of a signal and its program has not: what its parent has sent. Ctrl-C and
+/// Ctrl-\ on a terminal the kernel sends to both; where the host is the parent, and so this process leads
+/// a session, it sends these two to all that the launch has started.
+///
+/// # Safety
+/// `info` is what the kernel passed.
+unsafe fn is_alone(signal: c_int, info: *const libc::siginfo_t) -> bool {
+    if !IS_HELPER.load(Ordering::Relaxed) {
+        return false;
+    }
+    // SAFETY: no arguments, no effects, here and below.
+    let parent = unsafe { system::call(libc::SYS_getppid, [0; 6]) };
+    // SAFETY: as above.
+    let session = unsafe { system::call(libc::SYS_getsid, [0; 6]) };
+    let reached_all = (signal == libc::SIGINT || signal == libc::SIGQUIT)
+        && session == core::ffi::c_long::from(system::pid());
+    // SAFETY: the caller's promise.
+    let info = unsafe { &*info };
+    // SAFETY: a signal of this code has a sender.
+    info.si_code == libc::SI_USER
+        && core::ffi::c_long::from(unsafe { info.si_pid() }) == parent
+        && !reached_all
+}
+
+/// Passes a signal to Wine's handler.
+///
+/// # Safety
+/// `handler` is the one that Wine wanted for this signal, the rest what the kernel passed.
+unsafe fn pass_to(
+    handler: &AtomicUsize,
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    let handler = handler.load(Ordering::Relaxed);
+    if handler != 0 {
+        // SAFETY: the caller's promise.
+        let handler = unsafe { core::mem::transmute::<usize, Handler>(handler) };
+        // SAFETY: as above.
+        unsafe { handler(signal, info, context) };
+    }
+}
+
 unsafe extern "C" fn quit(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes what the flags of the action ask for.
     let is_wines = unsafe { (*info).si_code } == libc::SI_TKILL;
     if !is_wines {
         if !is_ignored(libc::SIGQUIT) {
-            carry(CTRL_BREAK);
+            // SAFETY: as above.
+            carry(if unsafe { is_alone(signal, info) } { ALONE | CTRL_BREAK } else { CTRL_BREAK });
         }
         return;
     }
-    let wine = WINE_QUIT.load(Ordering::Relaxed);
-    if wine != 0 {
-        // SAFETY: the handler that Wine wanted for this very signal.
-        let wine = unsafe { core::mem::transmute::<usize, Handler>(wine) };
-        // SAFETY: with what the kernel passed.
-        unsafe { wine(signal, info, context) };
-    }
+    // SAFETY: the handler that Wine wanted for this very signal, with what the kernel passed.
+    unsafe { pass_to(&WINE_QUIT, signal, info, context) };
 }
 
-unsafe extern "C" fn terminate(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
-    carry(CTRL_CLOSE);
+unsafe extern "C" fn terminate(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+    // SAFETY: the kernel passes what the flags of the action ask for.
+    carry(if unsafe { is_alone(signal, info) } { ALONE | CTRL_CLOSE } else { CTRL_CLOSE });
 }
 
 unsafe extern "C" fn resized(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
     carry(SIZE);
 }
 
-unsafe extern "C" fn hang_up(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {
+unsafe extern "C" fn hang_up(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     let carried = CARRIED.swap(0, Ordering::Relaxed);
     if carried == 0 && !is_ignored(libc::SIGHUP) {
-        raise(CTRL_CLOSE);
+        // SAFETY: the kernel passes what the flags of the action ask for.
+        raise(if unsafe { is_alone(signal, info) } { ALONE | CTRL_CLOSE } else { CTRL_CLOSE });
     }
-    for event in [CTRL_BREAK, CTRL_CLOSE] {
+    for event in [CTRL_BREAK, CTRL_CLOSE, ALONE | CTRL_BREAK, ALONE | CTRL_CLOSE] {
         if carried & bit(event) != 0 {
             raise(event);
         }
@@ -237,10 +374,25 @@ fn carry(event: u32) {
 fn raise(event: u32) {
     let routine = ROUTINE.load(Ordering::Acquire);
     if routine.is_null() {
-        report::end(STATUS_CONTROL_C_EXIT as c_int);
-        system::exit_group(STATUS_CONTROL_C_EXIT as c_int);
+        end_by_event();
     }
     start_thread(routine, event);
+}
+
+/// Ends the process as an event does that no handler has taken, its Windows parent's knowledge included.
+///
+/// The signals that lead here do not come in the middle of a request to the server.
+fn end_by_event() -> ! {
+    let terminate = TERMINATE.load(Ordering::Relaxed);
+    if !terminate.is_null() {
+        type Terminate = unsafe extern "win64" fn(isize, u32) -> i32;
+        // SAFETY: Wine's function has this type; it is Windows' own.
+        let terminate = unsafe { core::mem::transmute::<*mut c_void, Terminate>(terminate) };
+        // SAFETY: ends this process, with libc's `_exit`.
+        unsafe { terminate(-1, STATUS_CONTROL_C_EXIT) };
+    }
+    report::end(STATUS_CONTROL_C_EXIT as c_int);
+    system::exit_group(STATUS_CONTROL_C_EXIT as c_int)
 }
 
 /// Gives the console the terminal's size, once that can be done: [`set_up`] looks at it too.
@@ -284,6 +436,12 @@ fn start_thread(routine: *const c_void, argument: u32) {
         // SAFETY: the handle was made just now and nobody else has it.
         unsafe { close(handle) };
     }
+}
+
+/// Notes whether the program was started to ignore Ctrl-C, at its first thread's last step before Windows
+/// code.
+pub(crate) fn begin(ignores_interrupt: bool) {
+    IGNORES_INTERRUPT.fetch_or(ignores_interrupt, Ordering::Relaxed);
 }
 
 /// Looks up what events need of Windows, and puts our handler below all that the program will have.

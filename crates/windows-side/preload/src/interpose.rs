@@ -6,8 +6,8 @@ use core::ffi::{c_char, c_int, c_long, c_void};
 
 use crate::system::MESSAGE;
 use crate::{
-    children, command_line, console_host, crashes, events, links, patience, readers, report, start,
-    system, terminal, zones,
+    children, command_line, console_host, crashes, events, links, orphan, patience, readers,
+    report, start, system, terminal, vanished, zones,
 };
 
 /// The size of what the server writes when a wait is over.
@@ -36,7 +36,8 @@ pub(crate) extern "C" fn _exit(code: c_int) -> ! {
     system::exit_group(code)
 }
 
-/// libc's `fork`: the child, which goes on to execute a loader, is given the library back.
+/// libc's `fork`: the child, which goes on to execute a loader, is given the library back, and hears of
+/// no signal as if it were its parent.
 ///
 /// # Safety
 /// As for libc's.
@@ -50,11 +51,15 @@ pub(crate) unsafe extern "C" fn fork() -> libc::pid_t {
     // SAFETY: libc's `fork` has this type.
     let next =
         unsafe { core::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> libc::pid_t>(next) };
+    let parent = system::pid();
+    let held = events::hold();
     // SAFETY: the caller's promise.
     let child = unsafe { next() };
     if child == 0 {
-        children::begin();
+        events::disown();
+        children::begin(parent);
     }
+    events::release(held);
     child
 }
 
@@ -84,12 +89,18 @@ pub(crate) extern "C" fn isatty(fd: c_int) -> c_int {
 /// As for libc's.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usize) -> isize {
+    if let Some(request) = vanished::last_request(fd).filter(|_| length == MESSAGE) {
+        // SAFETY: the caller's promise; it may be unaligned.
+        unsafe { buffer.cast::<[u32; 16]>().write_unaligned(request) };
+        return MESSAGE as isize;
+    }
     let result = if length == MESSAGE {
         // SAFETY: the caller's promise.
         unsafe { patience::read_answer(fd, buffer, length) }
     } else {
         if length == WAKE_UP {
             patience::leave();
+            orphan::wait(fd);
         }
         links::is_rest(fd);
         // SAFETY: the caller's promise.
@@ -97,12 +108,25 @@ pub(crate) unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, length: usi
         // SAFETY: the caller's promise.
         read.unwrap_or_else(|| unsafe { system::read(fd, buffer, length) })
     };
-    if result == length as c_long && length == MESSAGE {
+    let is_rest = vanished::is_rest(fd, result);
+    if is_rest && length == MESSAGE {
+        links::is_rest(fd);
+    }
+    if result == length as c_long && length == MESSAGE && !is_rest {
         // SAFETY: that many bytes were read; they may be unaligned.
-        let message = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
+        let mut message = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
+        if vanished::note_request(fd, &mut message) {
+            // SAFETY: as above.
+            unsafe { buffer.cast::<[u32; 16]>().write_unaligned(message) };
+        }
+        report::note_answer(&message);
         console_host::note_answer(&message);
         links::note_request(fd, &message);
         zones::answered(&message);
+    } else if result == length as c_long && length == WAKE_UP {
+        // SAFETY: as above.
+        let [_, _, status, _] = unsafe { buffer.cast::<[u32; 4]>().read_unaligned() };
+        orphan::note_wake_up(status);
     } else if result == 4 && length == 4 {
         // SAFETY: as above.
         console_host::note_data(unsafe { buffer.cast::<[u8; 4]>().read_unaligned() });
@@ -121,6 +145,8 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, length: 
         // SAFETY: the caller promises that many bytes; they may be unaligned.
         let mut request = unsafe { buffer.cast::<[u32; 16]>().read_unaligned() };
         report::note_request(&request);
+        orphan::note_request(request[0], 0);
+        vanished::note_answer(request[2]);
         console_host::note_request(&request);
         if zones::asks(&mut request) {
             let arguments = [fd.into(), request.as_ptr() as c_long, length as c_long, 0, 0, 0];
@@ -156,11 +182,31 @@ pub(crate) unsafe extern "C" fn writev(
     // SAFETY: the caller's promise.
     unsafe { zones::sends(parts, count) };
     // SAFETY: the caller's promise.
+    if let Some([number, size]) = unsafe { head_of(parts, count) } {
+        report::note_other();
+        orphan::note_request(number, size);
+    }
+    // SAFETY: the caller's promise.
     let sent = unsafe { console_host::send(fd, parts, count) };
     let arguments = [fd.into(), parts as c_long, count.into(), 0, 0, 0];
     // SAFETY: the caller's promise.
     let result = sent.unwrap_or_else(|| unsafe { system::call(libc::SYS_writev, arguments) });
     system::finish(result) as isize
+}
+
+/// The number of a request to the server, and how many bytes belong to it, if this is one.
+///
+/// # Safety
+/// As for libc's `writev`.
+unsafe fn head_of(parts: *const libc::iovec, count: c_int) -> Option<[u32; 2]> {
+    if count < 2 || parts.is_null() {
+        return None;
+    }
+    // SAFETY: the caller promises that many parts.
+    let first = unsafe { parts.read() };
+    // SAFETY: the caller promises that many bytes; they may be unaligned.
+    (first.iov_len == MESSAGE)
+        .then(|| unsafe { first.iov_base.cast::<[u32; 2]>().read_unaligned() })
 }
 
 /// libc's `epoll_wait`: the server looks for requests again before it sleeps.
@@ -176,7 +222,72 @@ pub(crate) unsafe extern "C" fn epoll_wait(
 ) -> c_int {
     // SAFETY: the caller's promise.
     let result = unsafe { patience::wait_events(fd, events, count, timeout) };
+    if let Some(there) = usize::try_from(result).ok().filter(|there| *there > 0) {
+        // SAFETY: the kernel has written so many.
+        vanished::attend(unsafe { core::slice::from_raw_parts_mut(events, there) });
+    }
     system::finish(result) as c_int
+}
+
+/// libc's `epoll_ctl`: which number the server has for what it waits for.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn epoll_ctl(
+    epoll: c_int,
+    action: c_int,
+    fd: c_int,
+    event: *mut libc::epoll_event,
+) -> c_int {
+    let arguments = [epoll.into(), action.into(), fd.into(), event as c_long, 0, 0];
+    // SAFETY: the caller's promise.
+    let result = unsafe { system::call(libc::SYS_epoll_ctl, arguments) };
+    if result == 0 {
+        // SAFETY: the caller's promise.
+        unsafe { vanished::note_interest(action, fd, event) };
+    }
+    system::finish(result) as c_int
+}
+
+/// libc's `sendmsg`: the server gives a process its connection.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn sendmsg(
+    fd: c_int,
+    message: *const libc::msghdr,
+    flags: c_int,
+) -> isize {
+    let arguments = [fd.into(), message as c_long, flags.into(), 0, 0, 0];
+    // SAFETY: the caller's promise.
+    let result = unsafe { system::call(libc::SYS_sendmsg, arguments) };
+    if result > 0 {
+        // SAFETY: it was sent.
+        unsafe { vanished::note_sent(fd, message) };
+    }
+    system::finish(result) as isize
+}
+
+/// libc's `recvmsg`: a process gives the server a connection.
+///
+/// # Safety
+/// As for libc's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn recvmsg(
+    fd: c_int,
+    message: *mut libc::msghdr,
+    flags: c_int,
+) -> isize {
+    let arguments = [fd.into(), message as c_long, flags.into(), 0, 0, 0];
+    // SAFETY: the caller's promise.
+    let result = unsafe { system::call(libc::SYS_recvmsg, arguments) };
+    if result > 0 {
+        // SAFETY: it was received.
+        unsafe { vanished::note_received(fd, message) };
+    }
+    system::finish(result) as isize
 }
 
 /// libc's `syscall`: the command line is put in place before Windows code begins.
@@ -195,6 +306,8 @@ pub(crate) unsafe extern "C" fn syscall(
     f: c_long,
 ) -> c_long {
     if command_line::before_system_call(number, a, b) {
+        orphan::begin();
+        events::begin(command_line::ignores_interrupt(b));
         start::begin();
     }
     // SAFETY: the caller's promise.

@@ -2,7 +2,8 @@
 //!
 //! It does these things that Wine offers no other way for:
 //! - **Exit codes.** A Unix process ends with 8 bits. The loader calls `exit` or `_exit` with all
-//!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way.
+//!   32 of the Windows program's code; [`report`] writes them to a descriptor on the way. [`vanished`]
+//!   keeps a process that has not asked to end from looking like success to other Windows programs.
 //! - **Exact command lines.** Wine builds the Windows command line from arguments, by rules that
 //!   not every command line fits. [`command_line`] puts the wanted one in its place, after Wine has
 //!   made the process's parameters and before the first Windows instruction.
@@ -23,7 +24,7 @@
 //! - **Readers that go away.** [`readers`] tells programs of it as Windows does.
 //! - **What Wine has only half.** [`placeholders`] hides it from programs that have another way.
 //! - **Children.** [`children`] gives the library to the Windows processes that this one starts, where
-//!   their loader can load it.
+//!   their loader can load it; [`orphan`] ends one whose parent has ended before it let it begin.
 //!
 //! # Variables
 //! The constructor reads these, and takes them and `LD_PRELOAD` out of the environment, so that
@@ -35,6 +36,7 @@
 //! | `WINTEROP_COMMAND_LINE` | the command line in generalized UTF-8 |
 //! | `WINTEROP_LAUNCHES` | path of the page of launches in flight; this process is one |
 //! | `WINTEROP_SERVER_LAUNCHES` | the same, and this process is the server |
+//! | `WINTEROP_PARENT` | the pid of the Windows process that has started this one |
 //! | `WINTEROP_PLAIN` | if set, terminals are files like any other |
 //! | `WINTEROP_CONSOLE` | path of the file in which those who have the terminal tell each other of it |
 //! | `WINTEROP_STARTS` | how often the start was begun again, one digit |
@@ -67,6 +69,7 @@ mod link_names;
 mod links;
 mod listings;
 mod modules;
+mod orphan;
 mod page;
 mod patience;
 mod placeholders;
@@ -76,6 +79,7 @@ mod size;
 mod start;
 mod system;
 mod terminal;
+mod vanished;
 mod walk;
 mod zone_search;
 mod zones;
@@ -116,7 +120,13 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
     } else {
         console_host::begin(settings.console);
     }
-    events::prepare();
+    // SAFETY: the dynamic linker passes the process's arguments.
+    let is_helper = unsafe { environment::has_argument(arguments, b"/winterop-helper.exe") };
+    events::prepare(match settings.report {
+        None => events::Role::Child,
+        Some(_) if is_helper => events::Role::Helper,
+        Some(_) => events::Role::Program,
+    });
     if settings.report.is_some() && settings.plain.is_none() {
         size::prepare();
     }
@@ -124,9 +134,11 @@ extern "C" fn construct(_: c_int, arguments: *mut *mut c_char, environment: *mut
     crashes::prepare(settings.debugging);
     command_line::prepare(settings.command_line);
     children::prepare(&settings);
+    orphan::prepare(settings.parent);
     if let Some(path) = settings.server_launches {
         links::prepare();
         patience::prepare(path, patience::Side::Server);
+        vanished::prepare();
     } else if let Some(path) = settings.launches {
         patience::prepare(path, patience::Side::Program);
         zones::prepare();

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::modules::{self, Writer};
-use crate::{command_processor, events, listings, placeholders, readers};
+use crate::{command_processor, events, listings, orphan, placeholders, readers};
 
 /// Whether the procedure call has been asked for.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -30,6 +30,7 @@ pub(crate) fn begin() {
 
 /// The procedure.
 extern "win64" fn set_up(_: usize, _: usize, _: usize) {
+    orphan::has_begun();
     // SAFETY: Windows code runs in this thread, and these two stay loaded as long as the process.
     let Some(kernelbase) = (unsafe { modules::find(b"kernelbase.dll") }) else { return };
     // SAFETY: as above.
