@@ -14,13 +14,13 @@ fn every_line_that_comes_by_a_pipe_is_run() {
              ls three.txt; rm one.txt two.txt"
         );
         let outcome = host.shell(placement, &script);
-        assert_eq!(outcome.text(), "6\none\r\ntwo\r\n", "{}", outcome.errors());
+        assert_eq!(outcome.text(), "6\none\ntwo\n", "{}", outcome.errors());
         // As a here-document: lines end as on Linux, and the last one does not end at all.
         let script = "cmd.exe >/dev/null <<END\necho one> one.txt\nEND\n\
                       printf 'echo two> two.txt' | cmd.exe >/dev/null; echo $?; \
                       cat one.txt two.txt; rm one.txt two.txt";
         let outcome = host.shell(placement, script);
-        assert_eq!(outcome.text(), "0\none\r\ntwo\r\n", "{}", outcome.errors());
+        assert_eq!(outcome.text(), "0\none\ntwo\n", "{}", outcome.errors());
     }
 }
 
@@ -36,7 +36,7 @@ fn whoever_a_line_asks_reads_the_next_ones() {
              rm x.txt rest.txt cat.exe"
         );
         let outcome = host.shell(placement, &script);
-        assert_eq!(outcome.text(), "[hello]\r\na\r\nb\r\n", "{}", outcome.errors());
+        assert_eq!(outcome.text(), "[hello]\na\nb\n", "{}", outcome.errors());
     }
 }
 
@@ -78,7 +78,7 @@ fn npms_files_start_their_programs() {
         let outcome = host.shell(placement, script);
         let text = outcome.text();
         assert!(text.contains("\"a b\""), "{text}{}", outcome.errors());
-        assert!(text.ends_with("7\nafter\r\n9\n"), "{text}{}", outcome.errors());
+        assert!(text.ends_with("7\nafter\n9\n"), "{text}{}", outcome.errors());
     }
 }
 
@@ -89,6 +89,6 @@ fn what_is_shown_of_such_a_file_is_what_is_in_it() {
     fs::write(host.work().join("tool.cmd"), shim()).expect("tool.cmd");
     for placement in placements() {
         let outcome = host.shell(placement, "cmd.exe /c type tool.cmd");
-        assert_eq!(outcome.text(), shim(), "{}", outcome.errors());
+        assert_eq!(outcome.stdout, shim().as_bytes(), "{}", outcome.errors());
     }
 }

@@ -66,7 +66,7 @@ fn a_node_that_wants_more_of_windows_memory_than_wine_has() {
         let outcome = host.shell(placement, &script);
         assert_eq!(outcome.text(), "1000041 5242880\n", "{}", outcome.errors());
         // Also where another Windows program starts it.
-        let line = format!("Z:{} work.js >out.txt", node.display()).replace('/', "\\");
+        let line = format!("Z:{} work.js >out.txt 2>&1", node.display()).replace('/', "\\");
         let outcome =
             host.shell(placement, &format!("cmd.exe /c '{line}' </dev/null; cat out.txt"));
         assert_eq!(outcome.text(), "1000041 5242880\n", "{}", outcome.errors());
