@@ -65,6 +65,7 @@ pub fn server(path: &Path) -> rustix::io::Result<(Presence, Option<OwnedFd>)> {
 
 fn find(user: Option<u32>, path: &Path) -> rustix::io::Result<(Presence, Option<OwnedFd>)> {
     let deadline = Instant::now() + PATIENCE;
+    let mut has_answered = false;
     loop {
         let connection = match connect_within(path.as_os_str().as_bytes(), PATIENCE) {
             Ok(connection) => connection,
@@ -78,6 +79,11 @@ fn find(user: Option<u32>, path: &Path) -> rustix::io::Result<(Presence, Option<
         // Before the server is asked: when it has ended, its pid may be another's.
         let process = Peer::with(peer, connection.as_fd()).ok().and_then(Peer::into_process);
         match ask(&connection, left_until(deadline)) {
+            // Another process goes on with the socket: who connects now is told of that one.
+            Ok(()) if !has_answered && has_ended(process.as_ref()) => {
+                has_answered = true;
+                continue;
+            }
             Ok(()) => return Ok((Presence::Answers(peer), process)),
             Err(ReceiveError::Closed | ReceiveError::System(Errno::PIPE | Errno::CONNRESET)) => {}
             Err(_) => return Ok((Presence::Silent(peer), process)),
@@ -91,6 +97,11 @@ fn find(user: Option<u32>, path: &Path) -> rustix::io::Result<(Presence, Option<
             return Ok((Presence::Silent(peer), process));
         }
     }
+}
+
+/// Whether a process has ended, or had when it was looked for.
+fn has_ended(process: Option<&OwnedFd>) -> bool {
+    process.is_none_or(|process| until_readable(process, Instant::now()).unwrap_or(true))
 }
 
 /// Closes this side without a word: every server and host answers that, and starts nothing for it.
