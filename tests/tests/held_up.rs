@@ -307,7 +307,15 @@ signal.pause()
     start(&mut machine, "alice", "sender", &sender);
     wait_for(&mut machine, "sender", "passed");
     wait_for(&mut machine, "fuse", "closing");
+    // The successor's programs have the limits of before.
+    let starter = |pid: &str| format!("$(pgrep -P {pid} -f winterop-starter)");
+    let limit = |machine: &mut Machine, pid: &str| {
+        machine.root(&format!("grep 'open files' /proc/{}/limits", starter(pid)))
+    };
     let (before, program) = replace_program(&mut machine);
+    machine.root(&format!("prlimit --nofile=1000: --pid {}", starter(&before)));
+    let limits = limit(&mut machine, &before);
+    assert!(limits.contains(" 1000 "), "{limits}");
     expect_soon("the new host", || {
         assert_eq!(machine.user("alice", DIRECT), "hello\n0\n");
         (who_serves_alice(&mut machine) != (before.clone(), format!("{program} (deleted)")))
@@ -315,13 +323,7 @@ signal.pause()
     });
     let (after, now) = who_serves_alice(&mut machine);
     assert!(after != before && now == program, "{after} {now}");
-    // Its programs have the limits of before.
-    let limit = |machine: &mut Machine, pid: &str| {
-        let starter = format!("pgrep -P {pid} -f winterop-starter");
-        machine.root(&format!("grep 'open files' /proc/$({starter})/limits"))
-    };
-    let limits = limit(&mut machine, &after);
-    assert!(limits.contains("1024"), "{limits}");
+    assert_eq!(limit(&mut machine, &after), limits);
     machine.root("kill -9 $(cat /opt/said/fuse.pid)");
 }
 

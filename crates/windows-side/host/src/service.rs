@@ -270,7 +270,8 @@ impl Host {
                         // Its pid may be another's by now.
                         return client.close_aside(frame.descriptors);
                     }
-                    self.take_over(frame, entrance, &client, &backlog).await
+                    self.take_over(frame, entrance, &client, &backlog).await;
+                    Ok(())
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
                     let known = self.know_instance(&frame);
@@ -301,22 +302,20 @@ impl Host {
     }
 
     /// Takes a client over that `server` hands over: nothing of its connection was read.
-    ///
-    /// # Errors
-    /// It is no hand-over.
     async fn take_over(
         self: &Arc<Self>,
         frame: Frame,
         entrance: Entrance,
         server: &Client,
         backlog: &Backlog,
-    ) -> io::Result<()> {
+    ) {
         let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
             Err((error, left)) => {
                 tracing::warn!(error, "a client cannot be taken over");
+                // Before that is closed nothing more is read of this server, which may have better ones.
                 server.close_aside(left);
-                return Err(io::Error::other(error));
+                return;
             }
         };
         // A refusal must not wait for whoever has filled it; it is nobody's word that this is a connection.
@@ -339,7 +338,6 @@ impl Host {
             },
             Err(unserved) => self.turn_away(connection, &unserved.words().into(), backlog).await,
         }
-        Ok(())
     }
 
     /// Serves a client that was handed over.

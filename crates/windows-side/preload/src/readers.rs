@@ -4,6 +4,9 @@
 //! runtimes, Rust, Go and .NET take for a broken pipe, on which many programs end without a word. Wine makes
 //! of the kernel's EPIPE a pipe that is not connected (233), which is an error like any other to them.
 //! Pipes of Wine's own are right, so only what a write of this library's has seen is changed.
+//!
+//! Programs write through kernelbase, or call ntdll themselves, which Rust's standard library looks up while
+//! it runs.
 
 use core::ffi::c_void;
 use core::mem::transmute;
@@ -24,6 +27,8 @@ const NOBODY: i32 = 0;
 
 /// ntdll's `NtWriteFile`.
 static WRITE_FILE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// ntdll's `LdrGetProcedureAddress`.
+static LOOK_UP: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 type WriteFile = unsafe extern "win64" fn(
     isize,
@@ -36,6 +41,9 @@ type WriteFile = unsafe extern "win64" fn(
     *const i64,
     *const u32,
 ) -> i32;
+
+type LookUp =
+    unsafe extern "win64" fn(*const c_void, *const c_void, u32, *mut *const c_void) -> i32;
 
 /// What a call leaves of how it went, as Windows lays it out.
 #[repr(C)]
@@ -51,6 +59,11 @@ pub(crate) fn mend(writer: Writer, program: Module, kernelbase: Module) {
         // SAFETY: ours has the type of this function, and no other thread is there before the program
         // begins.
         unsafe { writer.replace_import(module, b"ntdll.dll", b"NtWriteFile", replacement) };
+    }
+    let replacement = Replacement { ours: look_up as *const c_void, original: &LOOK_UP };
+    // SAFETY: as above.
+    unsafe {
+        writer.replace_import(kernelbase, b"ntdll.dll", b"LdrGetProcedureAddress", replacement);
     }
 }
 
@@ -71,6 +84,29 @@ fn change(from: i32, to: i32) -> bool {
         place.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     };
     THREADS.iter().any(is_changed)
+}
+
+/// What `GetProcAddress` calls.
+///
+/// # Safety
+/// As for Windows' `LdrGetProcedureAddress`.
+unsafe extern "win64" fn look_up(
+    module: *const c_void,
+    name: *const c_void,
+    number: u32,
+    found: *mut *const c_void,
+) -> i32 {
+    // SAFETY: the documented type of this function, which is known where this one is called.
+    let look_up = unsafe { transmute::<*mut c_void, LookUp>(LOOK_UP.load(Ordering::Relaxed)) };
+    // SAFETY: the caller's promise.
+    let status = unsafe { look_up(module, name, number, found) };
+    let write = WRITE_FILE.load(Ordering::Relaxed).cast_const();
+    // SAFETY: the caller promises room for an address, which was written.
+    if status >= 0 && !write.is_null() && unsafe { *found } == write {
+        // SAFETY: as above.
+        unsafe { *found = write_file as *const c_void };
+    }
+    status
 }
 
 /// # Safety
