@@ -313,8 +313,9 @@ impl Host {
             Ok(taken) => taken,
             Err((error, left)) => {
                 tracing::warn!(error, "a client cannot be taken over");
-                // Before that is closed nothing more is read of this server, which may have better ones.
+                // Before that is closed nothing more is read of this server. It may have better ones.
                 server.close_aside(left);
+                let _ = server.send(&refusal_message(&wrong_request(&error)), &[]).await;
                 return;
             }
         };

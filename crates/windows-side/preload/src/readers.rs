@@ -69,14 +69,17 @@ pub(crate) fn mend(writer: Writer, program: Module, kernelbase: Module) {
 
 /// Notes how a write of this thread's has ended.
 pub(crate) fn note(result: core::ffi::c_long) {
-    if result == -core::ffi::c_long::from(libc::EPIPE) && !is_noted() {
+    if result == -core::ffi::c_long::from(libc::EPIPE) {
+        // It is once, also where Wine has had a success of it: a part was written before.
+        was_noted();
         change(NOBODY, system::thread());
     }
 }
 
 /// Whether this thread is noted; it is not any more then.
-fn is_noted() -> bool {
-    change(system::thread(), NOBODY)
+fn was_noted() -> bool {
+    let is_anybody = THREADS.iter().any(|place| place.load(Ordering::Relaxed) != NOBODY);
+    is_anybody && change(system::thread(), NOBODY)
 }
 
 fn change(from: i32, to: i32) -> bool {
@@ -126,7 +129,7 @@ unsafe extern "win64" fn write_file(
     let write = unsafe { transmute::<*mut c_void, WriteFile>(WRITE_FILE.load(Ordering::Relaxed)) };
     // SAFETY: the caller's promise.
     let status = unsafe { write(file, event, routine, context, block, bytes, length, offset, key) };
-    if status != PIPE_DISCONNECTED || !is_noted() {
+    if !was_noted() || status != PIPE_DISCONNECTED {
         return status;
     }
     // SAFETY: the caller promises a block, and Wine has written into this one.
