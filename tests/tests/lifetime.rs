@@ -190,8 +190,9 @@ fn a_program_is_told_as_on_windows_that_its_reader_has_gone() {
         let said = host.shell(placement, script).text();
         assert!(said.contains("code: 232, kind: BrokenPipe"), "{said}");
         // Below another Windows program.
-        let script = "{ cmd.exe /c 'writes-on.exe & call exit %^ERRORLEVEL%'; echo $? >&2; } 2>said \
-                      | head -c 3 >/dev/null; cat said; rm said";
+        let script = "program=$(wslpath -w \"$(command -v writes-on.exe)\"); \
+                      { cmd.exe /c \"$program\"; echo $? >&2; } 2>said | head -c 3 >/dev/null; \
+                      cat said; rm said";
         assert_eq!(host.shell(placement, script).text(), "232\n");
     }
 }

@@ -10,6 +10,7 @@ use crate::guests;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::net::{Shutdown, shutdown};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use winterop_channel::Frame;
 use winterop_channel::asynchronous::Channel;
@@ -115,6 +116,9 @@ impl Places {
         }
     }
 }
+
+/// How long it may take to close what nobody should have sent.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A client.
 #[derive(Debug)]
@@ -235,6 +239,11 @@ impl Client {
         if !descriptors.is_empty() {
             self.closer.close((descriptors, self.place.clone(), self.is_closing()));
         }
+    }
+
+    /// Whether what it has sent is closed, or soon is.
+    pub async fn closes_soon(&self) -> bool {
+        tokio::time::timeout(SOON, self.closing.acquire()).await.is_ok()
     }
 
     /// Until this is dropped nothing more is read of it.

@@ -270,8 +270,7 @@ impl Host {
                         // Its pid may be another's by now.
                         return client.close_aside(frame.descriptors);
                     }
-                    self.take_over(frame, entrance, &client, &backlog).await;
-                    Ok(())
+                    self.take_over(frame, entrance, &client, &backlog).await
                 }
                 (MessageType::INSTANCE, _) if standing.names_instances() => {
                     let known = self.know_instance(&frame);
@@ -302,21 +301,26 @@ impl Host {
     }
 
     /// Takes a client over that `server` hands over: nothing of its connection was read.
+    ///
+    /// # Errors
+    /// It is no hand-over, and what came with it cannot be closed soon.
     async fn take_over(
         self: &Arc<Self>,
         frame: Frame,
         entrance: Entrance,
         server: &Client,
         backlog: &Backlog,
-    ) {
+    ) -> io::Result<()> {
         let (connection, variables) = match handed_over(frame) {
             Ok(taken) => taken,
             Err((error, left)) => {
                 tracing::warn!(error, "a client cannot be taken over");
-                // Before that is closed nothing more is read of this server. It may have better ones.
                 server.close_aside(left);
-                let _ = server.send(&refusal_message(&wrong_request(&error)), &[]).await;
-                return;
+                // It may have better ones, unless that was to hold something up.
+                return match server.closes_soon().await {
+                    true => Ok(()),
+                    false => Err(io::Error::other(error)),
+                };
             }
         };
         // A refusal must not wait for whoever has filled it; it is nobody's word that this is a connection.
@@ -339,6 +343,7 @@ impl Host {
             },
             Err(unserved) => self.turn_away(connection, &unserved.words().into(), backlog).await,
         }
+        Ok(())
     }
 
     /// Serves a client that was handed over.

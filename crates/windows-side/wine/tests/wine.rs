@@ -466,31 +466,19 @@ fn services_hold_nothing_of_a_callers_after_starts_that_failed() {
     assert_eq!(text(&output), "end");
 }
 
-/// A loader that, where a file is, removes that, kills the server and goes on for ever, as Wine's does then.
-fn killing_loader(folder: &Path, loader: &Path) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let path = folder.join("loader");
-    let script = format!(
-        "#!/bin/sh\nif rm '{}' 2>/dev/null; then read pid _ <\"$WINEPREFIX/.winterop-server\"; \
-         kill -9 $pid; exec sleep 1000; fi\nexec '{}' \"$@\"\n",
-        folder.join("once").display(),
-        loader.display()
-    );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
 #[test]
 fn a_server_that_dies_while_its_services_start_is_noticed_and_started_again() {
-    let installation = installation();
-    let real = installation.loader.clone();
-    let mut warm =
-        Warm::with_loader(installation, |folder, loader| killing_loader(folder, &loader));
-    warm.surroundings.installation.loader = real;
-    fs::write(warm.folder.path().join("once"), "").unwrap();
-    let first = Pid::from_raw(warm.server().pid().unwrap().cast_signed()).unwrap();
+    let warm = Warm::new(installation());
+    // A server is noted before its services start.
+    let note = warm.surroundings.prefix.join(".winterop-server");
+    let noted = || {
+        let note = fs::read_to_string(&note).unwrap_or_default();
+        Pid::from_raw(note.split(' ').next()?.parse().ok()?)
+    };
+    let first = noted().unwrap();
     rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    wait_until("a second server", || noted().is_some_and(|pid| pid != first));
+    rustix::process::kill_process(noted().unwrap(), rustix::process::Signal::KILL).unwrap();
     wait_until("a third server", || warm.server().starts() == 3 && warm.server().pid().is_some());
     let (_, code) = warm.run(&Program::cmd(), "cmd.exe /c exit 7");
     assert_eq!(code, Some(7));
