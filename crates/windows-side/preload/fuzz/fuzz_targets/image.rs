@@ -9,7 +9,10 @@ use libfuzzer_sys::fuzz_target;
 
 /// Whether a text of the image is `name`, NUL and all.
 fn is_text(bytes: &[u8], at: usize, name: &[u8]) -> bool {
-    bytes.get(at..).and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.first() == Some(&0))
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.strip_prefix(name))
+        .is_some_and(|rest| rest.first() == Some(&0))
 }
 
 fuzz_target!(|bytes: &[u8]| {
