@@ -88,6 +88,14 @@ print('in flight:', len(silent), flush=True)
     }
 }
 
+/// Mounts [`NEVER_CLOSED`] at `/opt/never`, when alice's host runs.
+fn mount_never_closed(machine: &mut Machine) {
+    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
+    let fuse = machine.python("fuse", NEVER_CLOSED);
+    start(machine, "root", "fuse", &format!("{fuse} /opt/never"));
+    wait_for(machine, "fuse", "mounted");
+}
+
 /// A file system with one file, whose server answers everything but that the file is closed or written.
 const NEVER_CLOSED: &str = r#"
 import ctypes
@@ -127,10 +135,7 @@ while True:
 #[test]
 fn a_file_that_is_never_closed_holds_up_no_program_that_the_host_starts() {
     let mut machine = Machine::enabled();
-    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let fuse = machine.python("fuse", NEVER_CLOSED);
-    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
-    wait_for(&mut machine, "fuse", "mounted");
+    mount_never_closed(&mut machine);
     // Who has handed a client over may take its time with the next: the host keeps what has come.
     let holder = machine.python(
         "holder",
@@ -178,10 +183,7 @@ signal.pause()
 #[test]
 fn what_no_hand_over_should_have_holds_up_no_host() {
     let mut machine = Machine::enabled();
-    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let fuse = machine.python("fuse", NEVER_CLOSED);
-    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
-    wait_for(&mut machine, "fuse", "mounted");
+    mount_never_closed(&mut machine);
     // A file where a connection should be, more than one, and one where a process should be.
     let sender = machine.python(
         "sender",
@@ -248,10 +250,7 @@ fn a_guest_whose_program_runs_has_few_files_closed_that_cannot_be() {
         "mkdir -p /etc/winterop; printf '[[rule]]\\naction = \"allow\"\\nuser = [\"bob\"]\\nhost = \"alice\"\\n' \
          >/etc/winterop/policy.toml",
     );
-    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let fuse = machine.python("fuse", NEVER_CLOSED);
-    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
-    wait_for(&mut machine, "fuse", "mounted");
+    mount_never_closed(&mut machine);
     let guest = machine.python(
         "guest",
         r#"
@@ -288,10 +287,7 @@ signal.pause()
 #[test]
 fn what_is_never_closed_keeps_no_host_from_giving_way() {
     let mut machine = Machine::enabled();
-    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let fuse = machine.python("fuse", NEVER_CLOSED);
-    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
-    wait_for(&mut machine, "fuse", "mounted");
+    mount_never_closed(&mut machine);
     let sender = machine.python(
         "sender",
         r#"
@@ -330,10 +326,7 @@ signal.pause()
 #[test]
 fn a_process_that_lets_nobody_look_at_it_holds_up_no_host() {
     let mut machine = Machine::enabled();
-    assert_eq!(machine.user("alice", THROUGH_INIT), "hello\n0\n");
-    let fuse = machine.python("fuse", NEVER_CLOSED);
-    start(&mut machine, "root", "fuse", &format!("{fuse} /opt/never"));
-    wait_for(&mut machine, "fuse", "mounted");
+    mount_never_closed(&mut machine);
     let silent = machine.python(
         "silent",
         r#"
