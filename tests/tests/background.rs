@@ -103,7 +103,7 @@ fn has_terms_of_its_own(process: Process, name: &str) {
     // Whoever serves others has as many as there may be.
     assert!(soft == hard || !["wslhost", "wineserver"].contains(&name), "{name}: {soft}");
     assert_eq!(limit(process, "Max cpu time")[0], "unlimited", "{name}");
-    assert_eq!(niceness(process), niceness(this), "{name}");
+    assert_eq!(niceness(process), "0", "{name}");
 }
 
 /// The soft and the hard limit.
