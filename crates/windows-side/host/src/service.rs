@@ -294,7 +294,7 @@ impl Host {
                         client.move_to(place);
                         Stage::Kept
                     }
-                    Err(_) => last(&client),
+                    Err(_) => Stage::Last(last(&client)),
                 };
             }
         }
@@ -386,25 +386,26 @@ async fn next(
     stage: &mut Stage,
     leave: &mut watch::Receiver<()>,
 ) -> Result<Option<Frame>, RefusedLaunch> {
-    if let Stage::Kept = stage {
-        tokio::select! {
-            next = next_request(client, None, &[]) => return next,
-            // Whoever tells is there for as long as this host.
-            _ = leave.changed() => *stage = last(client),
+    let deadline = match stage {
+        Stage::First(deadline) => return next_request(client, Some(*deadline), &[]).await,
+        Stage::Last(deadline) => *deadline,
+        Stage::Kept => {
+            tokio::select! {
+                next = next_request(client, None, &[]) => return next,
+                // Whoever tells is there for as long as this host.
+                _ = leave.changed() => {}
+            }
+            let deadline = last(client);
+            *stage = Stage::Last(deadline);
+            deadline
         }
-    }
-    match stage {
-        Stage::Last(deadline) => {
-            let next = tokio::time::timeout_at((*deadline).into(), client.receive()).await;
-            Ok(next.ok().and_then(Result::ok).flatten())
-        }
-        Stage::First(deadline) => next_request(client, Some(*deadline), &[]).await,
-        Stage::Kept => next_request(client, None, &[]).await,
-    }
+    };
+    let next = tokio::time::timeout_at(deadline.into(), client.receive()).await;
+    Ok(next.ok().and_then(Result::ok).flatten())
 }
 
-/// Takes nothing more from a client but what lies there already.
-fn last(client: &Client) -> Stage {
+/// Takes nothing more from a client but what lies there already, until the moment that is returned.
+fn last(client: &Client) -> Instant {
     client.shut_out();
-    Stage::Last(Instant::now() + REQUEST_DEADLINE)
+    Instant::now() + REQUEST_DEADLINE
 }
